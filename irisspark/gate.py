@@ -1,0 +1,114 @@
+"""The gate of `-require`: which requirements a run falls short of."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from irisspark.errors import OptionsError
+from irisspark.eval_counts import no_counts
+from irisspark.report import document
+from irisspark.scores import score
+
+
+class RequirementLike(Protocol):
+    """What a requirement says; `options.Requirement` is one."""
+
+    @property
+    def metric(self) -> str:
+        """A figure of the text block, or a path in metrics.json such as `macro.f1`."""
+
+    @property
+    def comparison(self) -> str:
+        """One of `>=`, `>`, `<` and `<=`."""
+
+    @property
+    def value(self) -> float:
+        """What the metric is compared with."""
+
+
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_BLOCK_AVERAGES = ("precision", "recall", "f1")
+_ANY_CLASS = "<class>"
+_FREE_PREFIXES = ("run.", "bad_rows.by_reason.")
+
+
+def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
+    """Refuse metrics that no run can have.
+
+    Raises:
+        OptionsError: names each of them with the nearest names that exist.
+    """
+    known = [*_BLOCK_AVERAGES, *_numeric_paths(_template())]
+    patterns = [re.escape(name).replace(re.escape(_ANY_CLASS), ".+") for name in known]
+    problems = []
+    for requirement in requirements:
+        name = requirement.metric
+        exists = any(re.fullmatch(pattern, name) for pattern in patterns)
+        if not exists and not name.startswith(_FREE_PREFIXES):
+            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            names = ", ".join(nearest or ["accuracy", *_BLOCK_AVERAGES, "macro.f1"])
+            problems.append(f"-require {name}: there is no such metric; did you mean {names}?")
+    if problems:
+        raise OptionsError("\n".join(problems))
+
+
+def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -> list[str]:
+    """Return one line for each requirement that the run falls short of.
+
+    A metric that is null, or is not there, falls short.
+
+    Args:
+        content: what `report.document` made, for the layout of the text block that was asked for.
+        requirements: what was required.
+    """
+    lines = []
+    for requirement in requirements:
+        name, wanted = requirement.metric, f"{requirement.comparison} {requirement.value:.12g}"
+        path = f"dl4j.{name}" if name in _BLOCK_AVERAGES else name
+        value = _find(content, path)
+        if value is None:
+            lines.append(f"{name} does not exist in this run, required {wanted}")
+        elif not _COMPARISONS[requirement.comparison](value, requirement.value):
+            lines.append(f"{name} is {_readable(value, requirement.value)}, required {wanted}")
+    return lines
+
+
+def _template() -> Mapping[str, Any]:
+    empty = score(no_counts(1, probabilities=True), [_ANY_CLASS], 1)
+    return document(empty, bad_rows={}, run={})
+
+
+def _numeric_paths(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _numeric_paths(value, f"{prefix}{key}.")
+        elif not isinstance(value, str | list):
+            yield prefix + key
+
+
+def _find(content: object, path: str) -> float | None:
+    """Follow a dotted path; a key may hold dots itself, as names of classes do."""
+    if not isinstance(content, Mapping):
+        return None
+    value = content.get(path)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    for dot in (index for index, letter in enumerate(path) if letter == "."):
+        found = _find(content.get(path[:dot]), path[dot + 1 :])
+        if found is not None:
+            return found
+    return None
+
+
+def _readable(value: float, wanted: float) -> str:
+    """Return a figure with as many digits as tell it from the one that was wanted."""
+    return f"{value:.4f}" if abs(value - wanted) >= 1e-4 and abs(value) < 1e6 else repr(value)
