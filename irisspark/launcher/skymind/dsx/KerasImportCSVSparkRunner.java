@@ -1,0 +1,27 @@
+package skymind.dsx;
+
+import java.io.File;
+import org.apache.spark.deploy.PythonRunner;
+
+/**
+ * Hands the archive that holds this class to Spark's own runner of Python programs.
+ *
+ * <p>Spark runs whatever does not end in ".py" as a JAR. This is the main class of that JAR: Python
+ * then finds its {@code __main__.py} in the same file. The exit code of Python reaches spark-submit
+ * through the SparkUserAppException of PythonRunner, so nothing is caught here.
+ *
+ * <p>Java 8 syntax without generics or branches: it is compiled by Janino, which writes class files
+ * of an old version without the stack maps that branches need.
+ */
+public class KerasImportCSVSparkRunner {
+    public static void main(String[] args) throws Exception {
+        // By the superclass's name, so that the class of the default package finds the file too.
+        File archive = new File(
+            KerasImportCSVSparkRunner.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+        String[] pythonArgs = new String[args.length + 2];
+        pythonArgs[0] = archive.getPath(); // what Python runs
+        pythonArgs[1] = archive.getPath(); // what goes onto PYTHONPATH
+        System.arraycopy(args, 0, pythonArgs, 2, args.length);
+        PythonRunner.main(pythonArgs);
+    }
+}

@@ -1,0 +1,66 @@
+"""Packaging of irisspark; submit.sh and tests/run read the requirements from here too."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+REQUIREMENTS = [
+    "elephas==7.3.0",
+    "h5py==3.11.0",  # elephas pins it
+    "keras>=3.15,<4",  # earlier ones have known holes in model loading
+    "numpy<2",  # elephas and tensorflow<2.20
+    "pandas",
+    "pyarrow<25",  # 25 wants numpy 2
+    "pyspark>=3.5,<=4.0.0",  # elephas pins the upper end
+    "tensorflow<2.20",  # elephas pins it
+]
+
+TEST_REQUIREMENTS = [
+    "hypothesis",
+    "mypy",
+    "pytest",
+    "ruff",
+    "scikit-learn",
+]
+
+
+def read_version() -> str:
+    """Returns the package's version without importing the package."""
+    text = (ROOT / "irisspark" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
+
+
+def read_readme() -> str:
+    """Returns the long description; empty where there is no README."""
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+
+
+if __name__ == "__main__":
+    from setuptools import find_packages, setup
+
+    setup(
+        name="irisspark",
+        version=read_version(),
+        description="Evaluate and train Keras models on CSV files over a Spark cluster",
+        long_description=read_readme(),
+        long_description_content_type="text/markdown",
+        license="Apache-2.0",
+        packages=find_packages(include=["irisspark", "irisspark.*"]),
+        package_data={
+            "irisspark": ["launcher/**/*.java", "launcher/*.java"],
+            "irisspark.samples": ["iris.txt"],
+        },
+        python_requires=">=3.10,<3.13",
+        install_requires=REQUIREMENTS,
+        extras_require={"test": TEST_REQUIREMENTS},
+        entry_points={"console_scripts": ["irisspark-bundle=irisspark.bundle:main"]},
+        classifiers=[
+            "Operating System :: MacOS",
+            "Operating System :: POSIX :: Linux",
+            "Programming Language :: Python :: 3.10",
+            "Programming Language :: Python :: 3.11",
+            "Programming Language :: Python :: 3.12",
+        ],
+    )
