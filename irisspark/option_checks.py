@@ -1,0 +1,220 @@
+"""What the values of several options say about each other, and what is not built yet."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from itertools import combinations
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from irisspark.option_table import BY_FIELD, TRAINING, Options
+from irisspark.option_values import ColumnItem, header_names, item_text, repeated_column, shown
+
+_REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/", re.ASCII | re.IGNORECASE)
+
+
+class Missing(NamedTuple):
+    """A capability that is not built yet, and the values that ask for it.
+
+    Attributes:
+        field: The field of ``Options``.
+        asks: Whether a value of that field asks for it; a default never does.
+        capability: Its name in the message.
+    """
+
+    field: str
+    asks: Callable[[object], bool]
+    capability: str
+
+
+def _is(*values: object) -> Callable[[object], bool]:
+    return lambda value: value in values
+
+
+def _is_remote(value: object) -> bool:
+    return any(_REMOTE.match(path.strip()) for path in str(value).split(","))
+
+
+# Shrinks as capabilities land; an empty table is fine.
+NOT_AVAILABLE_YET: tuple[Missing, ...] = (
+    Missing("train", _is(True), "distributed training"),
+    Missing("mode", _is("asynchronous", "hogwild"), "asynchronous training"),
+    Missing("predictions", _is(True), "writing predictions"),
+    Missing("label_index", _is(None), "predicting without a label"),
+    Missing("multi_line", _is(True), "line breaks in quoted fields"),
+    Missing("model_path", _is_remote, "HDFS and object stores"),
+    Missing("data_path", _is_remote, "HDFS and object stores"),
+    Missing("output_path", _is_remote, "HDFS and object stores"),
+    Missing("checkpoint_path", _is_remote, "HDFS and object stores"),
+)
+
+# -epochs and -batchSizePerWorker are the runner's own: its command lines give them when they only
+# evaluate. -seed promises a result that can be had again, -loss what an output means: both hold
+# without training.
+TRAINING_ONLY = tuple(o.field for o in TRAINING if o.field not in ("seed", "loss"))
+
+
+def cross_check(options: Options, doubtful: frozenset[str]) -> Iterator[str]:
+    """Give a line for each thing that does not fit together or is not built yet.
+
+    Args:
+        options: With the default in place of each value that could not be read.
+        doubtful: Fields whose value could not be read: what rests on them is not judged.
+    """
+    missing = [m for m in NOT_AVAILABLE_YET if _asks_for(options, m)]
+    for field, _, capability in missing:
+        yield f"{_given(options, field)}: not available yet ({capability})"
+    settled = {m.field for m in missing}
+    for fields, check in _CHECKS:
+        if doubtful.isdisjoint(fields):
+            yield from check(options)
+    if "train" not in doubtful and not options.train:
+        yield from _training_only(options, settled)
+
+
+def notes(options: Options) -> tuple[str, ...]:
+    """Say what is harmless on the command line but may not do what was hoped for."""
+    found = []
+    if not options.load_data:
+        found += [
+            f"{_given(options, field)} has no effect with -loadData false"
+            for field in ("train", "predictions")
+            if getattr(options, field)
+        ]
+    elif options.train and options.output_path is None:
+        found.append("the trained model is not kept: -train true without -outputPath")
+    if not options.train and options.epochs != BY_FIELD["epochs"].default:
+        found.append(f"{_given(options, 'epochs')} has no effect with -train false")
+    return tuple(found)
+
+
+def _asks_for(options: Options, missing: Missing) -> bool:
+    value = getattr(options, missing.field)
+    return value != BY_FIELD[missing.field].default and missing.asks(value)
+
+
+def _given(options: Options, field: str) -> str:
+    """Write an option and its value as they might stand on the command line."""
+    value = getattr(options, field)
+    if isinstance(value, tuple):
+        value = ",".join(item_text(item) for item in value)
+    if field == "label_index" and value is None:
+        value = "none"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    plain = re.fullmatch(r"[\w./:-]+", text, re.ASCII)
+    return f"{BY_FIELD[field].name} {text if plain else shown(text)}"
+
+
+def _training_only(options: Options, settled: Collection[str]) -> Iterator[str]:
+    for field in TRAINING_ONLY:
+        if field not in settled and getattr(options, field) != BY_FIELD[field].default:
+            yield f"{_given(options, field)}: only with -train true"
+
+
+def _column_lists(options: Options) -> dict[str, tuple[ColumnItem, ...]]:
+    return {
+        "label_index": () if options.label_index is None else (options.label_index,),
+        "feature_indices": options.feature_indices or (),
+        "keep_columns": options.keep_columns,
+    }
+
+
+def _names_need_a_header(options: Options) -> Iterator[str]:
+    for field, columns in _column_lists(options).items():
+        if header_names(columns) and not options.header:
+            names = ", ".join(shown(name) for name in header_names(columns)[:5])
+            yield f"{_given(options, field)}: header names ({names}) need -header true"
+
+
+def _columns_have_one_role(options: Options) -> Iterator[str]:
+    for (field, columns), (other, others) in combinations(_column_lists(options).items(), 2):
+        # Neither list holds a column twice by itself.
+        column = repeated_column((*columns, *others))
+        if column is not None:
+            yield f"{_given(options, other)}: column {column} is in {_given(options, field)} too"
+
+
+def _no_label(options: Options) -> Iterator[str]:
+    if options.label_index is not None:
+        return
+    if options.load_data and not options.predictions:
+        yield "-labelIndex none: only predicts, so it needs -predictions true and -outputPath"
+    for field in ("train", "top_n", "require"):
+        if getattr(options, field) != BY_FIELD[field].default:
+            yield f"{_given(options, field)}: needs a label, not -labelIndex none"
+
+
+def _predictions_need_a_folder(options: Options) -> Iterator[str]:
+    if options.predictions and options.output_path is None:
+        yield "-predictions true: needs -outputPath"
+
+
+def _resume_needs_a_checkpoint(options: Options) -> Iterator[str]:
+    if options.resume and options.checkpoint_path is None:
+        yield "-resume true: needs -checkpointPath"
+
+
+def _patience_needs_validation(options: Options) -> Iterator[str]:
+    if options.patience and not options.validation_split:
+        yield f"{_given(options, 'patience')}: needs a -validationSplit above 0"
+
+
+def _class_count(options: Options) -> Iterator[str]:
+    names, num_classes = options.class_names, options.num_classes
+    if names is not None and num_classes is not None and len(names) != num_classes:
+        given = _given(options, "class_names")
+        yield f"{given}: {len(names)} names, but -numClasses {num_classes}"
+
+
+def _top_n_fits(options: Options) -> Iterator[str]:
+    known = options.num_classes or len(options.class_names or ())
+    if known and options.top_n > known:
+        yield f"{_given(options, 'top_n')}: more than the {known} classes"
+
+
+def _requirement_is_measured(options: Options) -> Iterator[str]:
+    if options.require and not options.load_data:
+        yield f"{_given(options, 'require')}: nothing is measured with -loadData false"
+
+
+def _nothing_is_lost(options: Options) -> Iterator[str]:
+    if options.output_path is None:
+        return
+    folder = _given(options, "output_path")
+    if _holds(options.output_path, options.checkpoint_path):
+        yield f"{folder}: appears whole at the end, so -checkpointPath cannot lie in it"
+    if not options.overwrite:
+        return
+    # Training may replace the model it began with: the new one goes to the same folder.
+    for field in ("data_path",) if options.train else ("model_path", "data_path"):
+        if _holds(options.output_path, getattr(options, field)):
+            yield f"{folder}: -overwrite true would replace {_given(options, field)} too"
+
+
+def _holds(folder: str, paths: str | None) -> bool:
+    """Whether one of the comma-separated paths is folder or lies in it, by its text alone."""
+    outer, *inner = (
+        PurePosixPath(re.sub(r"^file:(?://(?=/))?", "", path.strip()))
+        for path in (folder, *(paths or "").split(","))
+        if path
+    )
+    return any(path.is_relative_to(outer) for path in inner)
+
+
+_CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] = (
+    (frozenset({"label_index", "feature_indices", "keep_columns", "header"}), _names_need_a_header),
+    (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
+    (
+        frozenset({"label_index", "train", "top_n", "require", "predictions", "load_data"}),
+        _no_label,
+    ),
+    (frozenset({"predictions", "output_path"}), _predictions_need_a_folder),
+    (frozenset({"resume", "checkpoint_path"}), _resume_needs_a_checkpoint),
+    (frozenset({"patience", "validation_split"}), _patience_needs_validation),
+    (frozenset({"class_names", "num_classes"}), _class_count),
+    (frozenset({"top_n", "class_names", "num_classes"}), _top_n_fits),
+    (frozenset({"require", "load_data"}), _requirement_is_measured),
+    (
+        frozenset({"output_path", "overwrite", "checkpoint_path", "model_path", "data_path"}),
+        _nothing_is_lost,
+    ),
+)

@@ -1,0 +1,190 @@
+"""The command line as a table, one entry an option, and the typed ``Options`` it fills."""
+# One line an entry, as a table is read; the formatter would make it five.
+# ruff: noqa: E501
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from irisspark.option_values import (
+    ColumnItem,
+    Requirement,
+    one_of,
+    read_bool,
+    read_class_names,
+    read_columns,
+    read_delimiter,
+    read_fraction,
+    read_label_index,
+    read_rate,
+    read_requirements,
+    read_seed,
+    read_text,
+    whole_number,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """A command line that was read and checked; every field is an option of the table.
+
+    Attributes:
+        label_index: Index (negative from the end), header name, or None: only predict.
+        num_classes: None: the model's.
+        delimiter: One ASCII character.
+        feature_indices: Indices, inclusive ranges and header names in the model's order; None:
+            all columns but the label and ``keep_columns``.
+        class_names: In the order of the model's outputs; None: from the data.
+        averaging_frequency: Batches between two averagings, 0: once an epoch.
+        workers: None: as many as Spark's parallelism and the data allow.
+        validation_split: Fraction in [0, 1).
+        patience: Epochs without a better validation loss, 0: never stop early.
+        optimizer: Keras's name, None: the model's; so too ``loss`` and ``learning_rate``.
+        stats: Layout of the text block, ``0.9`` or ``1.0``.
+        help: The person asks for the help page; every other field is then its default.
+        version: As ``help``, for the versions.
+    """
+
+    model_path: str
+    data_path: str
+    label_index: int | str | None
+    num_classes: int | None
+    train: bool
+    batch_size_per_worker: int
+    epochs: int
+    load_data: bool
+    use_spark_local: bool
+    header: bool
+    delimiter: str
+    feature_indices: tuple[ColumnItem, ...] | None
+    keep_columns: tuple[ColumnItem, ...]
+    class_names: tuple[str, ...] | None
+    bad_rows: str
+    multi_line: bool
+    averaging_frequency: int
+    workers: int | None
+    scale_learning_rate: bool
+    shuffle: bool
+    validation_split: float
+    patience: int
+    seed: int
+    checkpoint_path: str | None
+    resume: bool
+    optimizer: str | None
+    loss: str | None
+    learning_rate: float | None
+    mode: str
+    output_path: str | None
+    predictions: bool
+    overwrite: bool
+    top_n: int
+    require: tuple[Requirement, ...]
+    stats: str
+    verbose: bool
+    trust_model: bool
+    fast_workers: bool
+    help: bool
+    version: bool
+
+
+@dataclass(frozen=True)
+class Option:
+    """One entry of the table.
+
+    Attributes:
+        name: As the command line has it, with its dash.
+        metavar: What stands for the value in the help; empty: the option takes no value.
+        read: From the text of the value to the value; ``ValueError`` says what was expected.
+        default: The value of an option that is not given.
+        help: What it means, one line.
+        default_shown: The default in words where the value does not say it.
+        aliases: Other names, with their dashes.
+    """
+
+    name: str
+    metavar: str
+    read: Callable[[str], object]
+    default: object
+    help: str
+    default_shown: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> str:
+        """The field of ``Options``: ``-topN`` fills ``top_n``."""
+        return re.sub(r"(?<!^)([A-Z])", r"_\1", self.name.lstrip("-")).lower()
+
+
+_SWITCH = "true|false"
+_BAD_ROWS = ("fail", "skip")
+_MODES = ("synchronous", "asynchronous", "hogwild")
+_LAYOUTS = ("0.9", "1.0")
+_OPTIMIZERS = (
+    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"),
+    *("ftrl", "lion", "nadam", "rmsprop", "sgd"),
+)
+_LOSSES = (
+    *("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"),
+    *("categorical_hinge", "hinge", "squared_hinge", "mean_squared_error"),
+)
+
+# fmt: off
+RUNNER = (
+    Option("-modelPath", "PATH", read_text, "model.h5", "Keras model, .h5, .hdf5 or .keras, or model.json,weights.h5: a name shipped with --files, a path or a URI", aliases=("-modelFileName",)),
+    Option("-dataPath", "PATH", read_text, "data.csv", "CSV: a name shipped with --files, a file, folder, glob, comma-separated list or URI; also .gz and .bz2", aliases=("-dataFileName",)),
+    Option("-labelIndex", "COLUMN", read_label_index, -1, "column of the label: zero-based, negative from the end, a header name (in double quotes where it looks like a number), or none: only predict", aliases=("-indexLabel",)),
+    Option("-numClasses", "N", whole_number(2), None, "number of classes; must agree with the model's output", "the model's"),
+    Option("-train", _SWITCH, read_bool, False, "true: train, then evaluate; false: evaluate only"),
+    Option("-batchSizePerWorker", "N", whole_number(1), 10, "rows per update on each worker; evaluation picks its own, with the same result"),
+    Option("-epochs", "N", whole_number(1), 10, "passes over the data"),
+    Option("-loadData", _SWITCH, read_bool, True, "false: import the model, print its summary, exit"),
+    Option("-useSparkLocal", _SWITCH, read_bool, False, "true: local[*] where spark-submit named no master"),
+)
+CSV = (
+    Option("-header", _SWITCH, read_bool, False, "the first line of each file is a header"),
+    Option("-delimiter", "CHARACTER", read_delimiter, ",", "one ASCII character, quoted for the shell, or tab"),
+    Option("-featureIndices", "COLUMNS", read_columns, None, "columns of the features in the model's order: 0-3,7 or header names", "all others"),
+    Option("-keepColumns", "COLUMNS", read_columns, (), "columns that are not features (an id): carried into the predictions", "none"),
+    Option("-classNames", "NAMES", read_class_names, None, "the classes in the order of the model's outputs: setosa,virginica; a name with a comma in double quotes", "from the data"),
+    Option("-badRows", "|".join(_BAD_ROWS), one_of(*_BAD_ROWS), "fail", "fail: the first bad row ends the run; skip: bad rows are counted and the first ten shown"),
+    Option("-multiLine", _SWITCH, read_bool, False, "quoted fields may hold line breaks (a file is then read by one worker)"),
+)
+TRAINING = (
+    Option("-averagingFrequency", "N", whole_number(0), 0, "batches on each worker between two averagings; 0: once an epoch"),
+    Option("-workers", "N", whole_number(1), None, "model replicas", "as many as fit"),
+    Option("-scaleLearningRate", _SWITCH, read_bool, True, "the learning rate times the number of workers, reached over the first epoch"),
+    Option("-shuffle", _SWITCH, read_bool, True, "spread rows over the workers at random, and reorder them in every epoch"),
+    Option("-validationSplit", "FRACTION", read_fraction, 0.0, "fraction held out; measured after every epoch, and the final report is on it", "0"),
+    Option("-patience", "N", whole_number(0), 0, "stop after N epochs without a better validation loss, keep the best weights; 0: never"),
+    Option("-seed", "N", read_seed, 7, "the same seed, data and -workers give the same weights, to the bit"),
+    Option("-checkpointPath", "PATH", read_text, None, "a checkpoint after every epoch", "none"),
+    Option("-resume", _SWITCH, read_bool, False, "go on from the checkpoint"),
+    Option("-optimizer", "NAME", one_of(*_OPTIMIZERS), None, "Keras's name; needed only where the file holds no training configuration", "the model's"),
+    Option("-loss", "NAME", one_of(*_LOSSES), None, "as -optimizer; also tells an evaluation what the output means", "the model's"),
+    Option("-learningRate", "RATE", read_rate, None, "as -optimizer", "the model's"),
+    Option("-mode", "MODE", one_of(*_MODES), "synchronous", "synchronous, asynchronous or hogwild"),
+)
+RESULTS = (
+    Option("-outputPath", "PATH", read_text, None, "folder for the report, the metrics and, with -train true, the trained model", "none"),
+    Option("-predictions", _SWITCH, read_bool, False, "a row of predictions for every input row, as Parquet in -outputPath"),
+    Option("-overwrite", _SWITCH, read_bool, False, "replace an -outputPath that exists"),
+    Option("-topN", "N", whole_number(1), 1, "also report top-N accuracy"),
+    Option("-require", "CONDITIONS", read_requirements, (), "'accuracy>=0.8,f1>=0.75' (in quotes) or accuracy:0.8,f1:0.75: exit 3 where the result falls short", "none"),
+    Option("-stats", "|".join(_LAYOUTS), one_of(*_LAYOUTS), "0.9", "layout of the text block"),
+    Option("-verbose", _SWITCH, read_bool, False, "true: Spark's log, stack traces, and seconds by phase"),
+    Option("-trustModel", _SWITCH, read_bool, False, "allow a model with Lambda layers, whose code then runs"),
+    Option("-fastWorkers", _SWITCH, read_bool, True, "the worker daemon that imports TensorFlow once"),
+    Option("-help", "", read_bool, False, "print this page", aliases=("-h",)),
+    Option("-version", "", read_bool, False, "print the versions of irisspark, Spark, TensorFlow, Keras and elephas"),
+)
+# fmt: on
+
+SECTIONS = {
+    "The runner's own options": RUNNER,
+    "What the CSV looks like": CSV,
+    "Training": TRAINING,
+    "Results": RESULTS,
+}
+OPTIONS = tuple(option for section in SECTIONS.values() for option in section)
+BY_NAME = {name: option for option in OPTIONS for name in (option.name, *option.aliases)}
+BY_FIELD = {option.field: option for option in OPTIONS}
