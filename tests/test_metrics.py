@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from irisspark.eval_counts import SCORE_BINS
+from irisspark.metrics.eval_counts import SCORE_BINS
 from irisspark.metrics import Tally, count, no_counts, total
-from irisspark.ranking import rank
-from irisspark.scores import score
-from irisspark.sparse_counts import SparseCounts
+from irisspark.metrics.ranking import rank
+from irisspark.metrics.scores import score
+from irisspark.metrics.sparse_counts import SparseCounts
 
 
 def make_rows(num_rows, num_classes, *, seed=0, true_weights=None, skill=1.0, dtype=np.float32):

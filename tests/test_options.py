@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irisspark import option_checks
+from irisspark.options import checks as option_checks
 from irisspark.errors import OptionsError
-from irisspark.option_table import BY_NAME, OPTIONS, Options
+from irisspark.options.table import BY_NAME, OPTIONS, Options
 from irisspark.options import Requirement, as_mapping, help_text, notes, parse
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from irisspark.scores import Averages, Layout, Scores
+from irisspark.metrics.scores import Averages, Layout, Scores
 
 _POSITIVE_CLASS = 1
 

@@ -5,8 +5,9 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from irisspark.option_values import (
+from irisspark.options.values import (
     ColumnItem,
     Requirement,
     one_of,
@@ -79,7 +80,7 @@ class Options:
     overwrite: bool
     top_n: int
     require: tuple[Requirement, ...]
-    stats: str
+    stats: Literal["0.9", "1.0"]
     verbose: bool
     trust_model: bool
     fast_workers: bool

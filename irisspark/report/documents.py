@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from irisspark.eval_counts import SCORE_BINS
-from irisspark.scores import Averages, ClassScores, Layout, Scores
-from irisspark.text_block import average, text
+from irisspark.metrics.eval_counts import SCORE_BINS
+from irisspark.metrics.scores import Averages, ClassScores, Layout, Scores
+from irisspark.report.text_block import average, text
 
 __all__ = ["confusion_csv", "document", "files", "history_csv", "text", "to_json"]
 

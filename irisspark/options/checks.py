@@ -6,8 +6,8 @@ from itertools import combinations
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from irisspark.option_table import BY_FIELD, TRAINING, Options
-from irisspark.option_values import ColumnItem, header_names, item_text, repeated_column, shown
+from irisspark.options.table import BY_FIELD, TRAINING, Options
+from irisspark.options.values import ColumnItem, header_names, item_text, repeated_column, shown
 
 _REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/", re.ASCII | re.IGNORECASE)
 

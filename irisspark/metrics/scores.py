@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from irisspark.eval_counts import RELIABILITY_BINS, EvalCounts, IntArray
-from irisspark.ranking import Ranking, rank
+from irisspark.metrics.eval_counts import RELIABILITY_BINS, EvalCounts, IntArray
+from irisspark.metrics.ranking import Ranking, rank
 
 Layout = Literal["0.9", "1.0"]
 

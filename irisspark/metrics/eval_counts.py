@@ -1,6 +1,6 @@
 """`EvalCounts`, all that crosses machines about predictions, and how many of them add up.
 
-Only counts and sums cross; `irisspark.scores` makes every ratio from them, once, on the
+Only counts and sums cross; `scores` makes every ratio from them, once, on the
 driver. Integers add up exactly. Floats are kept one vector a partition and added up at the very
 end, so that no order of arrival can show in the last digit.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.sparse_counts import SparseCounts
+from irisspark.metrics.sparse_counts import SparseCounts
 
 IntArray = npt.NDArray[np.int64]
 

@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
-from irisspark import option_checks
-from irisspark.option_table import BY_FIELD, SECTIONS, Option
+from irisspark.options import checks as option_checks
+from irisspark.options.table import BY_FIELD, SECTIONS, Option
 
 _USAGE = """\
 Usage: spark-submit [Spark's options] irisspark.zip [-option value ...]

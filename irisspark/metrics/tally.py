@@ -1,6 +1,6 @@
 """What is counted about predictions on a worker, block by block.
 
-The result is an `EvalCounts`; `irisspark.scores` makes every ratio from the sum of them, once, on
+The result is an `EvalCounts`; `scores` makes every ratio from the sum of them, once, on
 the driver.
 """
 
@@ -12,19 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.eval_counts import (
+from irisspark.metrics.eval_counts import (
     MAX_BINNED_CLASSES,
     NUM_SUMS,
     RELIABILITY_BINS,
     SCORE_BINS,
     EvalCounts,
     IntArray,
-    no_counts,
-    total,
 )
-from irisspark.sparse_counts import SparseCounts
-
-__all__ = ["EvalCounts", "Tally", "count", "no_counts", "total"]
+from irisspark.metrics.sparse_counts import SparseCounts
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

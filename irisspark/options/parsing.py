@@ -1,7 +1,7 @@
 """argv -> frozen ``Options``; everything that is wrong with a command line is found in one pass.
 
-The table of options is ``option_table``, what their values look like ``option_values``, what they
-say about each other ``option_checks``, the help page ``option_help``.
+The table of options is ``table``, what their values look like ``values``, what they
+say about each other ``checks``, the help page ``help``.
 """
 
 import difflib
@@ -12,12 +12,9 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from irisspark.errors import OptionsError
-from irisspark.option_checks import cross_check, notes
-from irisspark.option_help import help_text
-from irisspark.option_table import BY_NAME, OPTIONS, Option, Options
-from irisspark.option_values import Requirement, item_text, shown, without_password
-
-__all__ = ["Options", "Requirement", "as_mapping", "help_text", "notes", "parse"]
+from irisspark.options.checks import cross_check
+from irisspark.options.table import BY_NAME, OPTIONS, Option, Options
+from irisspark.options.values import item_text, shown, without_password
 
 # Word processors, and notebooks that went through one, make long dashes of a dash.
 _LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from irisspark.errors import OptionsError
-from irisspark.eval_counts import no_counts
-from irisspark.report import document
-from irisspark.scores import score
+from irisspark.metrics.eval_counts import no_counts
+from irisspark.metrics.scores import score
+from irisspark.report.documents import document
 
 
 class RequirementLike(Protocol):

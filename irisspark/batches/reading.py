@@ -1,0 +1,219 @@
+"""Blocks of whole records -> batches of numpy arrays.
+
+A block is parsed with fixed types in one go. Only where something in it is wrong is it read a
+second time, record by record, to tell the good rows from the bad ones. Both ways give the same
+values for the same row, so how a file is cut never changes a result.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from irisspark.batches.bad_rows import (
+    BadRow,
+    BadRows,
+    arrow_number_type,
+    count_bad_rows,
+    examine,
+    not_representable,
+)
+from irisspark.batches.columns import Columns
+from irisspark.batches.records import UTF8_BOM, is_closed, quoted_record_end, split_records
+from irisspark.splits import Block, Cutter, Opener, Split, end_of_last_line, read_blocks
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The good rows of one block.
+
+    Attributes:
+        features: [rows, num_features] in the dtype of the model's input.
+        labels: int64 [rows]; None where the data has no label column.
+        kept: The text of ``Columns.keep``, one Arrow array each.
+        bad: The other rows of the block, counted.
+        block: The bytes the rows come from.
+        good: int64 [rows], which records of the block they are; None for all of them.
+        multi_line: True where records may hold line breaks.
+    """
+
+    features: Array
+    labels: Ints | None
+    kept: tuple[pa.Array, ...]
+    block: Block
+    columns: Columns
+    good: Ints | None = None
+    bad: BadRows = field(default_factory=BadRows)
+
+    def __len__(self) -> int:
+        """Count the good rows."""
+        return len(self.features)
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """int64 [rows]: where each row starts in its file, in bytes. Found when asked for."""
+        starts = [start for start, record in _records(self.block, self.columns) if record]
+        offsets = np.array(starts, dtype=np.int64) + self.block.offset
+        return offsets if self.good is None else offsets[self.good]
+
+
+def read_batches(
+    split: Split, columns: Columns, open_file: Opener, block_bytes: int
+) -> Iterator[Batch]:
+    """Read a split as batches, one a block of about ``block_bytes``.
+
+    Raises:
+        DataError: The file cannot be read on this machine.
+    """
+    for block in read_blocks(split, open_file, block_bytes, record_end(columns)):
+        yield parse_block(block, columns)
+
+
+def record_end(columns: Columns) -> Cutter:
+    """Give the function that finds where the last whole record of some bytes ends."""
+    return quoted_record_end(columns.delimiter) if columns.multi_line else end_of_last_line
+
+
+def parse_block(block: Block, columns: Columns) -> Batch:
+    """Parse one block of whole records."""
+    block = _without_preamble(block, columns)
+    return _parse_typed(block, columns) or _parse_examined(block, columns)
+
+
+def _without_preamble(block: Block, columns: Columns) -> Block:
+    """Drop the byte order mark and the header, which only the start of a file has."""
+    if block.offset > 0:
+        return block
+    start = len(UTF8_BOM) if block.data.startswith(UTF8_BOM) else 0
+    if columns.header:
+        start += header_end(block.data[start:], columns)
+    return Block(block.file_index, start, block.data[start:]) if start else block
+
+
+def header_end(data: bytes, columns: Columns) -> int:
+    """Find the offset behind the first record of ``data`` that is not blank."""
+    records = split_records(data, columns.delimiter, multi_line=columns.multi_line)
+    named = [i for i, (_, record) in enumerate(records) if record]
+    following = named[0] + 1 if named else len(records)
+    return records[following][0] if following < len(records) else len(data)
+
+
+def _parse_typed(block: Block, columns: Columns) -> Batch | None:
+    """Parse a block with fixed types; None where anything in it needs a closer look."""
+    try:
+        table = pacsv.read_csv(
+            pa.py_buffer(block.data), **_typed_options(columns, len(block.data))
+        ).combine_chunks()
+    except pa.ArrowInvalid:  # a cell that does not convert, a row of another width, no rows at all
+        return None
+    if b'"' in block.data and _may_hide_line_ends(block.data, table.num_rows, columns):
+        return None
+    labels = _typed_labels(table, columns)
+    features = _typed_features(table, columns)
+    if features is None or (labels is None and columns.label is not None):
+        return None
+    kept = tuple(_chunk(table, c) for c in columns.keep)
+    return Batch(features, labels, kept, block, columns)
+
+
+def _typed_options(columns: Columns, num_bytes: int) -> dict[str, Any]:
+    number = arrow_number_type(np.dtype(columns.dtype))
+    types: dict[str, pa.DataType] = {_field(c): number for c in columns.features}
+    types |= {_field(c): pa.utf8() for c in columns.keep if c not in columns.features}
+    if columns.label is not None:
+        types[_field(columns.label)] = pa.dictionary(pa.int32(), pa.utf8())
+    return {
+        "read_options": pacsv.ReadOptions(
+            column_names=[_field(c) for c in range(columns.num_columns)],
+            use_threads=False,
+            block_size=num_bytes + 1,
+        ),
+        "parse_options": pacsv.ParseOptions(
+            delimiter=columns.delimiter, newlines_in_values=columns.multi_line
+        ),
+        "convert_options": pacsv.ConvertOptions(
+            column_types=types,
+            include_columns=[_field(c) for c in columns.used],
+            null_values=[""],
+            strings_can_be_null=False,
+        ),
+    }
+
+
+def _field(column: int) -> str:
+    return f"f{column}"
+
+
+def _chunk(table: pa.Table, column: int) -> pa.Array:
+    return table.column(_field(column)).chunk(0)
+
+
+def _may_hide_line_ends(data: bytes, num_rows: int, columns: Columns) -> bool:
+    """Tell whether a quote that stays open may have swallowed the lines behind it."""
+    records = split_records(data, columns.delimiter, multi_line=columns.multi_line)
+    filled = [record for _, record in records if record]
+    return len(filled) != num_rows or not is_closed(filled[-1], columns.delimiter)
+
+
+def _typed_labels(table: pa.Table, columns: Columns) -> Ints | None:
+    if columns.label is None or columns.labels is None:
+        return None
+    encoded = _chunk(table, columns.label)
+    codes = [columns.labels.encode(text) for text in encoded.dictionary.to_pylist()]
+    if None in codes:
+        return None
+    indices = encoded.indices.to_numpy(zero_copy_only=False)
+    labels: Ints = np.array(codes, dtype=np.int64)[indices]
+    return labels
+
+
+def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
+    features = np.empty((table.num_rows, len(columns.features)), dtype=columns.dtype)
+    for position, column in enumerate(columns.features):
+        cells = _chunk(table, column)
+        if cells.null_count:
+            return None
+        values = cells.to_numpy()
+        if features.dtype.kind != "f" and not_representable(values, features.dtype).any():
+            return None
+        features[:, position] = values
+    if features.dtype.kind == "f" and not np.isfinite(features).all():
+        return None
+    return features
+
+
+def _records(block: Block, columns: Columns) -> list[tuple[int, bytes]]:
+    return split_records(block.data, columns.delimiter, multi_line=columns.multi_line)
+
+
+def _parse_examined(block: Block, columns: Columns) -> Batch:
+    """Parse a block record by record: the good rows, and what is wrong with the others."""
+    records = [(start, record) for start, record in _records(block, columns) if record]
+    examined = examine([record for _, record in records], columns)
+    bad = [
+        BadRow(
+            block.file_index,
+            block.offset + records[index][0],
+            fault.reason,
+            fault.column,
+            fault.value,
+        )
+        for index, fault in examined.faults.items()
+    ]
+    return Batch(
+        examined.features,
+        examined.labels,
+        examined.kept,
+        block,
+        columns,
+        examined.good,
+        count_bad_rows(bad),
+    )

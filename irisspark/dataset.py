@@ -1,0 +1,212 @@
+"""The data of a run: its files, its columns, and the jobs that ask something about all of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from irisspark import workers
+from irisspark.batches import explain, record_end, schema
+from irisspark.batches.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
+from irisspark.batches.columns import Columns, LabelCodes, parse_number
+from irisspark.batches.records import UTF8_BOM
+from irisspark.errors import DataError
+from irisspark.splits import DataFile, Opener, Split, cut, group, opener, read_blocks
+from irisspark.storage import find_data
+from irisspark.workers import Group
+
+if TYPE_CHECKING:
+    from irisspark.model_spec import ModelSpec
+    from irisspark.options import Options
+    from irisspark.session import Session
+
+SPLIT_BYTES = 64 << 20
+_MIN_SPLIT_BYTES = 1 << 20
+_HEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The rows of a run.
+
+    Attributes:
+        files: In the order of their rows.
+        columns: Which column is what.
+        open_file: Opens one of the files, here or on a worker.
+        header_like: True where the first line reads like names, though no header was declared.
+        class_names: The classes in the order of the model's outputs, None without a label.
+    """
+
+    files: tuple[DataFile, ...]
+    columns: Columns
+    open_file: Opener
+    header_like: bool
+    class_names: tuple[str, ...] | None
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all files on disk."""
+        return sum(file.size for file in self.files)
+
+    def groups(self, parallelism: int) -> list[Group]:
+        """Cut the files into tasks: none tiny while there is enough, none so large that it lags."""
+        size = self.num_bytes
+        num_groups = max(1, min(parallelism, size // _MIN_SPLIT_BYTES))
+        if size > SPLIT_BYTES * parallelism:
+            rounds = -(-size // (SPLIT_BYTES * parallelism))
+            num_groups = rounds * parallelism
+        splits = cut(self.files, max(size / num_groups, 1), whole_files=self.columns.multi_line)
+        grouped = [members for members in group(splits, num_groups) if members]
+        return [Group(index, members) for index, members in enumerate(grouped)]
+
+
+def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> Dataset:
+    """Find the data and hold it against the options and the model.
+
+    Raises:
+        DataError: There is none, it cannot be read, or it does not fit.
+    """
+    files = tuple(find_data(options.data_path, session.shipped, session.resolve))
+    open_file = opener(session.resolve)
+    head = _read_head(files, open_file, options)
+    columns = schema.resolve(
+        head,
+        label_index=options.label_index,
+        feature_indices=options.feature_indices,
+        keep_columns=options.keep_columns,
+        class_names=options.class_names,
+        delimiter=options.delimiter,
+        header=options.header,
+        multi_line=options.multi_line,
+        dtype=spec.input_dtype,
+    )
+    _check_width(head, columns, spec, options)
+    header_like = schema.looks_like_header(head, columns)
+    if header_like and options.bad_rows == "fail":
+        shown = ", ".join(head.first[:6]) + (", ..." if len(head.first) > 6 else "")
+        raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
+    dataset = Dataset(files, columns, open_file, header_like, options.class_names)
+    if columns.label is None:
+        return dataset
+    names = options.class_names or _class_names(session, dataset, head, spec)
+    if len(names) != spec.output.num_classes:
+        raise DataError(
+            f"-classNames gives {len(names)} names, but the model has "
+            f"{spec.output.num_classes} classes"
+        )
+    return replace(dataset, columns=replace(columns, labels=LabelCodes(names)), class_names=names)
+
+
+def _read_head(files: tuple[DataFile, ...], open_file: Opener, options: "Options") -> schema.Head:
+    template = Columns(1, (), delimiter=options.delimiter, multi_line=options.multi_line)
+    for index, file in enumerate(files):
+        if file.size == 0:
+            continue
+        data = b""
+        whole = Split(file, index, 0, None)
+        for block in read_blocks(whole, open_file, _HEAD_BYTES, record_end(template)):
+            data += block.data
+            head = schema.read_head(
+                file.path,
+                data.removeprefix(UTF8_BOM),
+                options.delimiter,
+                multi_line=options.multi_line,
+            )
+            if head is not None:
+                return head
+    names = ", ".join(file.path for file in files[:3]) + (", ..." if len(files) > 3 else "")
+    raise DataError(f"the data is empty: {names} {'holds' if len(files) == 1 else 'hold'} no rows")
+
+
+def _check_width(
+    head: schema.Head, columns: Columns, spec: "ModelSpec", options: "Options"
+) -> None:
+    try:
+        spec.row_shape(len(columns.features))
+    except DataError as error:
+        left_out = [f"column {columns.label} is the label"] if columns.label is not None else []
+        left_out += [f"column {c} is kept" for c in columns.keep]
+        taken = f"{head.path} has {columns.num_columns} columns"
+        if left_out:
+            taken += f", of which {' and '.join(left_out)}"
+        if options.feature_indices is not None:
+            taken += f"; -featureIndices takes {len(columns.features)} of them"
+        raise DataError(f"{error}: {taken}") from None
+
+
+def _class_names(
+    session: "Session", dataset: Dataset, head: schema.Head, spec: "ModelSpec"
+) -> tuple[str, ...]:
+    """Name the classes: numbers where the first label is one, else the texts in sorted order."""
+    assert dataset.columns.label is not None
+    row = head.second if dataset.columns.header or dataset.header_like else head.first
+    label = row[dataset.columns.label] if row and len(row) > dataset.columns.label else "0"
+    if parse_number(label) is not None:
+        return schema.numeric_class_names(spec.output.num_classes)
+    found = find_labels(session, dataset)
+    if len(found) != spec.output.num_classes:
+        raise DataError(
+            f"{explain.unknown_labels(found, spec.output.num_classes)}"
+            if found
+            else f"{head.path}: the label column {dataset.columns.label} is empty"
+        )
+    return tuple(found)
+
+
+def find_labels(session: "Session", dataset: Dataset) -> list[str]:
+    """Find the distinct labels of the data, sorted, in one distributed pass."""
+    columns, open_file = dataset.columns, dataset.open_file
+    groups = dataset.groups(session.parallelism)
+
+    def find(members: Iterator[Group]) -> Iterator[frozenset[str]]:
+        return workers.find_labels(members, columns, open_file)
+
+    found: set[str] = set()
+    for labels in session.spread(groups).mapPartitions(find).collect():
+        found |= labels
+    return sorted(found)
+
+
+def find_line(session: "Session", dataset: Dataset, row: BadRow) -> int:
+    """Find the line number of a bad row, from 1: one pass over what lies before it."""
+    file = dataset.files[row.file_index]
+    if row.offset == 0:
+        return 1
+    open_file, index, offset = dataset.open_file, row.file_index, row.offset
+    before = replace(
+        dataset,
+        files=(file,),
+        columns=replace(dataset.columns, multi_line=False),
+    )
+    groups = [
+        Group(g.index, tuple(replace(s, file_index=index) for s in g.splits if s.start < offset))
+        for g in before.groups(session.parallelism)
+    ]
+
+    def count(members: Iterator[Group]) -> Iterator[int]:
+        return workers.count_lines_before(members, index, offset, open_file)
+
+    num_lines: int = sum(session.spread(groups).mapPartitions(count).collect())
+    return 1 + num_lines
+
+
+def describe(session: "Session", dataset: Dataset, row: BadRow) -> str:
+    """Say where a bad row is and what is wrong with it, in one line."""
+    line = find_line(session, dataset, row)
+    path = dataset.files[row.file_index].path
+    return (
+        f"{explain.place(row, path, line, dataset.columns)}: {explain.fault(row, dataset.columns)}"
+    )
+
+
+def bad_row_error(
+    session: "Session", dataset: Dataset, bad: BadRows, num_classes: int
+) -> DataError:
+    """Make the error that a run ends with at its first bad row."""
+    row = bad.first[0]
+    header_like = dataset.header_like and row.offset <= len(UTF8_BOM)
+    message = describe(session, dataset, row)
+    if row.reason == UNKNOWN_LABEL and not header_like:
+        found = find_labels(session, dataset)
+        return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
+    hint = explain.advice(row, dataset.columns, header_like=header_like)
+    return DataError(f"{message}; {hint}")

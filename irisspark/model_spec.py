@@ -1,0 +1,120 @@
+"""The recipe of a model: what the driver hands out, and what a worker builds once from it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.errors import DataError
+from irisspark.outputs import OutputMeaning
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_BLOCK_ROWS = 8192
+MIN_BLOCK_ROWS = 32
+_BLOCK_VALUES = 16 << 20  # numbers that the layers of one block may put out together
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSpec:
+    """Everything that a worker needs to build a model and to know what it puts out.
+
+    Attributes:
+        config: Keras's own JSON of the architecture.
+        weights: The arrays of ``keras.Model.get_weights``, in its order.
+        loss: Keras's serialized loss, None where the model has none.
+        loss_weight: What the training configuration multiplies the loss by.
+        penalty: The sum of the weights' regularization losses, part of what Keras calls the loss.
+        output: What the output means.
+        input_shape: Shape of one row as the model takes it; None for a free dimension.
+        input_dtype: numpy name of the dtype of the model's input.
+        batch_rows: The batch size that the model insists on, None for any.
+        values_per_row: Numbers that all layers put out for one row, to size blocks by.
+        trusted: True where the user allows the file's own code (Lambda layers) to run.
+    """
+
+    config: str
+    weights: tuple[npt.NDArray[Any], ...]
+    loss: dict[str, Any] | str | None
+    loss_weight: float
+    penalty: float
+    output: OutputMeaning
+    input_shape: tuple[int | None, ...]
+    input_dtype: str
+    batch_rows: int | None = None
+    values_per_row: int = 0
+    trusted: bool = False
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the recipe: equal for equal models, so that a worker builds each once."""
+        digest = hashlib.sha256(self.config.encode())
+        digest.update(repr((self.loss, self.loss_weight, self.output)).encode())
+        for array in self.weights:
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of every block that is predicted: one shape, whatever the partitioning.
+
+        A power of two that keeps what the layers put out within 64 MiB of float32.
+        """
+        if self.batch_rows:
+            return self.batch_rows
+        affordable = _BLOCK_VALUES // max(self.values_per_row, 1)
+        rows = 1 << max(affordable, 1).bit_length() - 1
+        return max(MIN_BLOCK_ROWS, min(MAX_BLOCK_ROWS, rows))
+
+    def row_shape(self, num_features: int) -> tuple[int, ...]:
+        """Give the shape into which a flat row of ``num_features`` numbers is put.
+
+        Raises:
+            DataError: So many numbers do not fill the model's input.
+        """
+        known = int(np.prod([d for d in self.input_shape if d is not None], dtype=np.int64))
+        num_free = self.input_shape.count(None)
+        if num_free == 0 and known == num_features:
+            return tuple(d for d in self.input_shape if d is not None)
+        if num_free == 1 and num_features and known and num_features % known == 0:
+            return tuple(num_features // known if d is None else d for d in self.input_shape)
+        wanted = (
+            f"{known} features"
+            if num_free == 0
+            else f"a multiple of {known} features"
+            if num_free == 1
+            else "an input of a fixed size"
+        )
+        raise DataError(
+            f"the model's input {self.input_shape} takes {wanted}, "
+            f"but the data gives {num_features} feature columns"
+        )
+
+    def build(self) -> "keras.Model":
+        """Build the model with its weights in this process."""
+        import keras
+
+        model = keras.saving.deserialize_keras_object(
+            json.loads(self.config), safe_mode=not self.trusted
+        )
+        model.set_weights(list(self.weights))
+        return model
+
+    def build_loss(self) -> "keras.losses.Loss | None":
+        """Build the loss so that it gives a value a row, not their mean."""
+        if self.loss is None:
+            return None
+        import keras
+
+        loss = keras.losses.get(self.loss)
+        if not isinstance(loss, keras.losses.Loss):
+            from keras.src.losses.losses import LossFunctionWrapper
+
+            return LossFunctionWrapper(loss, reduction=None)
+        loss.reduction = "none"
+        return loss

@@ -1,0 +1,255 @@
+"""A model file -> Keras model -> elephas's ``SparkModel`` and the ``ModelSpec`` of its workers."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irisspark.errors import ModelError
+from irisspark.model_files import open_model
+from irisspark.model_spec import ModelSpec
+from irisspark.outputs import OutputMeaning, resolve
+
+if TYPE_CHECKING:
+    import keras
+    from elephas.spark_model import SparkModel
+
+# Layers that hand the activation before them through, as far as classes are concerned.
+_SHAPE_ONLY = frozenset(["Flatten", "Reshape", "Dropout", "Permute", "ActivityRegularization"])
+_PLACEHOLDER_LOSS = "mean_squared_error"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready for the cluster.
+
+    Attributes:
+        spark_model: elephas's wrapper: the master network, its weights, optimizer and loss.
+        spec: What the workers build.
+        sha256: Of the model file.
+        keras_version: What saved the file, None where it does not say.
+        notes: What the user should know about how the file was read.
+    """
+
+    spark_model: "SparkModel"
+    spec: ModelSpec
+    sha256: str
+    keras_version: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def network(self) -> "keras.Model":
+        """The Keras model itself."""
+        return self.spark_model.master_network
+
+
+def load(
+    path: str, *, loss: str | None = None, trust: bool = False, num_classes: int | None = None
+) -> LoadedModel:
+    """Load a model file for the cluster.
+
+    Args:
+        path: A local path.
+        loss: Keras's name of a loss that takes the place of the file's.
+        trust: Whether Lambda layers may run.
+        num_classes: What the user says the number of classes is.
+
+    Raises:
+        ModelError: The file holds no model, or one that irisspark cannot evaluate.
+    """
+    opened = open_model(path, trust=trust)
+    model = opened.model
+    _check_single(model)
+    model = _with_integer_input(model)
+    loss_config, loss_weight = _loss_of(model, loss)
+    meaning = _meaning(model, loss_config)
+    _check_num_classes(num_classes, meaning)
+    if not model.compiled:
+        # elephas refuses a model that is not compiled; this never reaches the report.
+        model.compile(loss=_PLACEHOLDER_LOSS)
+    from elephas.spark_model import SparkModel
+
+    spark_model = SparkModel(model)
+    recipe = spark_model.serialized_model
+    spec = ModelSpec(
+        config=recipe["model"],
+        weights=tuple(recipe["weights"]),
+        loss=loss_config,
+        loss_weight=loss_weight,
+        penalty=float(sum(float(penalty) for penalty in model.losses)),
+        output=meaning,
+        input_shape=tuple(model.inputs[0].shape[1:]),
+        input_dtype=model.inputs[0].dtype,
+        batch_rows=model.inputs[0].shape[0],
+        values_per_row=_values_per_row(model),
+        trusted=trust,
+    )
+    return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, opened.notes)
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    for part in path.split(","):
+        digest.update(Path(part).read_bytes())
+    return digest.hexdigest()
+
+
+def _check_single(model: "keras.Model") -> None:
+    """Refuse what one row of a CSV cannot feed, or one label cannot judge."""
+    if not model.built or not getattr(model, "inputs", None):
+        raise ModelError(
+            "the model does not say the shape of its input; build it (call it once, or give its "
+            "first layer an input shape) before saving it"
+        )
+    for what, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
+        if len(tensors) != 1:
+            names = ", ".join(f"{t.name} {tuple(t.shape)}" for t in tensors)
+            raise ModelError(
+                f"the model has {len(tensors)} {what} ({names}); irisspark evaluates models with "
+                f"one input and one output"
+            )
+    if model.inputs[0].dtype == "string":
+        raise ModelError("the model's input takes text; irisspark feeds numbers")
+    stateful = [layer.name for layer in model.layers if getattr(layer, "stateful", False)]
+    if stateful:
+        raise ModelError(
+            f"the layer {stateful[0]} is stateful: what it predicts depends on the rows before, "
+            "which a cluster does not keep in order; save the model with stateful=False"
+        )
+
+
+def _with_integer_input(model: "keras.Model") -> "keras.Model":
+    """Give a model whose float input goes straight into an Embedding an int32 input.
+
+    A float32 holds integers exactly only up to 2**24, and Keras casts them to integers anyway.
+    """
+    import keras
+
+    if not model.inputs[0].dtype.startswith("float"):
+        return model
+    consumers = [
+        layer
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+        and any(
+            tensor is model.inputs[0]
+            for node in layer._inbound_nodes
+            for tensor in node.input_tensors
+        )
+    ]
+    if not consumers or not all(isinstance(c, keras.layers.Embedding) for c in consumers):
+        return model
+    config = json.loads(model.to_json())
+    for layer in config["config"]["layers"]:
+        if layer["class_name"] == "InputLayer":
+            layer["config"]["dtype"] = "int32"
+    rebuilt = keras.saving.deserialize_keras_object(config)
+    rebuilt.set_weights(model.get_weights())
+    if model.compiled:
+        rebuilt.compile_from_config(model.get_compile_config())
+    return rebuilt
+
+
+def _loss_of(
+    model: "keras.Model", override: str | None
+) -> tuple[dict[str, Any] | str | None, float]:
+    """Find the loss of a model, serialized, and what the training configuration weights it by."""
+    if override is not None:
+        try:
+            return _serialize(override), 1.0
+        except ValueError as error:
+            raise ModelError(f"-loss {override}: Keras has no loss of that name") from error
+    if not model.compiled:
+        return None, 1.0
+    config = model.get_compile_config() or {}
+    loss, weight = _only(config.get("loss")), _only(config.get("loss_weights"))
+    if loss is None:
+        return None, 1.0
+    return _serialize(loss), 1.0 if weight is None else float(weight)
+
+
+def _serialize(loss: Any) -> dict[str, Any] | str:
+    """Serialize a loss: a function as its name, an object as its configuration.
+
+    Raises:
+        ValueError: Keras has no such loss.
+    """
+    import keras
+
+    found = keras.losses.get(loss)
+    if isinstance(found, keras.losses.Loss):
+        config: dict[str, Any] = keras.losses.serialize(found)
+        return config
+    return str(found.__name__)
+
+
+def _only(value: Any) -> Any:
+    """Take the one member out of the list or dict that Keras allows for one output."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return value[0]
+    if isinstance(value, dict) and len(value) == 1 and "class_name" not in value:
+        return next(iter(value.values()))
+    return value
+
+
+def _meaning(model: "keras.Model", loss: dict[str, Any] | str | None) -> OutputMeaning:
+    shape = tuple(model.outputs[0].shape)
+    if len(shape) != 2 or shape[1] is None:
+        raise ModelError(
+            f"the model's output has the shape {shape}; irisspark evaluates models that put out "
+            "one number for each class, (rows, classes)"
+        )
+    name, from_logits = _loss_name(loss)
+    return resolve(shape[1], _last_activation(model), name, from_logits=from_logits)
+
+
+def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
+    """Give a serialized loss's name in snake case, and whether it takes logits."""
+    import keras
+
+    if loss is None:
+        return None, False
+    built = keras.losses.get(loss)
+    settings = loss["config"] if isinstance(loss, dict) else {}
+    function = getattr(built, "fn", built)
+    name = getattr(function, "__name__", type(built).__name__)
+    return name, bool(settings.get("from_logits", False))
+
+
+def _last_activation(model: "keras.Model") -> str | None:
+    """Find the activation that makes the output, through layers that only move numbers about."""
+    import keras
+
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.Model):
+            return _last_activation(layer)
+        if type(layer).__name__ in _SHAPE_ONLY:
+            continue
+        if isinstance(layer, keras.layers.Softmax):
+            return "softmax"
+        activation = getattr(layer, "activation", None)
+        return getattr(activation, "__name__", None) or type(activation).__name__
+    return None
+
+
+def _check_num_classes(num_classes: int | None, meaning: OutputMeaning) -> None:
+    if num_classes is not None and num_classes != meaning.num_classes:
+        raise ModelError(
+            f"-numClasses {num_classes}, but the model's output has {meaning.num_units} "
+            f"unit{'s' if meaning.num_units > 1 else ''}, which means {meaning.num_classes} classes"
+        )
+
+
+def _values_per_row(model: "keras.Model") -> int:
+    total = 0
+    for layer in model._flatten_layers(recursive=True, include_self=False):
+        try:
+            shape = layer.output.shape[1:]
+        except (AttributeError, ValueError):
+            continue
+        size = 1
+        for dimension in shape:
+            size *= dimension or 1
+        total += size
+    return total

@@ -1,0 +1,9 @@
+"""argv -> frozen ``Options``: every flag, alias, default and cross-check."""
+
+from irisspark.options.checks import notes
+from irisspark.options.help import help_text
+from irisspark.options.parsing import as_mapping, parse
+from irisspark.options.table import Options
+from irisspark.options.values import Requirement
+
+__all__ = ["Options", "Requirement", "as_mapping", "help_text", "notes", "parse"]

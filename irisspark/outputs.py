@@ -1,0 +1,158 @@
+"""What a model's output means: which class a row is given, and how sure the model is.
+
+The table is EVALUATION's: the number of units, the last activation and the loss decide.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.errors import ModelError
+
+Kind = Literal["softmax", "logits", "sigmoids", "scores", "sigmoid", "logit", "margin"]
+Target = Literal["index", "one_hot", "binary"]
+Array = npt.NDArray[Any]
+
+_PROBABILITIES: frozenset[Kind] = frozenset(["softmax", "logits", "sigmoid", "logit"])
+_CROSS_ENTROPIES = frozenset(
+    [
+        "categorical_crossentropy",
+        "sparse_categorical_crossentropy",
+        "categorical_focal_crossentropy",
+    ]
+)
+_BINARY_CROSS_ENTROPIES = frozenset(["binary_crossentropy", "binary_focal_crossentropy"])
+_MARGINS = frozenset(["hinge", "squared_hinge"])
+_SIGMOIDS = frozenset(["sigmoid", "hard_sigmoid"])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A block of rows as predictions.
+
+    Attributes:
+        y_pred: int64 [rows], the predicted class.
+        scores: float [rows, num_classes] in [0, 1], NaN where the model's output is NaN. They are
+            probabilities where ``OutputMeaning.probabilities``; elsewhere only their order counts.
+    """
+
+    y_pred: npt.NDArray[np.int64]
+    scores: Array
+
+
+@dataclass(frozen=True)
+class OutputMeaning:
+    """How the numbers that a model puts out become classes.
+
+    Attributes:
+        kind: The row of the table.
+        num_units: Units of the output; ``num_classes`` but for one unit, which means two classes.
+        target: What the loss compares the output with: the class index, a one-hot row, or 0 and 1.
+    """
+
+    kind: Kind
+    num_units: int
+    target: Target
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return max(self.num_units, 2)
+
+    @property
+    def probabilities(self) -> bool:
+        """True where the scores are probabilities."""
+        return self.kind in _PROBABILITIES
+
+    def decode(self, output: Array) -> Decoded:
+        """Turn the model's output, [rows, num_units], into predictions."""
+        if self.num_units == 1:
+            return self._decode_one_unit(output[:, 0])
+        y_pred = output.argmax(axis=1).astype(np.int64)
+        if self.kind == "logits":
+            return Decoded(y_pred, _softmax(output))
+        scores = _squashed(output) if self.kind == "scores" else output
+        return Decoded(y_pred, scores)
+
+    def _decode_one_unit(self, output: Array) -> Decoded:
+        threshold = 0.5 if self.kind == "sigmoid" else 0.0
+        y_pred = (output > threshold).astype(np.int64)
+        if self.kind == "sigmoid":
+            positive = np.clip(output, 0.0, 1.0)
+        elif self.kind == "logit":
+            positive = _sigmoid(output)
+        else:
+            positive = _squashed(output)
+        return Decoded(y_pred, np.stack([1 - positive, positive], axis=1))
+
+
+def _softmax(logits: Array) -> Array:
+    logits = logits.astype(np.float64)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _sigmoid(logits: Array) -> Array:
+    # The two branches of tanh avoid the overflow of exp for large negative logits.
+    probabilities: Array = 0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64))
+    return probabilities
+
+
+def _squashed(scores: Array) -> Array:
+    """Map any scores to (0, 1) without changing their order (the softsign)."""
+    scores = scores.astype(np.float64)
+    squashed: Array = 0.5 + 0.5 * scores / (1.0 + np.abs(scores))
+    return squashed
+
+
+def resolve(
+    num_units: int, activation: str | None, loss: str | None, *, from_logits: bool
+) -> OutputMeaning:
+    """Decide what an output means.
+
+    Args:
+        num_units: Units of the output.
+        activation: Name of the last activation, None where there is none that Keras knows.
+        loss: Keras's name of the loss, None where the model has none.
+        from_logits: Whether the loss takes logits.
+
+    Raises:
+        ModelError: The output is a regression's, or means nothing.
+    """
+    kind = (_resolve_one if num_units == 1 else _resolve_many)(activation, loss, from_logits)
+    if num_units == 1:
+        target: Target = "binary"
+    else:
+        target = "index" if (loss or "").startswith("sparse_") else "one_hot"
+    return OutputMeaning(kind, num_units, target)
+
+
+def _resolve_many(activation: str | None, loss: str | None, from_logits: bool) -> Kind:
+    if activation == "softmax":
+        return "softmax"
+    if activation in _SIGMOIDS:
+        return "sigmoids"
+    return "logits" if loss in _CROSS_ENTROPIES and from_logits else "scores"
+
+
+def _resolve_one(activation: str | None, loss: str | None, from_logits: bool) -> Kind:
+    if activation in _SIGMOIDS:
+        return "sigmoid"
+    if activation == "softmax":
+        raise ModelError(
+            "the model ends in a softmax over one unit, which is 1 for every row; "
+            "a two-class model needs a sigmoid over one unit or a softmax over two"
+        )
+    if loss in _BINARY_CROSS_ENTROPIES:
+        return "logit" if from_logits else "sigmoid"
+    if loss in _MARGINS:
+        return "margin"
+    raise ModelError(
+        f"the model ends in one unit with the activation {activation or 'linear'} and "
+        f"{'the loss ' + loss if loss else 'no loss'}: a regression, not a classifier; "
+        "irisspark evaluates models with a unit for each class, or with one sigmoid unit "
+        "(for a classifier saved without its loss, pass -loss binary_crossentropy)"
+    )

@@ -1,0 +1,16 @@
+"""Results -> text, JSON and CSV, and whether they are good enough."""
+
+from irisspark.report.documents import confusion_csv, document, files, history_csv, to_json
+from irisspark.report.gate import check_requirement_names, unmet
+from irisspark.report.text_block import text
+
+__all__ = [
+    "check_requirement_names",
+    "confusion_csv",
+    "document",
+    "files",
+    "history_csv",
+    "text",
+    "to_json",
+    "unmet",
+]

@@ -1,0 +1,176 @@
+"""Opens and stops the Spark context, and ships the archive to the workers."""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from irisspark.errors import IrissparkError
+
+if TYPE_CHECKING:
+    from pyspark import RDD, SparkConf, SparkContext
+
+T = TypeVar("T")
+
+_MASTER_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open Spark context, and what the rest of the driver asks about it.
+
+    Attributes:
+        context: The context.
+        shipped: Names of the files that ``--files`` shipped.
+    """
+
+    context: "SparkContext"
+    shipped: tuple[str, ...]
+
+    @property
+    def parallelism(self) -> int:
+        """How many tasks Spark means to run at once."""
+        return int(self.context.defaultParallelism)
+
+    @property
+    def threads_per_task(self) -> int:
+        """How many threads a task may use: ``spark.task.cpus``."""
+        return int(self.context.getConf().get("spark.task.cpus", "1") or 1)
+
+    @property
+    def is_local(self) -> bool:
+        """True where driver and workers are on this machine."""
+        return str(self.context.master).startswith("local")
+
+    @property
+    def spark_version(self) -> str:
+        """The version of the Spark that runs."""
+        return str(self.context.version)
+
+    @property
+    def resolve(self) -> Callable[[str], str]:
+        """From the name of a shipped file to its path, on the machine that calls it."""
+        from pyspark import SparkFiles
+
+        resolve: Callable[[str], str] = SparkFiles.get
+        return resolve
+
+    def spread(self, items: list[T]) -> "RDD[T]":
+        """Make a partition of each item."""
+        return self.context.parallelize(items, len(items))
+
+
+@contextlib.contextmanager
+def open_session(
+    *, use_local: bool = False, verbose: bool = False, fast_workers: bool = True
+) -> Iterator[Session]:
+    """Open the Spark context that spark-submit's options describe, and stop it at the end.
+
+    Args:
+        use_local: Run on ``local[*]`` where no master is named.
+        verbose: Leave Spark's log as it is; otherwise it is set to WARN where the user has not.
+        fast_workers: Fork the workers from a daemon that has imported TensorFlow.
+
+    Raises:
+        IrissparkError: Spark does not start, or its master does not answer.
+    """
+    from pyspark import SparkContext
+
+    # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
+    SparkContext._ensure_initialized()
+    conf = _configure(use_local=use_local, verbose=verbose)
+    _check_master(str(conf.get("spark.master")))
+    try:
+        context = SparkContext(conf=conf)
+    except Exception as error:
+        raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
+    try:
+        archive = find_archive()
+        if archive is not None:
+            context.addPyFile(str(archive))
+        yield Session(context, _shipped_names(context.getConf()))
+    finally:
+        context.stop()
+
+
+def _configure(*, use_local: bool, verbose: bool) -> "SparkConf":
+    from pyspark import SparkConf
+
+    conf = SparkConf()
+    if conf.get("spark.master", None) is None:
+        if not use_local:
+            raise IrissparkError(
+                "no Spark master is named: start irisspark with spark-submit --master MASTER, "
+                "or pass -useSparkLocal true to run on this machine"
+            )
+        conf.set("spark.master", "local[*]")
+    if conf.get("spark.app.name", None) is None:
+        conf.setAppName("irisspark")
+    if not verbose:
+        conf.setIfMissing("spark.log.level", "WARN")
+    if _on_terminal():
+        conf.setIfMissing("spark.ui.showConsoleProgress", "true")
+    if str(conf.get("spark.master")).startswith("local") and not conf.contains(
+        "spark.pyspark.python"
+    ):
+        # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return conf
+
+
+def _on_terminal() -> bool:
+    """Tell whether the JVM, which draws the progress bar, has a terminal."""
+    from pyspark import SparkContext
+
+    console = SparkContext._jvm.java.lang.System.console()
+    is_terminal = getattr(console, "isTerminal", None)  # Java 22 has a console without a terminal
+    try:
+        return console is not None and (is_terminal is None or bool(is_terminal()))
+    except Exception:
+        return console is not None
+
+
+def _check_master(master: str) -> None:
+    """Make sure that a standalone master answers; Spark itself would log for a minute first."""
+    if not master.startswith("spark://"):
+        return
+    problems = []
+    for address in master.removeprefix("spark://").split(","):
+        parts = urlsplit(f"//{address}")
+        try:
+            host, port = parts.hostname or "", parts.port or 7077
+            with socket.create_connection((host, port), _MASTER_TIMEOUT_SECONDS):
+                return
+        except (OSError, ValueError) as error:
+            problems.append(f"{address}: {getattr(error, 'strerror', None) or error}")
+    raise IrissparkError(
+        f"the Spark master {master} does not answer ({'; '.join(problems)}); "
+        "look at --master, and whether the master is running"
+    )
+
+
+def find_archive() -> Path | None:
+    """Find the archive that this package was imported from; None in a checkout."""
+    for folder in Path(__file__).parents:
+        if folder.is_file():
+            return folder.absolute()
+    return None
+
+
+def _shipped_names(conf: "SparkConf") -> tuple[str, ...]:
+    """List the names that ``--files`` gave to files: the base name, or what follows a #."""
+    uris = str(conf.get("spark.files", "") or "").split(",")
+    return tuple(
+        urlsplit(uri).fragment or os.path.basename(urlsplit(uri).path) for uri in uris if uri
+    )
+
+
+def _first_line(error: Any) -> str:
+    java = getattr(error, "java_exception", None)
+    text = str(java.getMessage()) if java is not None else str(error)
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__

@@ -1,0 +1,256 @@
+"""Files cut into byte ranges, and the blocks of whole lines that a worker reads from one.
+
+A line belongs to the split in which its first byte lies, so any cut of a file, down to one byte a
+split, hands every line to exactly one worker (the convention of Hadoop's ``TextInputFormat``).
+"""
+
+import bz2
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, cast
+
+from irisspark.errors import DataError
+
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
+BLOCK_BYTES = 4 << 20
+MAX_LINE_BYTES = 1 << 30
+_TAIL_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of the input.
+
+    Attributes:
+        path: Absolute path on the machines that read it, or the bare name of a shipped file.
+        size: Bytes on disk.
+        shipped: True for a file that ``--files`` brought to every machine.
+    """
+
+    path: str
+    size: int
+    shipped: bool = False
+
+    @property
+    def compressed(self) -> bool:
+        """True where the name says that the bytes must be decompressed, so cannot be cut."""
+        return self.path.lower().endswith(COMPRESSED_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The byte range ``[start, end)`` of a file; ``end`` is None for "to the end of the file".
+
+    ``file_index`` is the place of the file in the input: (file_index, offset) orders all rows.
+    """
+
+    file: DataFile
+    file_index: int
+    start: int
+    end: int | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of one file. ``offset`` is where the first byte of ``data`` lies in it."""
+
+    file_index: int
+    offset: int
+    data: bytes
+
+
+Opener = Callable[[DataFile], IO[bytes]]
+Cutter = Callable[[bytes], int]
+
+
+def cut(files: Sequence[DataFile], split_bytes: float, *, whole_files: bool = False) -> list[Split]:
+    """Cut files into splits of about ``split_bytes``, in input order; empty files give none."""
+    splits: list[Split] = []
+    for index, file in enumerate(files):
+        if file.size == 0:
+            continue
+        if file.compressed or whole_files:
+            splits.append(Split(file, index, 0, None))
+            continue
+        num_splits = max(1, round(file.size / split_bytes))
+        bounds = [file.size * i // num_splits for i in range(num_splits + 1)]
+        splits += [Split(file, index, start, end) for start, end in pairwise(bounds) if end > start]
+    return splits
+
+
+def group(splits: Sequence[Split], num_groups: int) -> list[tuple[Split, ...]]:
+    """Deal splits to ``num_groups`` groups of about equal bytes, neighbours together.
+
+    Groups may be empty where there are fewer splits than groups.
+    """
+    sizes = [_split_bytes(split) for split in splits]
+    total = max(sum(sizes), 1)
+    groups: list[list[Split]] = [[] for _ in range(num_groups)]
+    before = 0
+    for split, size in zip(splits, sizes, strict=True):
+        middle = before + size / 2
+        groups[min(int(middle * num_groups / total), num_groups - 1)].append(split)
+        before += size
+    return [tuple(members) for members in groups]
+
+
+def _split_bytes(split: Split) -> int:
+    return (split.file.size if split.end is None else split.end) - split.start
+
+
+def opener(resolve: Callable[[str], str]) -> Opener:
+    """Make the function that opens a ``DataFile`` on this machine.
+
+    Args:
+        resolve: From the name of a shipped file to its path here (``SparkFiles.get``).
+    """
+
+    def open_file(file: DataFile) -> IO[bytes]:
+        path = resolve(file.path) if file.shipped else file.path
+        try:
+            return _open_decompressed(path)
+        except OSError as error:
+            raise DataError(_open_message(file, path, error)) from error
+
+    return open_file
+
+
+def _open_decompressed(path: str) -> IO[bytes]:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast(IO[bytes], bz2.open(path, "rb"))
+    if suffix == ".zst":
+        import pyarrow
+
+        return cast(IO[bytes], pyarrow.input_stream(path, compression="zstd"))
+    return io.FileIO(path, "rb")
+
+
+def _open_message(file: DataFile, path: str, error: OSError) -> str:
+    import socket
+
+    reason = error.strerror or str(error)
+    hint = (
+        "a worker cannot read what --files shipped"
+        if file.shipped
+        else "every worker must see the path: ship the file with --files, "
+        "or put it on a disk that all machines share"
+    )
+    return f"cannot open the data file {path} on {socket.gethostname()}: {reason}; {hint}"
+
+
+def read_blocks(
+    split: Split,
+    open_file: Opener,
+    block_bytes: int = BLOCK_BYTES,
+    last_line_end: Cutter | None = None,
+) -> Iterator[Block]:
+    """Read the lines whose first byte lies in the split, as blocks of about ``block_bytes``.
+
+    Args:
+        split: The byte range.
+        open_file: Opens the file of the split on this machine.
+        block_bytes: How much to read at a time; a block grows to hold a longer line.
+        last_line_end: From bytes to the offset behind the last whole record in them, 0 for none.
+            The default knows lines; another one may know records with quoted line breaks.
+
+    Raises:
+        DataError: The file cannot be read, its compressed bytes are damaged, or one line is
+            longer than 1 GiB.
+    """
+    find_end = last_line_end or end_of_last_line
+    try:
+        with open_file(split.file) as stream:
+            yield from _read_lines(split, stream, block_bytes, find_end)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        # EOFError: gzip and bz2 of a truncated file; ValueError: pyarrow of a damaged zstd
+        raise DataError(f"cannot read {split.file.path}: {error}") from error
+
+
+def _read_lines(
+    split: Split, stream: IO[bytes], block_bytes: int, find_end: Cutter
+) -> Iterator[Block]:
+    offset, buffer = _first_line(split, stream)
+    limit = split.end
+    while buffer is not None and (limit is None or offset < limit):
+        remaining = MAX_LINE_BYTES if limit is None else limit - offset - len(buffer)
+        # A long line doubles what is read of it, so that looking for its end stays linear.
+        wanted = min(max(block_bytes, len(buffer)), max(remaining, 0))
+        chunk = stream.read(wanted) if wanted else b""
+        buffer += chunk
+        at_end = not chunk and wanted > 0
+        if limit is not None and offset + len(buffer) >= limit:
+            buffer = _finish_last_line(buffer, limit - offset, stream)
+            at_end = True
+        end = len(buffer) if at_end else find_end(buffer)
+        if end:
+            yield Block(split.file_index, offset, buffer[:end])
+        offset, buffer = offset + end, buffer[end:]
+        if at_end:
+            return
+        if len(buffer) > MAX_LINE_BYTES:
+            raise DataError(
+                f"{split.file.path}: the line that starts at byte {offset} is longer than 1 GiB"
+            )
+
+
+def _first_line(split: Split, stream: IO[bytes]) -> tuple[int, bytes | None]:
+    """Go to the first line that starts in the split: its offset, and what is read of it already."""
+    if split.start == 0:
+        return 0, b""
+    stream.seek(split.start - 1)  # a line that starts at split.start has its line end just before
+    position = split.start - 1
+    while chunk := stream.read(_TAIL_BYTES):
+        newline = chunk.find(b"\n")
+        if newline >= 0:
+            return position + newline + 1, chunk[newline + 1 :]
+        position += len(chunk)
+        if split.end is not None and position >= split.end:
+            return position, None
+    return position, None
+
+
+def _finish_last_line(buffer: bytes, owned: int, stream: IO[bytes]) -> bytes:
+    """Bring ``buffer`` to the end of the line that holds byte ``owned - 1``."""
+    newline = buffer.find(b"\n", owned - 1)
+    parts = [buffer]
+    while newline < 0:
+        chunk = stream.read(_TAIL_BYTES)
+        if not chunk:
+            return b"".join(parts)
+        parts.append(chunk)
+        newline = chunk.find(b"\n")
+        if newline >= 0:
+            parts[-1] = chunk[: newline + 1]
+            return b"".join(parts)
+    return buffer[: newline + 1]
+
+
+def end_of_last_line(data: bytes) -> int:
+    """Find the offset behind the last line end in ``data``, 0 where there is none.
+
+    A lone carriage return ends a line only where no line feed does, as in files of old Macs.
+    """
+    newline = data.rfind(b"\n")
+    if newline >= 0:
+        return newline + 1
+    carriage_return = data.rfind(b"\r", 0, len(data) - 1)  # the last byte may be half of a CRLF
+    return carriage_return + 1
+
+
+def count_lines(split: Split, open_file: Opener, before: int) -> int:
+    """Count the line ends of the split that lie before the offset ``before`` of its file."""
+    num_lines = 0
+    for block in read_blocks(split, open_file):
+        data = block.data[: max(before - block.offset, 0)]
+        if not data:
+            break
+        num_lines += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    return num_lines
