@@ -12,7 +12,7 @@ from irisspark.batches.bad_rows import BadRows
 from irisspark.dataset import bad_row_error, describe
 from irisspark.errors import DataError, ModelError
 from irisspark.metrics.scores import Scores, score
-from irisspark.workers import EvaluationTask, Group, Outcome, WorkerStats
+from irisspark.workers import Group, Outcome, ScanTask, WorkerStats
 
 if TYPE_CHECKING:
     from irisspark.dataset import Dataset
@@ -55,7 +55,7 @@ def evaluate(
         ModelError: The model's predictions are not numbers.
     """
     groups = dataset.groups(session.parallelism)
-    task = EvaluationTask(
+    task = ScanTask(
         dataset.columns,
         top_n=options.top_n,
         num_threads=session.threads_per_task,
@@ -80,7 +80,7 @@ def _run(
     session: "Session",
     spec: "ModelSpec",
     groups: list[Group],
-    task: EvaluationTask,
+    task: ScanTask,
     dataset: "Dataset",
 ) -> Outcome:
     shared, open_file = session.context.broadcast(spec), dataset.open_file

@@ -1,0 +1,15 @@
+"""What runs in Spark's Python workers: it takes an iterator and names no Spark type."""
+
+from irisspark.workers.asking import count_lines_before, find_labels
+from irisspark.workers.evaluating import Outcome, evaluate
+from irisspark.workers.scanning import Group, ScanTask, WorkerStats
+
+__all__ = [
+    "Group",
+    "Outcome",
+    "ScanTask",
+    "WorkerStats",
+    "count_lines_before",
+    "evaluate",
+    "find_labels",
+]

@@ -1,0 +1,103 @@
+"""Evaluates a model on the splits of a task."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from irisspark.batches import BadRows
+from irisspark.errors import DataError
+from irisspark.metrics import EvalCounts, Tally
+from irisspark.model_spec import ModelSpec
+from irisspark.splits import Opener
+from irisspark.workers.predicting import predictor
+from irisspark.workers.scanning import (
+    Group,
+    Scan,
+    ScanTask,
+    WorkerStats,
+    fixed_blocks,
+    peak_memory_bytes,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gives back; ``+`` makes one outcome of two, the same in any order.
+
+    Attributes:
+        counts: The counts of the good rows; None for a task without rows.
+        bad: The bad rows.
+        failures: (task index, message) of tasks that could not read their data. A failure is
+            returned and not raised: a task that raises is run four times, and prints its trace.
+        stats: What it took.
+    """
+
+    counts: EvalCounts | None = None
+    bad: BadRows = field(default_factory=BadRows)
+    failures: tuple[tuple[int, str], ...] = ()
+    stats: WorkerStats = field(default_factory=WorkerStats)
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        """Merge two outcomes."""
+        if self.counts is None or other.counts is None:
+            counts = self.counts or other.counts
+        else:
+            counts = self.counts + other.counts
+        return Outcome(
+            counts,
+            self.bad + other.bad,
+            tuple(sorted(self.failures + other.failures)),
+            self.stats + other.stats,
+        )
+
+
+def evaluate(
+    groups: Iterable[Group], spec: ModelSpec, task: ScanTask, open_file: Opener
+) -> Iterator[Outcome]:
+    """Evaluate the model on the rows of each group of splits.
+
+    Args:
+        groups: The groups of this partition.
+        spec: The model.
+        task: What to read, and how.
+        open_file: Opens a file on this machine.
+
+    Yields:
+        One outcome a group that has splits.
+    """
+    for group in groups:
+        if group.splits:
+            yield _evaluate_group(group, spec, task, open_file)
+
+
+def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Opener) -> Outcome:
+    started = time.perf_counter()
+    predict = predictor(spec, len(task.columns.features), task.num_threads)
+    model_seconds = time.perf_counter() - started
+    scan = Scan(group, task, open_file)
+    tally = Tally(
+        num_classes=spec.output.num_classes,
+        top_n=task.top_n,
+        probabilities=spec.output.probabilities,
+        partition=group.index,
+    )
+    failures: tuple[tuple[int, str], ...] = ()
+    predict_seconds = 0.0
+    try:
+        for features, labels, num_rows in fixed_blocks(scan, spec.block_rows):
+            started = time.perf_counter()
+            output, losses = predict(features, labels)
+            decoded = spec.output.decode(output[:num_rows])
+            tally.add(
+                labels[:num_rows],
+                decoded.y_pred,
+                decoded.scores,
+                None if losses is None else losses[:num_rows],
+            )
+            predict_seconds += time.perf_counter() - started
+    except DataError as error:
+        failures = ((group.index, str(error)),)
+    stats = WorkerStats(
+        scan.read_bytes, scan.seconds, predict_seconds, model_seconds, peak_memory_bytes()
+    )
+    return Outcome(tally.counts, scan.bad, failures, stats)

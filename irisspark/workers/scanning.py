@@ -1,0 +1,131 @@
+"""Reads the splits of a task, batch by batch, and keeps account of what that took."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.batches import BadRows, Batch, Columns, read_batches
+from irisspark.splits import BLOCK_BYTES, Opener, Split
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The splits of one task; ``index`` orders the tasks as the input orders their rows."""
+
+    index: int
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """What a worker has to know beside the model and its splits.
+
+    Attributes:
+        columns: Which column is what.
+        top_n: N of the top-N accuracy.
+        num_threads: Threads that TensorFlow may use (``spark.task.cpus``).
+        stop_at_bad_row: True where the first bad row ends the run, so no more need be read.
+        block_bytes: How much is read at a time.
+    """
+
+    columns: Columns
+    top_n: int = 1
+    num_threads: int = 1
+    stop_at_bad_row: bool = True
+    block_bytes: int = BLOCK_BYTES
+
+
+@dataclass(frozen=True)
+class WorkerStats:
+    """What a task took; ``+`` adds seconds and bytes up and keeps the larger peak of memory."""
+
+    read_bytes: int = 0
+    parse_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    model_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    def __add__(self, other: "WorkerStats") -> "WorkerStats":
+        """Add two tasks' stats up."""
+        return WorkerStats(
+            self.read_bytes + other.read_bytes,
+            self.parse_seconds + other.parse_seconds,
+            self.predict_seconds + other.predict_seconds,
+            self.model_seconds + other.model_seconds,
+            max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )
+
+
+class Scan:
+    """The batches of a group of splits, with what reading them found out on the way."""
+
+    def __init__(self, group: Group, task: ScanTask, open_file: Opener) -> None:
+        """Get ready; nothing is read before the first batch is asked for."""
+        self._group = group
+        self._task = task
+        self._open_file = open_file
+        self.bad = BadRows()
+        self.read_bytes = 0
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Read the batches, up to the first bad row where the task stops there."""
+        for split in self._group.splits:
+            started = time.perf_counter()
+            for batch in read_batches(
+                split, self._task.columns, self._open_file, self._task.block_bytes
+            ):
+                self.seconds += time.perf_counter() - started
+                self.read_bytes += len(batch.block.data)
+                self.bad += batch.bad
+                if self.bad.total and self._task.stop_at_bad_row:
+                    return
+                yield batch
+                started = time.perf_counter()
+            self.seconds += time.perf_counter() - started
+
+
+def fixed_blocks(batches: Iterable[Batch], block_rows: int) -> Iterator[tuple[Array, Array, int]]:
+    """Regroup batches into blocks of exactly ``block_rows`` rows, the last one padded with zeros.
+
+    Keras predicts a row differently in the last digits in a block of another shape, so all rows
+    are predicted in blocks of one shape.
+
+    Yields:
+        (features [block_rows, num_features], labels int64 [block_rows], rows that count). The
+        arrays are only valid until the next block is asked for.
+    """
+    features: Array | None = None
+    labels = np.zeros(block_rows, dtype=np.int64)
+    filled = 0
+    for batch in batches:
+        if features is None:
+            features = np.zeros((block_rows, batch.features.shape[1]), dtype=batch.features.dtype)
+        taken = 0
+        while taken < len(batch):
+            count = min(block_rows - filled, len(batch) - taken)
+            features[filled : filled + count] = batch.features[taken : taken + count]
+            if batch.labels is not None:
+                labels[filled : filled + count] = batch.labels[taken : taken + count]
+            filled, taken = filled + count, taken + count
+            if filled == block_rows:
+                yield features, labels, block_rows
+                filled = 0
+    if features is not None and filled:
+        features[filled:] = 0
+        labels[filled:] = 0
+        yield features, labels, filled
+
+
+def peak_memory_bytes() -> int:
+    """Give the largest resident set that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
