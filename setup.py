@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent
 REQUIREMENTS = [
     "elephas==7.3.0",
     "h5py==3.11.0",  # elephas pins it
-    "keras>=3.15,<4",  # earlier ones have known holes in model loading
+    "keras>=3.15,<4",  # earlier ones have known holes in model loading; wants Python 3.11
     "numpy<2",  # elephas and tensorflow<2.20
     "pandas",
     "pyarrow<25",  # 25 wants numpy 2
@@ -26,13 +26,13 @@ TEST_REQUIREMENTS = [
 
 
 def read_version() -> str:
-    """Returns the package's version without importing the package."""
+    """Give the package's version without importing the package."""
     text = (ROOT / "irisspark" / "__init__.py").read_text(encoding="utf-8")
     return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
 
 
 def read_readme() -> str:
-    """Returns the long description; empty where there is no README."""
+    """Give the long description; empty where there is no README."""
     readme = ROOT / "README.md"
     return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 
@@ -52,14 +52,13 @@ if __name__ == "__main__":
             "irisspark": ["launcher/**/*.java", "launcher/*.java"],
             "irisspark.samples": ["iris.txt"],
         },
-        python_requires=">=3.10,<3.13",
+        python_requires=">=3.11,<3.13",
         install_requires=REQUIREMENTS,
         extras_require={"test": TEST_REQUIREMENTS},
         entry_points={"console_scripts": ["irisspark-bundle=irisspark.bundle:main"]},
         classifiers=[
             "Operating System :: MacOS",
             "Operating System :: POSIX :: Linux",
-            "Programming Language :: Python :: 3.10",
             "Programming Language :: Python :: 3.11",
             "Programming Language :: Python :: 3.12",
         ],

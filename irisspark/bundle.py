@@ -1,4 +1,4 @@
-"""Builds ``irisspark.zip``: a JAR for spark-submit, a zipapp and a py-file in one.
+"""Build ``irisspark.zip``: a JAR for spark-submit, a zipapp and a py-file in one.
 
 The same source gives the same bytes on every machine: entries are sorted and stored without
 compression (zlib's output differs between versions), with one timestamp and one mode.
@@ -30,10 +30,10 @@ SPARK_CORE_JAR = "spark-core_*.jar"
 
 
 def find_spark_home() -> Path:
-    """Returns the folder of ``$SPARK_HOME``, else of the installed pyspark.
+    """Give the folder of ``$SPARK_HOME``, else of the installed pyspark.
 
     Raises:
-        IrissparkError: neither is there.
+        IrissparkError: Neither is there.
     """
     if home := os.environ.get("SPARK_HOME"):
         return Path(home)
@@ -43,40 +43,40 @@ def find_spark_home() -> Path:
     return Path(spec.origin).parent
 
 
-def find_java() -> str:
-    """Returns the Java that spark-submit would run: of ``$JAVA_HOME``, else of ``$PATH``.
+def find_java(environ: Mapping[str, str]) -> str:
+    """Give the Java that spark-submit would run: of ``$JAVA_HOME``, else of ``$PATH``.
 
     Raises:
-        IrissparkError: there is none.
+        IrissparkError: There is none.
     """
-    if home := os.environ.get("JAVA_HOME"):
+    if home := environ.get("JAVA_HOME"):
         java = Path(home, "bin", "java")
         if java.is_file():
             return str(java)
         raise IrissparkError(f"no Java in JAVA_HOME={home}: set it to a Java 17, or unset it")
-    java_on_path = shutil.which("java")
+    java_on_path = shutil.which("java", path=environ.get("PATH"))
     if java_on_path is None:
         raise IrissparkError("no Java found: install Java 17, for example openjdk-17-jre-headless")
     return java_on_path
 
 
 def compile_launcher(launcher: Path, spark_home: Path) -> dict[str, bytes]:
-    """Compiles the Java sources below a folder with Spark's own Janino.
+    """Compile the Java sources below a folder with Spark's own Janino.
 
     Args:
-        launcher: root of the sources, laid out by package.
-        spark_home: a Spark with its ``jars/``.
+        launcher: Root of the sources, laid out by package.
+        spark_home: A Spark with its ``jars/``.
 
     Returns:
         Name in the archive -> class file.
 
     Raises:
-        IrissparkError: a JAR or Java is missing, or the source does not compile.
+        IrissparkError: A JAR or Java is missing, or the source does not compile.
     """
     sources = sorted(str(path) for path in launcher.rglob("*.java"))
     janino = os.pathsep.join(_find_jar(spark_home, pattern) for pattern in JANINO_JARS)
     with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
-        command = [find_java(), "-cp", janino, JANINO, "-d", folder, "-encoding", "UTF-8"]
+        command = [find_java(os.environ), "-cp", janino, JANINO, "-d", folder, "-encoding", "UTF-8"]
         command += ["-classpath", _find_jar(spark_home, SPARK_CORE_JAR), *sources]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -93,7 +93,7 @@ def _find_jar(spark_home: Path, pattern: str) -> str:
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """Returns the archive of some files by name: the manifest first, the others sorted."""
+    """Give the archive of some files by name: the manifest first, the others sorted."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in [(MANIFEST_NAME, MANIFEST), *sorted(files.items())]:
@@ -105,7 +105,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def read_package(package: Path) -> dict[str, bytes]:
-    """Returns what the archive holds of the package, by name; ``__main__.py`` at its root too."""
+    """Give what the archive holds of the package, by name; ``__main__.py`` at its root too."""
     paths = [path for path in package.rglob("*") if path.suffix in PACKED_SUFFIXES]
     files = {
         f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()
@@ -115,7 +115,7 @@ def read_package(package: Path) -> dict[str, bytes]:
 
 
 def is_current(out: Path, package: Path = PACKAGE) -> bool:
-    """Tells whether both archives are there and hold the package as it is now.
+    """Tell whether both archives are there and hold the package as it is now.
 
     The Java sources are in the archive, so the class files need no comparing.
     """
@@ -132,7 +132,7 @@ def is_current(out: Path, package: Path = PACKAGE) -> bool:
 
 
 def build(out: Path, package: Path = PACKAGE) -> tuple[Path, Path]:
-    """Writes the archive as ``out`` and, the same bytes, under the same name ending in ``.jar``.
+    """Write the archive as ``out`` and, the same bytes, under the same name ending in ``.jar``.
 
     Standalone clusters take only a ``.jar`` in ``--deploy-mode cluster``.
 
@@ -167,7 +167,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Builds the archive named on the command line; returns the exit code."""
+    """Build the archive named on the command line, and give the exit code."""
     parser = argparse.ArgumentParser(
         prog="irisspark-bundle", description="Build irisspark.zip, and irisspark.jar beside it."
     )

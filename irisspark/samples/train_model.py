@@ -1,4 +1,4 @@
-"""Trains a small softmax network on iris and saves it: the model of the examples.
+"""Train a small softmax network on iris and save it: the model of the examples.
 
 Run as ``python -m irisspark.samples.train_model [my_model.h5]``.
 """
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from irisspark.quiet import import_tensorflow
+
 IRIS = Path(__file__).with_name("iris.txt")
 SEED = 7
 EPOCHS = 60
@@ -18,12 +20,12 @@ BATCH_SIZE = 5
 
 
 def train(data: Path = IRIS) -> tuple[Any, float]:
-    """Fits the network on a CSV of four features and a label; the same weights each time.
+    """Fit the network on a CSV of four features and a label; the same weights each time.
 
     Returns:
         The Keras model, and its accuracy on the rows it was trained on.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow()
     import keras
 
     rows = np.loadtxt(data, delimiter=",")
@@ -53,7 +55,7 @@ def train(data: Path = IRIS) -> tuple[Any, float]:
 
 
 def save(model: Any, out: Path) -> None:
-    """Writes the model whole or not at all; the name's ending chooses Keras's format."""
+    """Write the model whole or not at all; the name's ending chooses Keras's format."""
     part = out.with_name(f".{os.getpid()}.{out.name}")
     try:
         model.save(part)
@@ -63,7 +65,7 @@ def save(model: Any, out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains and saves the model; returns the exit code."""
+    """Train and save the model; return the exit code."""
     args = sys.argv[1:] if argv is None else list(argv)
     out = Path(args[0] if args else "my_model.h5")
     model, accuracy = train()

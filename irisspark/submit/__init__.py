@@ -1,0 +1,1 @@
+"""What ``submit.sh`` does once it has found a Python; standard library only."""

@@ -1,0 +1,204 @@
+"""The second half of ``submit.sh``: from a job in the user's words to spark-submit's command.
+
+Standard library only. The working directory is the user's.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from irisspark.bundle import build, find_spark_home, is_current
+from irisspark.errors import IrissparkError
+from irisspark.submit.environment import ROOT, check_java, read_spark_version
+from irisspark.submit.shipping import read_option, ship
+from irisspark.submit.spark_options import (
+    DEPLOY_MODE,
+    DRIVER_FLAGS,
+    FILES,
+    Configuration,
+    choose_master,
+    is_local,
+    merge_flags,
+    parse_spark_options,
+    read_configuration,
+    read_properties,
+)
+
+CONF = ROOT / "conf"
+DEMO_MODEL = ROOT / "my_model.h5"
+DEMO_DATA = ROOT / "irisspark" / "samples" / "iris.txt"
+
+_LOG_LEVEL = "spark.log.level"
+_LOG4J_FLAG = re.compile(r"-Dlog4j2?\.configuration(File)?=")
+_LOG4J_SUFFIXES = frozenset({".properties", ".xml", ".yaml", ".yml", ".json", ".jsn"})
+_FLAG_VARIABLES = ("SPARK_SUBMIT_OPTS", "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS")
+_WORKER_PYTHON_KEYS = (
+    *("spark.pyspark.python", "spark.executorEnv.PYSPARK_PYTHON"),
+    "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start spark-submit in the place of this process; returns only where that fails."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    at = words.index("--") if "--" in words else -1
+    try:
+        environ = os.environ | {"SPARK_HOME": str(find_spark_home().absolute())}
+        command, additions = prepare(words[: max(at, 0)], words[at + 1 :], environ)
+    except IrissparkError as error:
+        print(f"irisspark: {error}", file=sys.stderr)
+        return error.exit_code
+    os.execve(command[0], command, environ | additions)
+
+
+def prepare(
+    spark_words: Sequence[str], args: Sequence[str], environ: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Make sure that all a job needs is there, and put spark-submit's command together.
+
+    Args:
+        spark_words: Spark's options.
+        args: The runner's words; none: the demo, for which the sample model is trained.
+        environ: The environment, with SPARK_HOME.
+
+    Returns:
+        The command, and what to add to the environment.
+
+    Raises:
+        IrissparkError: Java does not fit, or something cannot be built.
+        OptionsError: Spark's options, or the names of files, cannot work.
+    """
+    spark_home = Path(environ["SPARK_HOME"])
+    options = parse_spark_options(spark_words)
+    effective = source_spark_env(environ)
+    conf_dir = Path(effective["SPARK_CONF_DIR"])
+    configuration = read_configuration(options, conf_dir, Path.cwd())
+    master, tell_master = choose_master(configuration, environ.get("MASTER"))
+    on_cluster = configuration.get(DEPLOY_MODE) == "cluster"
+
+    check_java(read_spark_version(spark_home), effective)
+    archive = ROOT / "irisspark.zip"
+    if not is_current(archive):
+        build(archive)
+    if not args:
+        args = make_demo()
+
+    added = ["--master", master] if tell_master else []
+    verbose = (read_option(args, "verbose") or "").lower() == "true"
+    added += list_conf(configuration, local=is_local(master), verbose=verbose)
+    if not on_cluster:  # where the driver runs elsewhere, so do its JVM and its files
+        logging = [] if verbose or has_log4j(configuration, effective) else [_log4j_flag()]
+        added += add_flags(configuration, logging, effective, local=is_local(master))
+    if not is_local(master):
+        shipment = ship(args, configuration.get(FILES) or "")
+        args = shipment.args
+        added += ["--files", shipment.files] if shipment.files else []
+    # Standalone clusters take only a .jar there.
+    program = archive.with_suffix(".jar") if on_cluster else archive
+    command = [str(spark_home / "bin" / "spark-submit"), *options.words, *added, str(program)]
+    return [*command, *args], choose_python(configuration, effective, local=is_local(master))
+
+
+def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment as the active spark-env.sh leaves it: what spark-submit will see."""
+    default_dir = Path(environ["SPARK_HOME"]) / "conf"
+    before = {"SPARK_CONF_DIR": str(default_dir)} | {k: v for k, v in environ.items() if v}
+    script = Path(before["SPARK_CONF_DIR"]) / "spark-env.sh"
+    if not script.is_file():
+        return before
+    dump = "import json, os; print(json.dumps(dict(os.environ)))"
+    source = 'set -a; . "$0" >/dev/null 2>&1; exec "$1" -c "$2"'
+    done = subprocess.run(
+        ["bash", "-c", source, str(script), sys.executable, dump],
+        env=before,
+        capture_output=True,
+        text=True,
+    )
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else before
+
+
+def make_demo() -> list[str]:
+    """Train the sample model where it is missing, and give the demo's options."""
+    if not DEMO_MODEL.is_file():
+        print(f"irisspark: training {DEMO_MODEL.name} on {DEMO_DATA.name}", file=sys.stderr)
+        command = [sys.executable, "-m", "irisspark.samples.train_model", DEMO_MODEL.name]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise IrissparkError(f"{DEMO_MODEL.name} was not trained: {done.stderr.strip()}")
+    options = ["-batchSizePerWorker", "15", "-train", "false", "-labelIndex", "4"]
+    options += ["-numClasses", "3", "-modelPath", str(DEMO_MODEL), "-dataPath", str(DEMO_DATA)]
+    return options
+
+
+def list_conf(configuration: Configuration, *, local: bool, verbose: bool) -> list[str]:
+    """List ``--conf`` and each key of ``conf/`` that nobody has set; not the JVM's flags."""
+    return [
+        word
+        for key, value in _read_ours(local=local).items()
+        if key != DRIVER_FLAGS and configuration.get(key) is None
+        if not (verbose and key == _LOG_LEVEL)
+        for word in ("--conf", f"{key}={value}")
+    ]
+
+
+def _read_ours(*, local: bool) -> dict[str, str]:
+    ours = read_properties(CONF / "spark-defaults.conf")
+    return ours | (read_properties(CONF / "spark-local.conf") if local else {})
+
+
+def add_flags(
+    configuration: Configuration, logging: Sequence[str], environ: Mapping[str, str], *, local: bool
+) -> list[str]:
+    """Give ``--driver-java-options`` with our flags before theirs; nothing where we have none."""
+    ours = [*_read_ours(local=local).get(DRIVER_FLAGS, "").split(), *logging]
+    if not ours:
+        return []
+    elsewhere = " ".join(_other_flags(configuration, environ))
+    theirs = configuration.get(DRIVER_FLAGS) or ""
+    return ["--driver-java-options", merge_flags(ours, theirs, elsewhere)]
+
+
+def _other_flags(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the flags that reach the driver's JVM beside ``spark.driver.extraJavaOptions``."""
+    yield configuration.get("spark.driver.defaultJavaOptions") or ""
+    for name in _FLAG_VARIABLES:
+        yield environ.get(name, "")
+
+
+def has_log4j(configuration: Configuration, environ: Mapping[str, str]) -> bool:
+    """Tell whether the user or an administrator has configured Log4j."""
+    flags = [configuration.get(DRIVER_FLAGS) or "", *_other_flags(configuration, environ)]
+    files = Path(environ["SPARK_CONF_DIR"]).glob("log4j2*")
+    return (
+        "LOG4J_CONFIGURATION_FILE" in environ
+        or any(_LOG4J_FLAG.search(flag) for flag in flags)
+        or any(file.suffix in _LOG4J_SUFFIXES for file in files)
+    )
+
+
+def _log4j_flag() -> str:
+    return f"-Dlog4j2.configurationFile={(CONF / 'log4j2.properties').as_uri()}"
+
+
+def choose_python(
+    configuration: Configuration, environ: Mapping[str, str], *, local: bool
+) -> dict[str, str]:
+    """Give driver and workers the Python of ``.venv``, which this is, where nobody named one."""
+    ours: dict[str, str] = {}
+    if "PYSPARK_PYTHON" in environ or any(configuration.get(key) for key in _WORKER_PYTHON_KEYS):
+        return ours
+    ours["PYSPARK_PYTHON"] = sys.executable
+    named_driver = configuration.get("spark.pyspark.driver.python")
+    if "PYSPARK_DRIVER_PYTHON" not in environ and not named_driver:
+        ours["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    if not local:
+        print(
+            f"irisspark: the workers are asked to run {sys.executable}; where they have their "
+            "Python elsewhere, set PYSPARK_PYTHON",
+            file=sys.stderr,
+        )
+    return ours

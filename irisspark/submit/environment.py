@@ -1,0 +1,156 @@
+"""What has to be there before a job: ``.venv`` with the requirements, and a Java that fits Spark.
+
+Standard library only: it runs before anything is installed.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import importlib.util
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from irisspark.bundle import find_java
+from irisspark.errors import IrissparkError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A copy of the setup.py whose requirements .venv holds; submit.sh and tests/run compare it.
+MARKER = "irisspark-setup.py"
+TEST_MARKER = "irisspark-test-setup.py"
+
+# The Spark that the requirements bring, where there is no other to ask.
+DEFAULT_SPARK_VERSION = (4, 0)
+
+
+def make_venv(root: Path, *, for_tests: bool = False) -> None:
+    """Make ``root/.venv``, or bring it up to date with ``root/setup.py``.
+
+    Of two processes at once, one works and the other waits. The marker is written last, so an
+    attempt that was interrupted is gone on with.
+
+    Args:
+        root: The checkout.
+        for_tests: Install what the tests need too.
+
+    Raises:
+        IrissparkError: Python's venv module or a requirement is missing.
+    """
+    venv = root / ".venv"
+    setup = (root / "setup.py").read_bytes()
+    markers = [venv / MARKER, *([venv / TEST_MARKER] if for_tests else [])]
+    with _lock(root / ".cache" / "venv.lock"):
+        python = venv / "bin" / "python"
+        if not _has_pip(python):
+            _create_venv(venv)
+        elif all(marker.is_file() and marker.read_bytes() == setup for marker in markers):
+            return
+        names = runpy.run_path(str(root / "setup.py"))
+        requirements = names["REQUIREMENTS"] + (names["TEST_REQUIREMENTS"] if for_tests else [])
+        print(f"installing irisspark's requirements in {venv}: some minutes", file=sys.stderr)
+        _install(python, requirements)
+        for marker in markers:
+            marker.write_bytes(setup)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a file's lock; the system frees it when the process ends, however it ends."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _has_pip(python: Path) -> bool:
+    """Tell whether a virtual environment's Python runs, is of a version that fits, and has pip."""
+    check = "import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))"
+    try:
+        return subprocess.run([python, "-c", check], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def _create_venv(venv: Path) -> None:
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if importlib.util.find_spec("ensurepip") is None:
+        raise IrissparkError(f"{name} has no venv: install it, for example with {name}-venv")
+    done = subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", str(venv)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        output = (done.stdout + done.stderr).strip()
+        raise IrissparkError(f"cannot make {venv} with {name}: {output}")
+
+
+def _install(python: Path, requirements: Sequence[str]) -> None:
+    if not requirements:
+        return
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*command, *requirements], stdout=sys.stderr).returncode != 0:
+        raise IrissparkError("the requirements could not be installed: see pip's message above")
+
+
+def read_spark_version(spark_home: Path) -> tuple[int, int]:
+    """Give Spark's major and minor version by the name of its core JAR.
+
+    Raises:
+        IrissparkError: It is no Spark.
+    """
+    for jar in spark_home.glob("jars/spark-core_*.jar"):
+        if match := re.fullmatch(r"spark-core_[\d.]+-(\d+)\.(\d+)\..*", jar.name):
+            return int(match[1]), int(match[2])
+    raise IrissparkError(f"no Spark in SPARK_HOME={spark_home}: there is no jars/spark-core_*.jar")
+
+
+def check_java(spark_version: tuple[int, int], environ: Mapping[str, str]) -> None:
+    """Make sure that spark-submit would find a Java that runs this Spark.
+
+    Raises:
+        IrissparkError: There is none, or its version does not fit.
+    """
+    java = find_java(environ)
+    done = subprocess.run([java, "-version"], capture_output=True, text=True)
+    match = re.search(r'version "(?:1\.)?(\d+)', done.stderr)  # "1.8.0_392" is Java 8
+    lowest, highest, advice = _java_range(spark_version)
+    if match is None:
+        raise IrissparkError(f"no working Java in {java}: install {advice}")
+    if not lowest <= int(match[1]) <= highest:
+        spark = ".".join(map(str, spark_version))
+        raise IrissparkError(
+            f"Java {match[1]} in {java} does not run Spark {spark}: "
+            f"install {advice}, and set JAVA_HOME to it"
+        )
+
+
+def _java_range(spark_version: tuple[int, int]) -> tuple[int, int, str]:
+    if spark_version < (4, 0):
+        return 8, 17, "Java 17 (openjdk-17-jre-headless), 11 or 8"
+    # Hadoop before 3.4.2 needs what Java 24 removed: Subject.getSubject.
+    highest = 23 if spark_version == (4, 0) else sys.maxsize
+    return 17, highest, "Java 17 (openjdk-17-jre-headless)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make ``.venv`` in the checkout, and give the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m irisspark.submit.environment")
+    parser.add_argument("--for-tests", action="store_true", help="with what the tests need")
+    for_tests = parser.parse_args(argv).for_tests
+    try:
+        home = os.environ.get("SPARK_HOME")
+        version = read_spark_version(Path(home)) if home else DEFAULT_SPARK_VERSION
+        check_java(version, os.environ)
+        make_venv(ROOT, for_tests=for_tests)
+    except IrissparkError as error:
+        print(f"irisspark: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
