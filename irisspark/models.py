@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,10 @@ def load(
     Raises:
         ModelError: The file holds no model, or one that irisspark cannot evaluate.
     """
-    opened = open_model(path, trust=trust)
+    with warnings.catch_warnings():
+        # Keras remarks on optimizers that never made a step, and on old file formats.
+        warnings.simplefilter("ignore")
+        opened = open_model(path, trust=trust)
     model = opened.model
     _check_single(model)
     model = _with_integer_input(model)
