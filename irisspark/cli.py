@@ -19,7 +19,7 @@ from irisspark.evaluation import EvaluationResult, evaluate
 from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.quiet import import_tensorflow
-from irisspark.session import Session, open_session
+from irisspark.session import Session, open_session, quiet_log
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -34,14 +34,14 @@ def main(argv: Sequence[str]) -> int:
         options = command_line.parse(argv)
         verbose = options.verbose
         report.check_requirement_names(options.require)
-        if options.help:
-            print(command_line.help_text(), end="")
-            return EXIT_DONE
-        if options.version:
-            print(_versions_text())
+        if options.help or options.version:
+            quiet_log()
+            print(command_line.help_text().rstrip() if options.help else _versions_text())
             return EXIT_DONE
         return _run(options)
     except IrissparkError as error:
+        if not verbose:
+            quiet_log()
         _complain(str(error), verbose)
         return error.exit_code
     except KeyboardInterrupt:

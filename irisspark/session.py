@@ -101,6 +101,18 @@ def open_session(
         _stop(context)
 
 
+def quiet_log() -> None:
+    """Keep the JVM of spark-submit from logging its end where no session has set a level."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return
+    with contextlib.suppress(Exception):  # a line of log more is no reason to fail
+        from pyspark import SparkContext
+
+        SparkContext._ensure_initialized()
+        log4j = SparkContext._jvm.org.apache.logging.log4j
+        log4j.core.config.Configurator.setRootLevel(log4j.Level.WARN)
+
+
 def _start(conf: "SparkConf") -> "SparkContext":
     from pyspark import SparkContext
 
