@@ -16,6 +16,7 @@ ROOMS = {
     "bundle": "BUILD",
     "__main__": "DRIVER",
     "cli": "DRIVER",
+    "run_record": "DRIVER",
     "session": "DRIVER",
     "training": "DRIVER",
     "evaluation": "DRIVER",

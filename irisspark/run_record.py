@@ -1,0 +1,92 @@
+"""What ``metrics.json`` says about a run itself: options, versions, seconds."""
+
+import sys
+import time
+from datetime import datetime, timezone
+from importlib import metadata
+
+from irisspark import __version__
+from irisspark import options as command_line
+from irisspark.dataset import Dataset
+from irisspark.evaluation import EvaluationResult
+from irisspark.models import LoadedModel
+from irisspark.options import Options
+from irisspark.session import Session
+
+
+class Clock:
+    """Seconds by phase, from the start of the run."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self.started = datetime.now(timezone.utc)
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """End a phase."""
+        now = time.perf_counter()
+        self.seconds[phase] = now - self._last
+        self._last = now
+
+
+def describe_run(
+    session: Session,
+    options: Options,
+    model: LoadedModel,
+    dataset: Dataset,
+    result: EvaluationResult,
+    clock: Clock,
+) -> dict[str, object]:
+    """Collect what metrics.json says about the run itself."""
+    return {
+        "options": command_line.as_mapping(options),
+        "model": {
+            "path": options.model_path,
+            "sha256": model.sha256,
+            "keras_version": model.keras_version,
+        },
+        "data": {"files": len(dataset.files), "bytes": dataset.num_bytes},
+        "bad_row_examples": list(result.bad_examples),
+        "versions": {"spark": session.spark_version, **_versions()},
+        "master": str(session.context.master),
+        "started": clock.started.isoformat(timespec="seconds"),
+        "seconds": {
+            **clock.seconds,
+            "workers_model": result.stats.model_seconds,
+            "workers_parse": result.stats.parse_seconds,
+            "workers_predict": result.stats.predict_seconds,
+        },
+        "tasks": result.num_tasks,
+        "workers": min(result.num_tasks, session.parallelism),
+        "rows_per_second": result.scores.rows / result.job_seconds,
+        "bytes_per_second": result.stats.read_bytes / result.job_seconds,
+        "worker_peak_memory_bytes": result.stats.peak_memory_bytes,
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    packages = ("tensorflow", "keras", "elephas", "pyarrow", "numpy")
+    found: dict[str, str | None] = {"irisspark": __version__}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "python": sys.version.split()[0]}
+
+
+def versions_text() -> str:
+    """List what ``-version`` prints."""
+    import pyspark
+
+    versions = _versions()
+    lines = [
+        ("irisspark", __version__),
+        ("Spark", pyspark.__version__),
+        ("TensorFlow", versions["tensorflow"]),
+        ("Keras", versions["keras"]),
+        ("elephas", versions["elephas"]),
+        ("Python", versions["python"]),
+    ]
+    return "\n".join(f"{name} {version or 'is not installed'}" for name, version in lines)
