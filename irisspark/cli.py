@@ -69,9 +69,9 @@ def _run(options: Options) -> int:
         use_local=options.use_spark_local,
         verbose=options.verbose,
         fast_workers=options.fast_workers,
+        importing=importing,
     ) as session:
         clock.lap("session")
-        importing.join()
         model = _load_model(session, options)
         clock.lap("model")
         if not options.load_data:

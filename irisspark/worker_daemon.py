@@ -23,6 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 from zipimport import zipimporter
 
+from irisspark import prefork
 from irisspark.quiet import fast_imports
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
@@ -64,6 +65,12 @@ def report_state(_: Iterator[object]) -> Iterator[DaemonState]:
 
 
 def main() -> None:
+    """Serve Spark until it closes standard input: a fork of the driver's, or this process."""
+    if not prefork.hand_over():
+        serve()
+
+
+def serve() -> None:
     """Prepare this process, then serve Spark until it closes standard input."""
     global _state
     daemon: Any = importlib.import_module("pyspark.daemon")

@@ -27,6 +27,7 @@ ROOMS = {
     "model_files": "DRIVER",
     "storage": "DRIVER",
     "worker_daemon": "WORKER",
+    "prefork": "WORKER",
     "workers": "WORKER",
     "quiet": "WORKER",
     "batches": "PURE",
