@@ -16,7 +16,7 @@ from irisspark.evaluation import EvaluationResult, evaluate
 from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.quiet import import_tensorflow
-from irisspark.run_record import Clock, describe_run, versions_text
+from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.session import Session, open_session, quiet_log
 
 EXIT_DONE = 0
@@ -116,6 +116,8 @@ def _finish(options: Options, result: EvaluationResult, run: dict[str, object]) 
         files = report.files(result.scores, content, layout=options.stats)
         storage.publish(options.output_path, files, overwrite=options.overwrite)
     _report_bad_rows(result)
+    if options.verbose:
+        _say(phases_text(run))
     unmet = report.unmet(content, options.require)
     for line in unmet:
         _say(f"-require: {line}")

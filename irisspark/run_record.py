@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 
@@ -12,6 +13,7 @@ from irisspark.evaluation import EvaluationResult
 from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.session import Session
+from irisspark.workers.scanning import peak_memory_bytes
 
 
 class Clock:
@@ -61,8 +63,17 @@ def describe_run(
         "workers": min(result.num_tasks, session.parallelism),
         "rows_per_second": result.scores.rows / result.job_seconds,
         "bytes_per_second": result.stats.read_bytes / result.job_seconds,
+        "driver_peak_memory_bytes": peak_memory_bytes(),
         "worker_peak_memory_bytes": result.stats.peak_memory_bytes,
     }
+
+
+def phases_text(run: Mapping[str, object]) -> str:
+    """Lay the seconds by phase out as a table, for ``-verbose true``."""
+    seconds = run["seconds"]
+    assert isinstance(seconds, Mapping)
+    rows = [f"{name.replace('_', ' '):<20}{value:>9.2f} s" for name, value in seconds.items()]
+    return "\n".join(["seconds by phase (workers: added up over all tasks)", *rows])
 
 
 def _versions() -> dict[str, str | None]:
