@@ -1,6 +1,8 @@
 """TensorFlow without its start-up chatter."""
 
 import contextlib
+import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -20,13 +22,23 @@ def import_tensorflow() -> Any:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" not in sys.modules or "keras" not in sys.modules:
-        with _descriptor_2_led_away():
+        with _descriptor_2_led_away(), _no_collections():
             import keras  # noqa: F401
             import tensorflow  # noqa: F401
-        import logging
-
         logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
     return sys.modules["tensorflow"]
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Import without garbage collections, which take a quarter of the time and find nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -4,12 +4,14 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from irisspark import worker_daemon
 from irisspark.errors import IrissparkError
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MASTER_TIMEOUT_SECONDS = 10.0
+_MAX_WARM_UP_TASKS = 64
+_DAEMON_KEY = "spark.python.daemon.module"
+_SPARKS_DAEMON = "pyspark.daemon"
+_PYTHONPATH_KEY = "spark.executorEnv.PYTHONPATH"
 
 
 @dataclass(frozen=True)
@@ -85,17 +91,97 @@ def open_session(
     SparkContext._ensure_initialized()
     conf = _configure(use_local=use_local, verbose=verbose)
     _check_master(str(conf.get("spark.master")))
+    uses_daemon = fast_workers and _turn_on_daemon(conf, verbose=verbose)
+    context = _start(conf)
+    try:
+        if uses_daemon:
+            context = _warm_up(context, conf)
+        yield Session(context, _shipped_names(context.getConf()))
+    finally:
+        _stop(context)
+
+
+def _start(conf: "SparkConf") -> "SparkContext":
+    from pyspark import SparkContext
+
     try:
         context = SparkContext(conf=conf)
     except Exception as error:
         raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
+    archive = find_archive()
+    if archive is not None:
+        context.addPyFile(str(archive))
+    return context
+
+
+def _stop(context: "SparkContext") -> None:
+    """Stop Spark without waiting for pyspark's accumulator server, which looks up once a second."""
+    server = getattr(context, "_accumulatorServer", None)
+    if server is not None:
+        threading.Thread(target=server.shutdown, daemon=True).start()
+        context._accumulatorServer = None
+    context.stop()
+
+
+def _turn_on_daemon(conf: "SparkConf", *, verbose: bool) -> bool:
+    """Let executors fork their workers from ``worker_daemon``, unless the user has other plans."""
+    if conf.contains(_DAEMON_KEY) or conf.get("spark.python.use.daemon", "true") == "false":
+        return False
+    archive = find_archive()
+    if archive is not None:
+        # The daemon has to find the archive on its own: an executor fetches it to its working
+        # directory, where YARN calls it __app__.jar; a local one works in the driver's folder.
+        places = [str(archive)]
+        if not _is_local(conf):
+            places = [archive.name, "__app__.jar", *places]
+        theirs = conf.get(_PYTHONPATH_KEY, None)
+        conf.set(_PYTHONPATH_KEY, os.pathsep.join([*places, theirs] if theirs else places))
+    if verbose:
+        conf.set(f"spark.executorEnv.{worker_daemon.VERBOSE_VARIABLE}", "1")
+    conf.set(_DAEMON_KEY, worker_daemon.__name__)
+    return True
+
+
+def _warm_up(context: "SparkContext", conf: "SparkConf") -> "SparkContext":
+    """Start the workers' daemons with a tiny job; without them, go on with Spark's own."""
+    tasks = min(int(context.defaultParallelism), _MAX_WARM_UP_TASKS)
+    level = conf.get("spark.log.level", None)
+    if level:
+        context.setLogLevel("OFF")  # Spark would tell a daemon's failure with four stack traces
     try:
-        archive = find_archive()
-        if archive is not None:
-            context.addPyFile(str(archive))
-        yield Session(context, _shipped_names(context.getConf()))
+        rdd = context.parallelize(range(tasks), tasks)
+        states = rdd.mapPartitions(worker_daemon.report_state).collect()
+        problem = next((state.problem for state in states if not state.ready), None)
+    except Exception as error:
+        if worker_daemon.__name__ not in str(error):
+            raise
+        problem = f"{worker_daemon.__name__} cannot be imported there"
+        context = _without_daemon(context, conf)
     finally:
-        context.stop()
+        if level:
+            context.setLogLevel(str(level))
+    if problem is not None:
+        print(
+            f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return context
+
+
+def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext":
+    """Go on with Spark's own daemon: executors read the setting when they start."""
+    if _is_local(conf):
+        environment = context._jvm.org.apache.spark.SparkEnv.get()
+        environment.conf().set(_DAEMON_KEY, _SPARKS_DAEMON)
+        return context
+    _stop(context)
+    # Set and not removed: the JVM's system properties, which a conf begins with, have ours too.
+    return _start(conf.set(_DAEMON_KEY, _SPARKS_DAEMON))
+
+
+def _is_local(conf: "SparkConf") -> bool:
+    return str(conf.get("spark.master")).startswith("local")
 
 
 def _configure(*, use_local: bool, verbose: bool) -> "SparkConf":
@@ -115,9 +201,7 @@ def _configure(*, use_local: bool, verbose: bool) -> "SparkConf":
         conf.setIfMissing("spark.log.level", "WARN")
     if _on_terminal():
         conf.setIfMissing("spark.ui.showConsoleProgress", "true")
-    if str(conf.get("spark.master")).startswith("local") and not conf.contains(
-        "spark.pyspark.python"
-    ):
+    if _is_local(conf) and not conf.contains("spark.pyspark.python"):
         # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return conf

@@ -115,7 +115,7 @@ def _quiet_imports() -> Iterator[None]:
     """
     verbose = bool(os.environ.get(VERBOSE_VARIABLE))
     if not verbose:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     saved = {fd: os.dup(fd) for fd in (1, 2)}
     sink = os.dup(2) if verbose else os.open(os.devnull, os.O_WRONLY)
     try:

@@ -164,7 +164,6 @@ def with_line(number: int, line: str) -> str:
         ("\n\n", ["empty"]),
         (IRIS.read_text().replace(",", ";"), ["-delimiter ';'"]),
         (IRIS.read_text().encode("utf-16"), ["data.csv"]),
-        ("\n".join(line[2:] for line in lines()), ["data.csv"]),
         ("\n".join(line[4:] for line in lines()), ["4 columns"]),
     ],
 )

@@ -1,0 +1,40 @@
+"""What the tests of the archive share: paths, a clean environment, the shape of a cluster."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from irisspark import bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+SPARK_HOME = bundle.find_spark_home()
+START_SECONDS = 90
+RUN_SECONDS = 300
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def clean_environ(**more: str) -> dict[str, str]:
+    """The environment without what configures Spark, and without the checkout on PYTHONPATH."""
+    ours = {"MASTER", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "PYTHONPATH"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours and not name.startswith(("SPARK_", "PYSPARK_", "LOG4J_"))
+    }
+    return kept | {"SPARK_LOCAL_IP": "127.0.0.1"} | more
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running standalone cluster.
+
+    Attributes:
+        master: Its URL.
+        work_dirs: Where its workers keep the files and the output of what they run.
+    """
+
+    master: str
+    work_dirs: tuple[Path, ...]

@@ -1,0 +1,211 @@
+"""The archive: what is in it, and that it runs in each of its three ways."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from running import ROOT, RUN_SECONDS, Cluster, Run, clean_environ
+
+from irisspark import bundle
+from irisspark.errors import IrissparkError, OptionsError
+
+COURSE = ["-batchSizePerWorker", "15", "-train", "false", "-indexLabel", "4", "-numClasses", "3"]
+COURSE += ["-modelFileName", "my_model.h5", "-dataFileName", "iris.txt"]
+PLAIN = ["-train", "false", "-labelIndex", "4", "-numClasses", "3"]
+PLAIN += ["-modelPath", "my_model.h5", "-dataPath", "iris.txt"]
+FILES = ["--files", "iris.txt,my_model.h5"]
+RULE = "=" * 72
+
+
+def assert_block(stdout: str) -> None:
+    assert " # of classes:    3\n Accuracy:        0.9733\n" in stdout
+    assert stdout.endswith(f"{RULE}\n")
+
+
+def assert_one_message(done: subprocess.CompletedProcess[str], exit_code: int, part: str) -> None:
+    output = done.stdout + done.stderr
+    assert done.returncode == exit_code, output
+    assert part in output
+    assert "Traceback" not in output
+    assert "\tat " not in output
+
+
+def test_manifest_is_first_and_names_the_launcher(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        names = opened.namelist()
+        manifest = opened.read(names[0]).decode()
+    assert names[0] == "META-INF/MANIFEST.MF"
+    assert names[1:] == sorted(names[1:])
+    assert "Main-Class: KerasImportCSVSparkRunner\r\n" in manifest
+
+
+def test_archive_holds_the_package_and_nothing_else(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        held = {name: opened.read(name) for name in opened.namelist()}
+    modules = {
+        f"irisspark/{path.relative_to(ROOT / 'irisspark').as_posix()}": path.read_bytes()
+        for path in (ROOT / "irisspark").rglob("*.py")
+    }
+    iris = (ROOT / "irisspark" / "samples" / "iris.txt").read_bytes()
+    assert modules.items() <= held.items()
+    assert held["irisspark/samples/iris.txt"] == iris
+    assert held["__main__.py"] == held["irisspark/__main__.py"]
+    rest = {name for name in held.keys() - modules.keys() if not name.endswith(".java")}
+    assert rest == {
+        "META-INF/MANIFEST.MF",
+        "KerasImportCSVSparkRunner.class",
+        "skymind/dsx/KerasImportCSVSparkRunner.class",
+        "__main__.py",
+        "irisspark/samples/iris.txt",
+    }
+
+
+def test_jar_is_the_same_bytes(archive: Path) -> None:
+    assert archive.with_suffix(".jar").read_bytes() == archive.read_bytes()
+
+
+def test_same_source_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+    package = tmp_path / "elsewhere" / "irisspark"
+    shutil.copytree(ROOT / "irisspark", package)
+    for path in package.rglob("*"):
+        path.chmod(0o755)
+        os.utime(path, (1, 1))
+    again = bundle.build(tmp_path / "again.zip", package)[0]
+    assert again.read_bytes() == archive.read_bytes()
+
+
+def test_installed_package_builds_the_same_archive(archive: Path, tmp_path: Path) -> None:
+    source, installed = tmp_path / "source", tmp_path / "installed"
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "irisspark", source / "irisspark")
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", installed]
+    subprocess.run([*install, source], check=True, timeout=RUN_SECONDS)
+    command = [sys.executable, installed / "bin" / "irisspark-bundle", "out.zip"]
+    subprocess.run(command, check=True, cwd=tmp_path, env=clean_environ(PYTHONPATH=str(installed)))
+    assert (tmp_path / "out.zip").read_bytes() == archive.read_bytes()
+    assert (tmp_path / "out.jar").read_bytes() == archive.read_bytes()
+
+
+def test_changed_module_makes_the_archive_stale(tmp_path: Path) -> None:
+    package = tmp_path / "irisspark"
+    shutil.copytree(ROOT / "irisspark", package)
+    out = tmp_path / "irisspark.zip"
+    assert not bundle.is_current(out, package)
+    bundle.build(out, package)
+    assert bundle.is_current(out, package)
+    with (package / "__init__.py").open("a") as module:
+        module.write("# changed\n")
+    assert not bundle.is_current(out, package)
+
+
+def test_lost_jar_makes_the_archive_stale(tmp_path: Path) -> None:
+    out = tmp_path / "irisspark.zip"
+    bundle.build(out)
+    out.with_suffix(".jar").unlink()
+    assert not bundle.is_current(out)
+
+
+def test_name_without_zip_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match=r"must end in \.zip, not 'irisspark\.tar'"):
+        bundle.build(tmp_path / "irisspark.tar")
+
+
+def test_source_that_does_not_compile_leaves_no_archive(tmp_path: Path) -> None:
+    package = tmp_path / "irisspark"
+    shutil.copytree(ROOT / "irisspark", package)
+    (package / "launcher" / "KerasImportCSVSparkRunner.java").write_text("class {")
+    with pytest.raises(IrissparkError, match="did not compile"):
+        bundle.build(tmp_path / "irisspark.zip", package)
+    assert not list(tmp_path.glob("*irisspark.*"))
+
+
+def test_missing_folder_is_one_message(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert bundle.main([str(tmp_path / "nowhere" / "irisspark.zip")]) == 1
+    assert capfd.readouterr().err.startswith("irisspark-bundle: cannot write ")
+
+
+def test_missing_java_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(IrissparkError, match="no Java in JAVA_HOME"):
+        bundle.build(tmp_path / "irisspark.zip")
+
+
+def test_course_command_prints_the_block(archive: Path, spark_submit: Run) -> None:
+    words = ["--class", "KerasImportCSVSparkRunner", *FILES, "--master", "local[2]", archive]
+    done = spark_submit(*words, *COURSE)
+    assert done.returncode == 0, done.stderr
+    assert_block(done.stdout)
+
+
+def test_published_class_name_works(archive: Path, spark_submit: Run) -> None:
+    done = spark_submit("--class", "skymind.dsx.KerasImportCSVSparkRunner", archive, "-version")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("irisspark ")
+
+
+def test_archive_runs_as_py_file(archive: Path, spark_submit: Run) -> None:
+    script = ROOT / "irisspark" / "__main__.py"
+    words = ["--master", "local[2]", "--py-files", archive, *FILES, script]
+    done = spark_submit(*words, *PLAIN)
+    assert done.returncode == 0, done.stderr
+    assert_block(done.stdout)
+
+
+def test_archive_runs_as_zipapp(archive: Path, job_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, archive, "-useSparkLocal", "true", *PLAIN],
+        cwd=job_folder,
+        env=clean_environ(),
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert_block(done.stdout)
+
+
+def test_usage_error_comes_through_without_a_java_trace(archive: Path, spark_submit: Run) -> None:
+    done = spark_submit("--master", "local[1]", archive, "-numClases", "3")
+    assert_one_message(done, 2, "-numClases")
+
+
+def test_unmet_requirement_comes_through(archive: Path, spark_submit: Run) -> None:
+    done = spark_submit("--master", "local[1]", archive, *PLAIN, "-require", "accuracy:0.99")
+    assert_one_message(done, 3, "accuracy")
+
+
+def test_plain_command_on_a_cluster(archive: Path, spark_submit: Run, cluster: Cluster) -> None:
+    done = spark_submit("--master", cluster.master, *FILES, archive, *PLAIN)
+    assert done.returncode == 0, done.stderr
+    assert_block(done.stdout)
+
+
+def test_course_command_on_a_cluster(archive: Path, spark_submit: Run, cluster: Cluster) -> None:
+    words = ["--class", "KerasImportCSVSparkRunner", *FILES, "--master", cluster.master, archive]
+    done = spark_submit(*words, *COURSE)
+    assert done.returncode == 0, done.stderr
+    assert_block(done.stdout)
+
+
+def test_failure_on_a_cluster_comes_through(
+    archive: Path, spark_submit: Run, cluster: Cluster
+) -> None:
+    words = ["--master", cluster.master, *FILES, archive, *PLAIN]
+    done = spark_submit(*words[:-1], "missing.txt")
+    assert_one_message(done, 1, "missing.txt")
+
+
+def test_jar_runs_in_cluster_mode(archive: Path, spark_submit: Run, cluster: Cluster) -> None:
+    words = ["--master", cluster.master, "--deploy-mode", "cluster", *FILES]
+    words += ["--conf", "spark.standalone.submit.waitAppCompletion=true"]
+    done = spark_submit(*words, archive.with_suffix(".jar"), *PLAIN)
+    assert done.returncode == 0, done.stderr
+    outputs = [file for folder in cluster.work_dirs for file in folder.glob("driver-*/stdout")]
+    assert len(outputs) == 1, done.stderr
+    assert_block(outputs[0].read_text())
