@@ -33,7 +33,9 @@ class Dataset:
         columns: Which column is what.
         open_file: Opens one of the files, here or on a worker.
         header_like: True where the first line reads like names, though no header was declared.
-        class_names: The classes in the order of the model's outputs, None without a label.
+        class_names: The classes in the order of the model's outputs, None where neither the options
+            nor the labels name them.
+        named_classes: True where the options name the classes.
     """
 
     files: tuple[DataFile, ...]
@@ -41,6 +43,7 @@ class Dataset:
     open_file: Opener
     header_like: bool
     class_names: tuple[str, ...] | None
+    named_classes: bool = False
 
     @property
     def num_bytes(self) -> int:
@@ -90,7 +93,7 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
             f"-classNames gives {len(names)} names, but the model has "
             f"{spec.output.num_classes} classes"
         )
-    dataset = Dataset(files, columns, open_file, header_like, names)
+    dataset = Dataset(files, columns, open_file, header_like, names, names is not None)
     if columns.label is None:
         return dataset
     names = names or _class_names(session, dataset, head, spec)
@@ -232,3 +235,25 @@ def bad_row_error(
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
     hint = explain.advice(row, dataset.columns, header_like=header_like)
     return DataError(f"{message}; {hint}")
+
+
+def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes: int) -> None:
+    """Refuse numbers that are no class, unless ``-classNames`` says which numbers are.
+
+    Labels 1 to 3 for three classes would otherwise lose a class as bad rows, and shift the others.
+
+    Raises:
+        DataError: There are such labels.
+    """
+    if dataset.named_classes or not bad.counts.get(UNKNOWN_LABEL):
+        return
+    codes = dataset.columns.labels
+    assert codes is not None
+    labels = find_labels(session, dataset)
+    strange = [text for text in labels if codes.encode(text) is None]
+    if any(parse_number(text) is not None for text in strange):
+        raise DataError(
+            f"{bad.counts[UNKNOWN_LABEL]} rows have labels that are no class; "
+            f"{explain.unknown_labels(labels, num_classes)}; or, to leave rows with other labels "
+            f"out, pass -classNames {','.join(schema.numeric_class_names(num_classes))}"
+        )

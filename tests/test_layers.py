@@ -18,6 +18,7 @@ ROOMS = {
     "cli": "DRIVER",
     "session": "DRIVER",
     "training": "DRIVER",
+    "predictions": "DRIVER",
     "evaluation": "DRIVER",
     "dataset": "DRIVER",
     "report": "PURE",
