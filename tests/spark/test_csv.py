@@ -191,7 +191,8 @@ def test_list_of_compressed_and_plain_files(here, model, iris, expected, tmp_pat
         "c.csv.zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
         "d.csv": bytes,
     }
-    for (name, compress), rows in zip(compressors.items(), np.array_split(iris, 4), strict=True):
+    for place, (name, compress) in enumerate(compressors.items()):
+        rows = iris.iloc[40 * place : 40 * (place + 1)]
         (tmp_path / name).write_bytes(compress(rows.to_csv(index=False, header=False).encode()))
     paths = ",".join(str(tmp_path / name) for name in compressors)
     assert np.array_equal(run(here, model, paths).scores.confusion, expected)
@@ -223,8 +224,8 @@ def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffi
     path = tmp_path / f"a.csv{suffix}"
     path.write_bytes(gzip.compress(data) if suffix else data)
     dataset = opened(here, model, path, "-header", "true")
-    assert suffix or len(dataset.groups(8)) == 8
-    with pytest.raises(DataError, match=r"line 125: 6 columns where the first line has 5"):
+    assert suffix or len(dataset.groups(8)) == 6
+    with pytest.raises(DataError, match=r"line 124: 6 columns where the first line has 5"):
         run(here, model, path, "-header", "true")
 
 
