@@ -8,13 +8,15 @@ import threading
 import traceback
 from collections.abc import Sequence
 
-from irisspark import models, report, storage
+from irisspark import models, predictions, report, storage
 from irisspark import options as command_line
-from irisspark.dataset import open_dataset
+from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
 from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.model_spec import ModelSpec
 from irisspark.models import LoadedModel
 from irisspark.options import Options
+from irisspark.predictions import PredictionResult
 from irisspark.quiet import import_tensorflow
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.session import Session, open_session, quiet_log
@@ -61,8 +63,17 @@ def _run(options: Options) -> int:
     for note in command_line.notes(options):
         _say(note)
     clock = Clock()
-    if options.output_path is not None:
-        storage.check_output(options.output_path, overwrite=options.overwrite)
+    if options.output_path is None:
+        return _work(options, clock, None)
+    storage.check_output(options.output_path, overwrite=options.overwrite)
+    staging = storage.Staging(options.output_path, overwrite=options.overwrite)
+    try:
+        return _work(options, clock, staging)
+    finally:
+        staging.discard()
+
+
+def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> int:
     importing = threading.Thread(target=_import_ahead, daemon=True)
     importing.start()
     with open_session(
@@ -79,10 +90,29 @@ def _run(options: Options) -> int:
             return EXIT_DONE
         dataset = open_dataset(session, options, model.spec)
         clock.lap("data")
-        result = evaluate(session, model.spec, dataset, options)
+        result = _predict_and_score(session, model.spec, dataset, options, staging)
         clock.lap("evaluate")
         run = describe_run(session, options, model, dataset, result, clock)
-    return _finish(options, result, run)
+    if isinstance(result, PredictionResult):
+        return _finish_predictions(result, run, staging)
+    return _finish(options, result, run, staging)
+
+
+def _predict_and_score(
+    session: Session,
+    spec: ModelSpec,
+    dataset: Dataset,
+    options: Options,
+    staging: storage.Staging | None,
+) -> EvaluationResult | PredictionResult:
+    """Evaluate, write predictions, or both, in one pass over the rows."""
+    if staging is None or not options.predictions:
+        return evaluate(session, spec, dataset, options)
+    task = predictions.prepare(session, spec, dataset, options, staging.folder)
+    run = evaluate if dataset.columns.label is not None else predictions.predict
+    result = run(session, spec, dataset, options, task)
+    predictions.commit(task, result.parts)
+    return result
 
 
 def _import_ahead() -> None:
@@ -107,14 +137,18 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
     return model
 
 
-def _finish(options: Options, result: EvaluationResult, run: dict[str, object]) -> int:
+def _finish(
+    options: Options,
+    result: EvaluationResult,
+    run: dict[str, object],
+    staging: storage.Staging | None,
+) -> int:
     """Write the results, print the block, and judge the requirements."""
     content = report.document(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
-    if options.output_path is not None:
-        files = report.files(result.scores, content, layout=options.stats)
-        storage.publish(options.output_path, files, overwrite=options.overwrite)
+    if staging is not None:
+        staging.publish(report.files(result.scores, content, layout=options.stats))
     _report_bad_rows(result)
     if options.verbose:
         _say(phases_text(run))
@@ -126,7 +160,19 @@ def _finish(options: Options, result: EvaluationResult, run: dict[str, object]) 
     return EXIT_UNMET if unmet else EXIT_DONE
 
 
-def _report_bad_rows(result: EvaluationResult) -> None:
+def _finish_predictions(
+    result: PredictionResult, run: dict[str, object], staging: storage.Staging | None
+) -> int:
+    """Publish predictions where there is nothing to measure, and say how many there are."""
+    assert staging is not None
+    staging.publish(predictions.files(result, predictions.document(result, run=run)))
+    _report_bad_rows(result)
+    sys.stderr.flush()
+    print(predictions.text(result), end="", flush=True)
+    return EXIT_DONE
+
+
+def _report_bad_rows(result: EvaluationResult | PredictionResult) -> None:
     if not result.bad.total:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in result.bad.counts.items())

@@ -12,6 +12,7 @@ from irisspark.dataset import Dataset
 from irisspark.evaluation import EvaluationResult
 from irisspark.models import LoadedModel
 from irisspark.options import Options
+from irisspark.predictions import PredictionResult
 from irisspark.session import Session
 from irisspark.workers.scanning import peak_memory_bytes
 
@@ -37,7 +38,7 @@ def describe_run(
     options: Options,
     model: LoadedModel,
     dataset: Dataset,
-    result: EvaluationResult,
+    result: EvaluationResult | PredictionResult,
     clock: Clock,
 ) -> dict[str, object]:
     """Collect what metrics.json says about the run itself."""
@@ -61,7 +62,7 @@ def describe_run(
         },
         "tasks": result.num_tasks,
         "workers": min(result.num_tasks, session.parallelism),
-        "rows_per_second": result.scores.rows / result.job_seconds,
+        "rows_per_second": result.num_rows / result.job_seconds,
         "bytes_per_second": result.stats.read_bytes / result.job_seconds,
         "driver_peak_memory_bytes": peak_memory_bytes(),
         "worker_peak_memory_bytes": result.stats.peak_memory_bytes,

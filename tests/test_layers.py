@@ -19,6 +19,7 @@ ROOMS = {
     "run_record": "DRIVER",
     "session": "DRIVER",
     "training": "DRIVER",
+    "predictions": "DRIVER",
     "evaluation": "DRIVER",
     "dataset": "DRIVER",
     "report": "PURE",
