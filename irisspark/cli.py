@@ -1,4 +1,4 @@
-"""The story of a run: parse, open the session, load the model, find the data, evaluate, report.
+"""The story of a run: parse, open the session, load model and data, train, evaluate, report.
 
 The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 """
@@ -20,6 +20,7 @@ from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.quiet import import_tensorflow
 from irisspark.session import Session, open_session
+from irisspark.training import TrainingResult, train
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -81,10 +82,15 @@ def _run(options: Options) -> int:
             return EXIT_DONE
         dataset = open_dataset(session, options, model.spec)
         clock.lap("data")
-        result = evaluate(session, model.spec, dataset, options)
+        spec, trained = model.spec, None
+        if options.train:
+            trained = train(session, model, dataset, options, _show)
+            spec, dataset = trained.spec, trained.dataset
+            clock.lap("train")
+        result = evaluate(session, spec, dataset, options)
         clock.lap("evaluate")
         run = _describe_run(session, options, model, dataset, result, clock)
-    return _finish(options, result, run)
+    return _finish(options, result, run, trained)
 
 
 def _import_ahead() -> None:
@@ -109,13 +115,23 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
     return model
 
 
-def _finish(options: Options, result: EvaluationResult, run: dict[str, object]) -> int:
+def _finish(
+    options: Options,
+    result: EvaluationResult,
+    run: dict[str, object],
+    trained: TrainingResult | None,
+) -> int:
     """Write the results, print the block, and judge the requirements."""
+    if trained is not None:
+        run = {**run, "training": trained.summary}
     content = report.document(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
     if options.output_path is not None:
-        files = report.files(result.scores, content, layout=options.stats)
+        history = trained.history if trained is not None else ()
+        files = report.files(result.scores, content, layout=options.stats, history=history)
+        if trained is not None:
+            files |= trained.files
         storage.publish(options.output_path, files, overwrite=options.overwrite)
     _report_bad_rows(result)
     unmet = report.unmet(content, options.require)
@@ -211,6 +227,10 @@ def _versions_text() -> str:
         ("Python", versions["python"]),
     ]
     return "\n".join(f"{name} {version or 'is not installed'}" for name, version in lines)
+
+
+def _show(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _say(message: str) -> None:

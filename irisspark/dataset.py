@@ -8,6 +8,7 @@ from irisspark import workers
 from irisspark.batches import explain, record_end, schema
 from irisspark.batches.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.batches.columns import Columns, LabelCodes, parse_number
+from irisspark.batches.holdout import Holdout
 from irisspark.batches.records import UTF8_BOM
 from irisspark.errors import DataError
 from irisspark.splits import DataFile, Opener, Split, cut, group, opener, read_blocks
@@ -34,6 +35,7 @@ class Dataset:
         open_file: Opens one of the files, here or on a worker.
         header_like: True where the first line reads like names, though no header was declared.
         class_names: The classes in the order of the model's outputs, None without a label.
+        holdout: The rows that an evaluation is limited to, None for all.
     """
 
     files: tuple[DataFile, ...]
@@ -41,6 +43,7 @@ class Dataset:
     open_file: Opener
     header_like: bool
     class_names: tuple[str, ...] | None
+    holdout: Holdout | None = None
 
     @property
     def num_bytes(self) -> int:

@@ -60,6 +60,7 @@ def evaluate(
         top_n=options.top_n,
         num_threads=session.threads_per_task,
         stop_at_bad_row=options.bad_rows == "fail",
+        holdout=dataset.holdout,
     )
     started = time.perf_counter()
     outcome = _run(session, spec, groups, task, dataset)
