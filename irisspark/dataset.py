@@ -8,6 +8,7 @@ from irisspark import workers
 from irisspark.batches import explain, record_end, schema
 from irisspark.batches.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.batches.columns import Columns, LabelCodes, parse_number
+from irisspark.batches.holdout import Holdout
 from irisspark.batches.records import UTF8_BOM
 from irisspark.errors import DataError
 from irisspark.splits import DataFile, Opener, Split, cut, group, opener, read_blocks
@@ -36,6 +37,7 @@ class Dataset:
         class_names: The classes in the order of the model's outputs, None where neither the options
             nor the labels name them.
         named_classes: True where the options name the classes.
+        holdout: The rows that an evaluation is limited to, None for all.
     """
 
     files: tuple[DataFile, ...]
@@ -44,6 +46,7 @@ class Dataset:
     header_like: bool
     class_names: tuple[str, ...] | None
     named_classes: bool = False
+    holdout: Holdout | None = None
 
     @property
     def num_bytes(self) -> int:
