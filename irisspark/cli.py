@@ -5,13 +5,10 @@ The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Sequence
-from datetime import datetime, timezone
-from importlib import metadata
 
-from irisspark import __version__, models, predictions, report, storage
+from irisspark import models, predictions, report, storage
 from irisspark import options as command_line
 from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
@@ -21,7 +18,8 @@ from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.predictions import PredictionResult
 from irisspark.quiet import import_tensorflow
-from irisspark.session import Session, open_session
+from irisspark.run_record import Clock, describe_run, phases_text, versions_text
+from irisspark.session import Session, open_session, quiet_log
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -36,14 +34,14 @@ def main(argv: Sequence[str]) -> int:
         options = command_line.parse(argv)
         verbose = options.verbose
         report.check_requirement_names(options.require)
-        if options.help:
-            print(command_line.help_text(), end="")
-            return EXIT_DONE
-        if options.version:
-            print(_versions_text())
+        if options.help or options.version:
+            quiet_log()
+            print(command_line.help_text().rstrip() if options.help else versions_text())
             return EXIT_DONE
         return _run(options)
     except IrissparkError as error:
+        if not verbose:
+            quiet_log()
         _complain(str(error), verbose)
         return error.exit_code
     except KeyboardInterrupt:
@@ -64,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: Options) -> int:
     for note in command_line.notes(options):
         _say(note)
-    clock = _Clock()
+    clock = Clock()
     if options.output_path is None:
         return _work(options, clock, None)
     storage.check_output(options.output_path, overwrite=options.overwrite)
@@ -75,16 +73,16 @@ def _run(options: Options) -> int:
         staging.discard()
 
 
-def _work(options: Options, clock: "_Clock", staging: storage.Staging | None) -> int:
+def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> int:
     importing = threading.Thread(target=_import_ahead, daemon=True)
     importing.start()
     with open_session(
         use_local=options.use_spark_local,
         verbose=options.verbose,
         fast_workers=options.fast_workers,
+        importing=importing,
     ) as session:
         clock.lap("session")
-        importing.join()
         model = _load_model(session, options)
         clock.lap("model")
         if not options.load_data:
@@ -94,7 +92,7 @@ def _work(options: Options, clock: "_Clock", staging: storage.Staging | None) ->
         clock.lap("data")
         result = _predict_and_score(session, model.spec, dataset, options, staging)
         clock.lap("evaluate")
-        run = _describe_run(session, options, model, dataset, result, clock)
+        run = describe_run(session, options, model, dataset, result, clock)
     if isinstance(result, PredictionResult):
         return _finish_predictions(result, run, staging)
     return _finish(options, result, run, staging)
@@ -152,6 +150,8 @@ def _finish(
     if staging is not None:
         staging.publish(report.files(result.scores, content, layout=options.stats))
     _report_bad_rows(result)
+    if options.verbose:
+        _say(phases_text(run))
     unmet = report.unmet(content, options.require)
     for line in unmet:
         _say(f"-require: {line}")
@@ -181,82 +181,6 @@ def _report_bad_rows(result: EvaluationResult | PredictionResult) -> None:
         _say(f"  {example}")
     if result.bad.total > len(result.bad_examples):
         _say(f"  ... and {result.bad.total - len(result.bad_examples)} more")
-
-
-class _Clock:
-    """Seconds by phase, from the start of the run."""
-
-    def __init__(self) -> None:
-        self.started = datetime.now(timezone.utc)
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, phase: str) -> None:
-        """End a phase."""
-        now = time.perf_counter()
-        self.seconds[phase] = now - self._last
-        self._last = now
-
-
-def _describe_run(
-    session: Session,
-    options: Options,
-    model: LoadedModel,
-    dataset: Dataset,
-    result: EvaluationResult | PredictionResult,
-    clock: _Clock,
-) -> dict[str, object]:
-    """Collect what metrics.json says about the run itself."""
-    return {
-        "options": command_line.as_mapping(options),
-        "model": {
-            "path": options.model_path,
-            "sha256": model.sha256,
-            "keras_version": model.keras_version,
-        },
-        "data": {"files": len(dataset.files), "bytes": dataset.num_bytes},
-        "bad_row_examples": list(result.bad_examples),
-        "versions": {"spark": session.spark_version, **_versions()},
-        "master": str(session.context.master),
-        "started": clock.started.isoformat(timespec="seconds"),
-        "seconds": {
-            **clock.seconds,
-            "workers_model": result.stats.model_seconds,
-            "workers_parse": result.stats.parse_seconds,
-            "workers_predict": result.stats.predict_seconds,
-        },
-        "tasks": result.num_tasks,
-        "workers": min(result.num_tasks, session.parallelism),
-        "rows_per_second": result.num_rows / result.job_seconds,
-        "bytes_per_second": result.stats.read_bytes / result.job_seconds,
-        "worker_peak_memory_bytes": result.stats.peak_memory_bytes,
-    }
-
-
-def _versions() -> dict[str, str | None]:
-    packages = ("tensorflow", "keras", "elephas", "pyarrow", "numpy")
-    found: dict[str, str | None] = {"irisspark": __version__}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return {**found, "python": sys.version.split()[0]}
-
-
-def _versions_text() -> str:
-    import pyspark
-
-    versions = _versions()
-    lines = [
-        ("irisspark", __version__),
-        ("Spark", pyspark.__version__),
-        ("TensorFlow", versions["tensorflow"]),
-        ("Keras", versions["keras"]),
-        ("elephas", versions["elephas"]),
-        ("Python", versions["python"]),
-    ]
-    return "\n".join(f"{name} {version or 'is not installed'}" for name, version in lines)
 
 
 def _say(message: str) -> None:

@@ -171,6 +171,12 @@ def _chunk(table: pa.Table, column: int) -> pa.Array:
     return table.column(_field(column)).chunk(0)
 
 
+def as_numpy(numbers: pa.Array) -> Array:
+    """View numbers without nulls as numpy; Arrow's own ``to_numpy`` would import pandas for it."""
+    values: Array = np.from_dlpack(numbers)
+    return values
+
+
 def _may_hide_line_ends(block: Block, num_rows: int, columns: Columns) -> bool:
     """Tell whether a quote that stays open may have swallowed the lines behind it."""
     records = _records(block, columns)
@@ -187,8 +193,7 @@ def _typed_labels(table: pa.Table, columns: Columns) -> Ints | None:
     codes = [columns.labels.encode(text) for text in encoded.dictionary.to_pylist()]
     if None in codes:
         return None
-    indices = encoded.indices.to_numpy(zero_copy_only=False)
-    labels: Ints = np.array(codes, dtype=np.int64)[indices]
+    labels: Ints = np.array(codes, dtype=np.int64)[as_numpy(encoded.indices)]
     return labels
 
 
@@ -198,7 +203,7 @@ def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
         cells = _chunk(table, column)
         if cells.null_count:
             return None
-        values = cells.to_numpy()
+        values = as_numpy(cells)
         if features.dtype.kind != "f" and not_representable(values, features.dtype).any():
             return None
         with np.errstate(over="ignore"):  # float16: an infinity is found below
