@@ -152,9 +152,15 @@ def _examine(records: Records, columns: Columns, doubtful: frozenset[int]) -> Ex
     cells, rows, faults = _read_text(records, columns, doubtful)
     values: dict[int, Array] = {}
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
-    kept = frozenset(columns.keep)
+    kept, is_known = frozenset(columns.keep), len(doubtful) < len(columns.features)
     for column in columns.used:
-        values[column], is_bad = _convert(cells[column], column, columns, is_kept=column in kept)
+        if column in doubtful:
+            dtype = np.dtype(columns.dtype)
+            values[column], is_bad = convert_numbers(cells[column], dtype, likely_bad=is_known)
+        else:
+            values[column], is_bad = _convert(
+                cells[column], column, columns, is_kept=column in kept
+            )
         fault_columns[is_bad & (fault_columns == WHOLE_LINE)] = column
     is_good = fault_columns == WHOLE_LINE
     for row in np.flatnonzero(~is_good).tolist():
@@ -232,13 +238,15 @@ def _open_quotes(data: bytes, columns: Columns) -> Ints:
 def _convert(
     cells: pa.Array, column: int, columns: Columns, *, is_kept: bool
 ) -> tuple[Array, Mask]:
-    """Give the values of a column's cells (none of a kept one's), and which of them are bad."""
+    """Give the values of a column's cells (none of a kept one's), and which of them are bad.
+
+    Raises:
+        pyarrow.ArrowInvalid: A feature has bad cells, so it is to be read as text.
+    """
     if column == columns.label:
         return _convert_labels(cells, columns)
     if is_kept:
         return np.empty(0), _not_utf8(cells)
-    if pa.types.is_binary(cells.type):
-        return convert_numbers(cells, np.dtype(columns.dtype))
     values = cells.to_numpy(zero_copy_only=False)
     is_bad = not_representable(values, np.dtype(columns.dtype))
     if cells.null_count or is_bad.any():

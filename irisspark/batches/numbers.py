@@ -39,23 +39,28 @@ def not_representable(values: Array, dtype: np.dtype[Any]) -> Mask:
     return ~fits
 
 
-def convert_numbers(cells: pa.Array, dtype: np.dtype[Any]) -> tuple[Array, Mask]:
+def convert_numbers(
+    cells: pa.Array, dtype: np.dtype[Any], *, likely_bad: bool = False
+) -> tuple[Array, Mask]:
     """Convert cells with the conversion of the typed parser, blanks around them left out.
 
     Args:
         cells: Binary Arrow array without nulls.
         dtype: Of the model's input.
+        likely_bad: True saves the attempt to convert all cells at once.
 
     Returns:
         (the values as parsed, 0 for a cell that holds no number; which cells cannot be used).
     """
     texts = _as_text(cells)
-    try:
-        values = _to_numpy(texts.cast(arrow_number_type(dtype)))
-    except pa.ArrowInvalid:
-        values, is_bad = _convert_some(_trimmed(texts), dtype)
-        return values, is_bad | not_representable(values, dtype)
-    return values, not_representable(values, dtype)
+    if not likely_bad:
+        try:
+            values = _to_numpy(texts.cast(arrow_number_type(dtype)))
+            return values, not_representable(values, dtype)
+        except pa.ArrowInvalid:
+            pass
+    values, is_bad = _convert_some(_trimmed(texts), dtype)
+    return values, is_bad | not_representable(values, dtype)
 
 
 def _convert_some(texts: pa.Array, dtype: np.dtype[Any]) -> tuple[Array, Mask]:
