@@ -9,7 +9,6 @@ from irisspark.batches import explain, record_end, schema
 from irisspark.batches.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.batches.columns import Columns, LabelCodes, parse_number
 from irisspark.batches.holdout import Holdout
-from irisspark.batches.records import UTF8_BOM
 from irisspark.errors import DataError
 from irisspark.splits import DataFile, Opener, Split, cut, group, opener, read_blocks
 from irisspark.storage import find_data
@@ -33,7 +32,6 @@ class Dataset:
         files: In the order of their rows.
         columns: Which column is what.
         open_file: Opens one of the files, here or on a worker.
-        header_like: True where the first line reads like names, though no header was declared.
         class_names: The classes in the order of the model's outputs, None where neither the options
             nor the labels name them.
         named_classes: True where the options name the classes.
@@ -43,7 +41,6 @@ class Dataset:
     files: tuple[DataFile, ...]
     columns: Columns
     open_file: Opener
-    header_like: bool
     class_names: tuple[str, ...] | None
     named_classes: bool = False
     holdout: Holdout | None = None
@@ -86,8 +83,7 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
         dtype=spec.input_dtype,
     )
     _check_width(head, columns, spec, options)
-    header_like = schema.looks_like_header(head, columns)
-    if header_like and options.bad_rows == "fail":
+    if schema.looks_like_header(head, columns):
         shown = ", ".join(head.first[:6]) + (", ..." if len(head.first) > 6 else "")
         raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
     names = options.class_names
@@ -96,7 +92,7 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
             f"-classNames gives {len(names)} names, but the model has "
             f"{spec.output.num_classes} classes"
         )
-    dataset = Dataset(files, columns, open_file, header_like, names, names is not None)
+    dataset = Dataset(files, columns, open_file, names, names is not None)
     if columns.label is None:
         return dataset
     names = names or _class_names(session, dataset, head, spec)
@@ -164,11 +160,13 @@ def _class_names(
     assert dataset.columns.label is not None
     num_classes = spec.output.num_classes
     numbers = schema.numeric_class_names(num_classes)
-    row = head.row if dataset.columns.header or dataset.header_like else head.first
+    row = head.row if dataset.columns.header else head.first
     is_whole = row is not None and len(row) == dataset.columns.num_columns
     if is_whole and row and parse_number(row[dataset.columns.label]) is not None:
         return numbers
-    found = find_labels(session, dataset)
+    found = _first_labels(dataset, head)
+    if len(found) != num_classes:
+        found = find_labels(session, dataset)
     codes = LabelCodes(numbers)
     if not found:
         label = dataset.columns.name(dataset.columns.label)
@@ -178,6 +176,18 @@ def _class_names(
     if any(codes.encode(label) is not None for label in found):
         return numbers  # the first row is a bad one; so are those whose labels are no numbers
     raise DataError(explain.unknown_labels(found, num_classes))
+
+
+def _first_labels(dataset: Dataset, head: schema.Head) -> list[str]:
+    """Find the labels at the beginning of the first file, sorted.
+
+    Where they are as many as the model has classes they are all the labels that the data may have,
+    and save the pass over it: any other label is a bad row.
+    """
+    index = next(i for i, file in enumerate(dataset.files) if file.path == head.path)
+    group = Group(0, (Split(dataset.files[index], index, 0, None),))
+    (found,) = workers.find_labels([group], dataset.columns, dataset.open_file, max_blocks=1)
+    return sorted(found)
 
 
 def find_labels(session: "Session", dataset: Dataset) -> list[str]:
@@ -231,19 +241,19 @@ def bad_row_error(
 ) -> DataError:
     """Make the error that a run ends with at its first bad row."""
     row = bad.first[0]
-    header_like = dataset.header_like and row.offset <= len(UTF8_BOM)
     message = describe(session, dataset, row)
-    if row.reason == UNKNOWN_LABEL and not header_like:
+    if row.reason == UNKNOWN_LABEL:
         found = find_labels(session, dataset)
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
-    hint = explain.advice(row, dataset.columns, header_like=header_like)
+    hint = explain.advice(row, dataset.columns)
     return DataError(f"{message}; {hint}")
 
 
 def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes: int) -> None:
-    """Refuse numbers that are no class, unless ``-classNames`` says which numbers are.
+    """Refuse labels that may be classes, unless ``-classNames`` says what the classes are.
 
     Labels 1 to 3 for three classes would otherwise lose a class as bad rows, and shift the others.
+    A text among labels that are numbers is a bad row and no more.
 
     Raises:
         DataError: There are such labels.
@@ -254,9 +264,10 @@ def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes
     assert codes is not None
     labels = find_labels(session, dataset)
     strange = [text for text in labels if codes.encode(text) is None]
-    if any(parse_number(text) is not None for text in strange):
+    has_text_classes = any(parse_number(name) is None for name in codes.class_names)
+    if has_text_classes or any(parse_number(text) is not None for text in strange):
         raise DataError(
             f"{bad.counts[UNKNOWN_LABEL]} rows have labels that are no class; "
             f"{explain.unknown_labels(labels, num_classes)}; or, to leave rows with other labels "
-            f"out, pass -classNames {','.join(schema.numeric_class_names(num_classes))}"
+            f"out, pass -classNames {','.join(codes.class_names)}"
         )

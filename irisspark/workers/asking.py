@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from irisspark.batches import Columns, read_batches
 from irisspark.batches.bad_rows import is_missing
@@ -20,14 +21,18 @@ def count_lines_before(
 
 
 def find_labels(
-    groups: Iterable[Group], columns: Columns, open_file: Opener
+    groups: Iterable[Group], columns: Columns, open_file: Opener, max_blocks: int | None = None
 ) -> Iterator[frozenset[str]]:
-    """Find the distinct labels of each group, as stripped text; missing ones are left out."""
+    """Find the distinct labels of each group, as stripped text; missing ones are left out.
+
+    With ``max_blocks`` no more blocks are read of each split.
+    """
     assert columns.label is not None
     label_only = replace(columns, features=(), label=None, labels=None, keep=(columns.label,))
     for group in groups:
         found: set[str] = set()
         for split in group.splits:
-            for batch in read_batches(split, label_only, open_file, BLOCK_BYTES):
+            batches = read_batches(split, label_only, open_file, BLOCK_BYTES)
+            for batch in islice(batches, max_blocks):
                 found.update(batch.kept[0].unique().to_pylist())
         yield frozenset(text.strip() for text in found if not is_missing(text))

@@ -126,6 +126,29 @@ def test_text_labels_that_do_not_fit_the_model(here, model, iris, tmp_path):
         opened(here, model, data)
 
 
+def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monkeypatch):
+    data = tmp_path / "a.csv"
+    texts = [NAMES[i] for i in iris["label"]]
+    iris.assign(label=texts).to_csv(data, index=False, header=False)
+    with monkeypatch.context() as patched:
+        patched.setattr("irisspark.dataset.find_labels", None)
+        assert opened(here, model, data).class_names == NAMES
+    monkeypatch.setattr("irisspark.workers.asking.BLOCK_BYTES", 300)  # a few rows of one class
+    assert opened(here, model, data).class_names == NAMES
+
+
+@pytest.mark.parametrize("bad_rows", ["fail", "skip"])
+def test_text_label_behind_the_first_block_is_an_error_that_lists_all(
+    here, model, iris, tmp_path, bad_rows, monkeypatch
+):
+    monkeypatch.setattr("irisspark.workers.asking.BLOCK_BYTES", 2600)
+    data = tmp_path / "a.csv"
+    texts = [NAMES[i % 3] for i in range(149)] + ["other"]
+    iris.assign(label=texts).to_csv(data, index=False, header=False)
+    with pytest.raises(DataError, match=r"found are Iris-s.*, other; .* 4 labels do not fit"):
+        run(here, model, data, "-badRows", bad_rows)
+
+
 def test_recipe_an_id_column_a_header_semicolons_and_the_label_first(
     here, model, iris, expected, tmp_path
 ):
@@ -242,8 +265,9 @@ def test_line_of_the_first_row_needs_no_pass(here, model, iris, tmp_path, monkey
 
 def test_first_line_that_looks_like_names_says_so(here, model, iris, tmp_path):
     iris.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(DataError, match=r"a\.csv: line 1 looks like a header \(sepal length"):
-        opened(here, model, tmp_path / "a.csv")
+    for bad_rows in ("fail", "skip"):
+        with pytest.raises(DataError, match=r"a\.csv: line 1 looks like a header \(sepal length"):
+            opened(here, model, tmp_path / "a.csv", "-badRows", bad_rows)
 
 
 def test_feature_count_shows_both_numbers_and_the_columns_taken(here, model, iris, tmp_path):
