@@ -5,21 +5,21 @@ The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Sequence
-from datetime import datetime, timezone
-from importlib import metadata
 
-from irisspark import __version__, models, report, storage
+from irisspark import models, predictions, report, storage
 from irisspark import options as command_line
 from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
 from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.model_spec import ModelSpec
 from irisspark.models import LoadedModel
 from irisspark.options import Options
+from irisspark.predictions import PredictionResult
 from irisspark.quiet import import_tensorflow
-from irisspark.session import Session, open_session
+from irisspark.run_record import Clock, describe_run, phases_text, versions_text
+from irisspark.session import Session, open_session, quiet_log
 from irisspark.training import TrainingResult, train
 
 EXIT_DONE = 0
@@ -35,14 +35,14 @@ def main(argv: Sequence[str]) -> int:
         options = command_line.parse(argv)
         verbose = options.verbose
         report.check_requirement_names(options.require)
-        if options.help:
-            print(command_line.help_text(), end="")
-            return EXIT_DONE
-        if options.version:
-            print(_versions_text())
+        if options.help or options.version:
+            quiet_log()
+            print(command_line.help_text().rstrip() if options.help else versions_text())
             return EXIT_DONE
         return _run(options)
     except IrissparkError as error:
+        if not verbose:
+            quiet_log()
         _complain(str(error), verbose)
         return error.exit_code
     except KeyboardInterrupt:
@@ -63,18 +63,27 @@ def main(argv: Sequence[str]) -> int:
 def _run(options: Options) -> int:
     for note in command_line.notes(options):
         _say(note)
-    clock = _Clock()
-    if options.output_path is not None:
-        storage.check_output(options.output_path, overwrite=options.overwrite)
+    clock = Clock()
+    if options.output_path is None:
+        return _work(options, clock, None)
+    storage.check_output(options.output_path, overwrite=options.overwrite)
+    staging = storage.Staging(options.output_path, overwrite=options.overwrite)
+    try:
+        return _work(options, clock, staging)
+    finally:
+        staging.discard()
+
+
+def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> int:
     importing = threading.Thread(target=_import_ahead, daemon=True)
     importing.start()
     with open_session(
         use_local=options.use_spark_local,
         verbose=options.verbose,
         fast_workers=options.fast_workers,
+        importing=importing,
     ) as session:
         clock.lap("session")
-        importing.join()
         model = _load_model(session, options)
         clock.lap("model")
         if not options.load_data:
@@ -87,10 +96,29 @@ def _run(options: Options) -> int:
             trained = train(session, model, dataset, options, _show)
             spec, dataset = trained.spec, trained.dataset
             clock.lap("train")
-        result = evaluate(session, spec, dataset, options)
+        result = _predict_and_score(session, spec, dataset, options, staging)
         clock.lap("evaluate")
-        run = _describe_run(session, options, model, dataset, result, clock)
-    return _finish(options, result, run, trained)
+        run = describe_run(session, options, model, dataset, result, clock)
+    if isinstance(result, PredictionResult):
+        return _finish_predictions(result, run, staging)
+    return _finish(options, result, run, staging, trained)
+
+
+def _predict_and_score(
+    session: Session,
+    spec: ModelSpec,
+    dataset: Dataset,
+    options: Options,
+    staging: storage.Staging | None,
+) -> EvaluationResult | PredictionResult:
+    """Evaluate, write predictions, or both, in one pass over the rows."""
+    if staging is None or not options.predictions:
+        return evaluate(session, spec, dataset, options)
+    task = predictions.prepare(session, spec, dataset, options, staging.folder)
+    run = evaluate if dataset.columns.label is not None else predictions.predict
+    result = run(session, spec, dataset, options, task)
+    predictions.commit(task, result.parts)
+    return result
 
 
 def _import_ahead() -> None:
@@ -119,6 +147,7 @@ def _finish(
     options: Options,
     result: EvaluationResult,
     run: dict[str, object],
+    staging: storage.Staging | None,
     trained: TrainingResult | None,
 ) -> int:
     """Write the results, print the block, and judge the requirements."""
@@ -127,13 +156,13 @@ def _finish(
     content = report.document(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
-    if options.output_path is not None:
+    if staging is not None:
         history = trained.history if trained is not None else ()
         files = report.files(result.scores, content, layout=options.stats, history=history)
-        if trained is not None:
-            files |= trained.files
-        storage.publish(options.output_path, files, overwrite=options.overwrite)
+        staging.publish(files | (trained.files if trained is not None else {}))
     _report_bad_rows(result)
+    if options.verbose:
+        _say(phases_text(run))
     unmet = report.unmet(content, options.require)
     for line in unmet:
         _say(f"-require: {line}")
@@ -142,7 +171,19 @@ def _finish(
     return EXIT_UNMET if unmet else EXIT_DONE
 
 
-def _report_bad_rows(result: EvaluationResult) -> None:
+def _finish_predictions(
+    result: PredictionResult, run: dict[str, object], staging: storage.Staging | None
+) -> int:
+    """Publish predictions where there is nothing to measure, and say how many there are."""
+    assert staging is not None
+    staging.publish(predictions.files(result, predictions.document(result, run=run)))
+    _report_bad_rows(result)
+    sys.stderr.flush()
+    print(predictions.text(result), end="", flush=True)
+    return EXIT_DONE
+
+
+def _report_bad_rows(result: EvaluationResult | PredictionResult) -> None:
     if not result.bad.total:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in result.bad.counts.items())
@@ -151,82 +192,6 @@ def _report_bad_rows(result: EvaluationResult) -> None:
         _say(f"  {example}")
     if result.bad.total > len(result.bad_examples):
         _say(f"  ... and {result.bad.total - len(result.bad_examples)} more")
-
-
-class _Clock:
-    """Seconds by phase, from the start of the run."""
-
-    def __init__(self) -> None:
-        self.started = datetime.now(timezone.utc)
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, phase: str) -> None:
-        """End a phase."""
-        now = time.perf_counter()
-        self.seconds[phase] = now - self._last
-        self._last = now
-
-
-def _describe_run(
-    session: Session,
-    options: Options,
-    model: LoadedModel,
-    dataset: Dataset,
-    result: EvaluationResult,
-    clock: _Clock,
-) -> dict[str, object]:
-    """Collect what metrics.json says about the run itself."""
-    return {
-        "options": command_line.as_mapping(options),
-        "model": {
-            "path": options.model_path,
-            "sha256": model.sha256,
-            "keras_version": model.keras_version,
-        },
-        "data": {"files": len(dataset.files), "bytes": dataset.num_bytes},
-        "bad_row_examples": list(result.bad_examples),
-        "versions": {"spark": session.spark_version, **_versions()},
-        "master": str(session.context.master),
-        "started": clock.started.isoformat(timespec="seconds"),
-        "seconds": {
-            **clock.seconds,
-            "workers_model": result.stats.model_seconds,
-            "workers_parse": result.stats.parse_seconds,
-            "workers_predict": result.stats.predict_seconds,
-        },
-        "tasks": result.num_tasks,
-        "workers": min(result.num_tasks, session.parallelism),
-        "rows_per_second": result.scores.rows / result.job_seconds,
-        "bytes_per_second": result.stats.read_bytes / result.job_seconds,
-        "worker_peak_memory_bytes": result.stats.peak_memory_bytes,
-    }
-
-
-def _versions() -> dict[str, str | None]:
-    packages = ("tensorflow", "keras", "elephas", "pyarrow", "numpy")
-    found: dict[str, str | None] = {"irisspark": __version__}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return {**found, "python": sys.version.split()[0]}
-
-
-def _versions_text() -> str:
-    import pyspark
-
-    versions = _versions()
-    lines = [
-        ("irisspark", __version__),
-        ("Spark", pyspark.__version__),
-        ("TensorFlow", versions["tensorflow"]),
-        ("Keras", versions["keras"]),
-        ("elephas", versions["elephas"]),
-        ("Python", versions["python"]),
-    ]
-    return "\n".join(f"{name} {version or 'is not installed'}" for name, version in lines)
 
 
 def _show(line: str) -> None:

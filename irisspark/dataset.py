@@ -34,7 +34,9 @@ class Dataset:
         columns: Which column is what.
         open_file: Opens one of the files, here or on a worker.
         header_like: True where the first line reads like names, though no header was declared.
-        class_names: The classes in the order of the model's outputs, None without a label.
+        class_names: The classes in the order of the model's outputs, None where neither the options
+            nor the labels name them.
+        named_classes: True where the options name the classes.
         holdout: The rows that an evaluation is limited to, None for all.
     """
 
@@ -43,6 +45,7 @@ class Dataset:
     open_file: Opener
     header_like: bool
     class_names: tuple[str, ...] | None
+    named_classes: bool = False
     holdout: Holdout | None = None
 
     @property
@@ -87,37 +90,53 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
     if header_like and options.bad_rows == "fail":
         shown = ", ".join(head.first[:6]) + (", ..." if len(head.first) > 6 else "")
         raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
-    dataset = Dataset(files, columns, open_file, header_like, options.class_names)
-    if columns.label is None:
-        return dataset
-    names = options.class_names or _class_names(session, dataset, head, spec)
-    if len(names) != spec.output.num_classes:
+    names = options.class_names
+    if names is not None and len(names) != spec.output.num_classes:
         raise DataError(
             f"-classNames gives {len(names)} names, but the model has "
             f"{spec.output.num_classes} classes"
         )
+    dataset = Dataset(files, columns, open_file, header_like, names, names is not None)
+    if columns.label is None:
+        return dataset
+    names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, labels=LabelCodes(names)), class_names=names)
 
 
 def _read_head(files: tuple[DataFile, ...], open_file: Opener, options: "Options") -> schema.Head:
-    template = Columns(1, (), delimiter=options.delimiter, multi_line=options.multi_line)
+    """Read the first record of the data and the first row, which may stand in a later file."""
+    head: schema.Head | None = None
     for index, file in enumerate(files):
-        if file.size == 0:
-            continue
-        data = b""
-        whole = Split(file, index, 0, None)
-        for block in read_blocks(whole, open_file, _HEAD_BYTES, record_end(template)):
-            data += block.data
-            head = schema.read_head(
-                file.path,
-                data.removeprefix(UTF8_BOM),
-                options.delimiter,
-                multi_line=options.multi_line,
-            )
-            if head is not None:
-                return head
+        records = _first_records(file, index, open_file, options) if file.size else []
+        if head is None and records:
+            row = records[1] if len(records) > 1 else None
+            head = schema.Head(file.path, records[0], row)
+        elif head is not None and head.row is None and records[options.header :]:
+            head = replace(head, row=records[options.header])
+        if head is not None and head.row is not None:
+            break
+    if head is not None and (head.row is not None or not options.header):
+        return head
     names = ", ".join(file.path for file in files[:3]) + (", ..." if len(files) > 3 else "")
-    raise DataError(f"the data is empty: {names} {'holds' if len(files) == 1 else 'hold'} no rows")
+    what = "no rows" if head is None else "a header and no rows"
+    raise DataError(f"the data is empty: {names} {'holds' if len(files) == 1 else 'hold'} {what}")
+
+
+def _first_records(
+    file: DataFile, index: int, open_file: Opener, options: "Options"
+) -> list[tuple[str, ...]]:
+    """Read the first two records of a file, fewer where it has no more."""
+    template = Columns(1, (), delimiter=options.delimiter, multi_line=options.multi_line)
+    data, records = b"", list[tuple[str, ...]]()
+    blocks = read_blocks(Split(file, index, 0, None), open_file, _HEAD_BYTES, record_end(template))
+    for block in blocks:
+        if not data:
+            schema.check_encoding(file.path, block.data)
+        data += block.data
+        records = schema.read_records(data, options.delimiter, 2, multi_line=options.multi_line)
+        if len(records) > 1:
+            break
+    return records
 
 
 def _check_width(
@@ -133,6 +152,8 @@ def _check_width(
             taken += f", of which {' and '.join(left_out)}"
         if options.feature_indices is not None:
             taken += f"; -featureIndices takes {len(columns.features)} of them"
+        if (hint := schema.delimiter_hint(head, columns.delimiter)) is not None:
+            taken += f"; its rows are split at {hint}"
         raise DataError(f"{error}: {taken}") from None
 
 
@@ -141,18 +162,22 @@ def _class_names(
 ) -> tuple[str, ...]:
     """Name the classes: numbers where the first label is one, else the texts in sorted order."""
     assert dataset.columns.label is not None
-    row = head.second if dataset.columns.header or dataset.header_like else head.first
-    label = row[dataset.columns.label] if row and len(row) > dataset.columns.label else "0"
-    if parse_number(label) is not None:
-        return schema.numeric_class_names(spec.output.num_classes)
+    num_classes = spec.output.num_classes
+    numbers = schema.numeric_class_names(num_classes)
+    row = head.row if dataset.columns.header or dataset.header_like else head.first
+    is_whole = row is not None and len(row) == dataset.columns.num_columns
+    if is_whole and row and parse_number(row[dataset.columns.label]) is not None:
+        return numbers
     found = find_labels(session, dataset)
-    if len(found) != spec.output.num_classes:
-        raise DataError(
-            f"{explain.unknown_labels(found, spec.output.num_classes)}"
-            if found
-            else f"{head.path}: the label column {dataset.columns.label} is empty"
-        )
-    return tuple(found)
+    codes = LabelCodes(numbers)
+    if not found:
+        label = dataset.columns.name(dataset.columns.label)
+        raise DataError(f"{head.path}: the label, {label}, is missing in every row")
+    if len(found) == num_classes and any(parse_number(label) is None for label in found):
+        return tuple(found)
+    if any(codes.encode(label) is not None for label in found):
+        return numbers  # the first row is a bad one; so are those whose labels are no numbers
+    raise DataError(explain.unknown_labels(found, num_classes))
 
 
 def find_labels(session: "Session", dataset: Dataset) -> list[str]:
@@ -213,3 +238,25 @@ def bad_row_error(
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
     hint = explain.advice(row, dataset.columns, header_like=header_like)
     return DataError(f"{message}; {hint}")
+
+
+def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes: int) -> None:
+    """Refuse numbers that are no class, unless ``-classNames`` says which numbers are.
+
+    Labels 1 to 3 for three classes would otherwise lose a class as bad rows, and shift the others.
+
+    Raises:
+        DataError: There are such labels.
+    """
+    if dataset.named_classes or not bad.counts.get(UNKNOWN_LABEL):
+        return
+    codes = dataset.columns.labels
+    assert codes is not None
+    labels = find_labels(session, dataset)
+    strange = [text for text in labels if codes.encode(text) is None]
+    if any(parse_number(text) is not None for text in strange):
+        raise DataError(
+            f"{bad.counts[UNKNOWN_LABEL]} rows have labels that are no class; "
+            f"{explain.unknown_labels(labels, num_classes)}; or, to leave rows with other labels "
+            f"out, pass -classNames {','.join(schema.numeric_class_names(num_classes))}"
+        )

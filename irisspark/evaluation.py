@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 
 from irisspark import workers
 from irisspark.batches.bad_rows import BadRows
-from irisspark.dataset import bad_row_error, describe
+from irisspark.dataset import bad_row_error, check_labels, describe
 from irisspark.errors import DataError, ModelError
 from irisspark.metrics.scores import Scores, score
-from irisspark.workers import Group, Outcome, ScanTask, WorkerStats
+from irisspark.workers import (
+    Group,
+    Outcome,
+    Part,
+    PredictionTask,
+    ScanTask,
+    WorkerStats,
+)
 
 if TYPE_CHECKING:
     from irisspark.dataset import Dataset
@@ -35,6 +42,7 @@ class EvaluationResult:
         stats: What the workers took.
         num_tasks: Tasks of the job.
         job_seconds: From the job's start to its end.
+        parts: The predictions that were written, in the order of the input.
     """
 
     scores: Scores
@@ -43,12 +51,73 @@ class EvaluationResult:
     stats: WorkerStats
     num_tasks: int
     job_seconds: float
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that were evaluated."""
+        return self.scores.rows
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What a pass over all rows gave.
+
+    Attributes:
+        outcome: The sum of the tasks' outcomes, found free of errors.
+        bad_examples: The first bad rows, described for a person.
+        num_tasks: Tasks of the job.
+        job_seconds: From the job's start to its end.
+    """
+
+    outcome: Outcome
+    bad_examples: tuple[str, ...]
+    num_tasks: int
+    job_seconds: float
 
 
 def evaluate(
-    session: "Session", spec: "ModelSpec", dataset: "Dataset", options: "Options"
+    session: "Session",
+    spec: "ModelSpec",
+    dataset: "Dataset",
+    options: "Options",
+    predictions: PredictionTask | None = None,
 ) -> EvaluationResult:
     """Evaluate the model on all rows of the data.
+
+    Args:
+        session: The open session.
+        spec: The model.
+        dataset: The rows.
+        options: The command line.
+        predictions: Where the prediction of each row goes, None for nowhere.
+
+    Raises:
+        DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
+        ModelError: The model's predictions are not numbers.
+    """
+    found = scan(session, spec, dataset, options, predictions)
+    outcome = found.outcome
+    assert outcome.counts is not None
+    return EvaluationResult(
+        scores=score(outcome.counts, dataset.class_names, options.top_n),
+        bad=outcome.bad,
+        bad_examples=found.bad_examples,
+        stats=outcome.stats,
+        num_tasks=found.num_tasks,
+        job_seconds=found.job_seconds,
+        parts=outcome.parts,
+    )
+
+
+def scan(
+    session: "Session",
+    spec: "ModelSpec",
+    dataset: "Dataset",
+    options: "Options",
+    predictions: PredictionTask | None,
+) -> ScanResult:
+    """Predict all rows once, count where they have labels, and write where that is asked for.
 
     Raises:
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
@@ -60,21 +129,15 @@ def evaluate(
         top_n=options.top_n,
         num_threads=session.threads_per_task,
         stop_at_bad_row=options.bad_rows == "fail",
+        predictions=predictions,
         holdout=dataset.holdout,
     )
     started = time.perf_counter()
     outcome = _run(session, spec, groups, task, dataset)
     job_seconds = time.perf_counter() - started
     _check(session, spec, dataset, options, outcome)
-    assert outcome.counts is not None
-    return EvaluationResult(
-        scores=score(outcome.counts, dataset.class_names, options.top_n),
-        bad=outcome.bad,
-        bad_examples=tuple(describe(session, dataset, row) for row in outcome.bad.first),
-        stats=outcome.stats,
-        num_tasks=len(groups),
-        job_seconds=job_seconds,
-    )
+    examples = tuple(describe(session, dataset, row) for row in outcome.bad.first)
+    return ScanResult(outcome, examples, len(groups), job_seconds)
 
 
 def _run(
@@ -106,19 +169,33 @@ def _check(
     options: "Options",
     outcome: Outcome,
 ) -> None:
-    if outcome.failures:
-        raise DataError(outcome.failures[0][1])
-    if outcome.bad.total and options.bad_rows == "fail":
+    bad_place = [(row.file_index, row.offset) for row in outcome.bad.first[:1]]
+    is_fatal = bad_place and options.bad_rows == "fail"
+    if outcome.failures and not (is_fatal and bad_place[0] < outcome.failures[0][:2]):
+        raise DataError(outcome.failures[0][2])
+    if is_fatal:
         raise bad_row_error(session, dataset, outcome.bad, spec.output.num_classes)
-    counts = outcome.counts
-    if counts is not None and counts.nan_rows:
+    check_labels(session, dataset, outcome.bad, spec.output.num_classes)
+    if num_nan_rows := _num_nan_rows(outcome):
         raise ModelError(
-            f"the model's prediction is not a number for {counts.nan_rows} "
-            f"row{'s' if counts.nan_rows > 1 else ''}; its weights may hold NaN, "
+            f"the model's prediction is not a number for {num_nan_rows} "
+            f"row{'s' if num_nan_rows > 1 else ''}; its weights may hold NaN, "
             "or the data values that are too large for it"
         )
-    if counts is None or not counts.confusion.any():
+    if not _has_rows(outcome):
         if not outcome.bad.total:
             raise DataError(f"{dataset.files[0].path} holds no rows")
         first = describe(session, dataset, outcome.bad.first[0])
         raise DataError(f"every row is bad ({outcome.bad.total} of them); the first: {first}")
+
+
+def _num_nan_rows(outcome: Outcome) -> int:
+    if outcome.counts is not None:
+        return outcome.counts.nan_rows
+    return sum(part.num_nan_rows for part in outcome.parts)
+
+
+def _has_rows(outcome: Outcome) -> bool:
+    if outcome.counts is not None:
+        return bool(outcome.counts.confusion.any())
+    return bool(outcome.parts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from irisspark import worker_daemon
+from irisspark import prefork, worker_daemon
 from irisspark.errors import IrissparkError
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    *, use_local: bool = False, verbose: bool = False, fast_workers: bool = True
+    *,
+    use_local: bool = False,
+    verbose: bool = False,
+    fast_workers: bool = True,
+    importing: threading.Thread | None = None,
 ) -> Iterator[Session]:
     """Open the Spark context that spark-submit's options describe, and stop it at the end.
 
@@ -81,6 +85,7 @@ def open_session(
         use_local: Run on ``local[*]`` where no master is named.
         verbose: Leave Spark's log as it is; otherwise it is set to WARN where the user has not.
         fast_workers: Fork the workers from a daemon that has imported TensorFlow.
+        importing: Imports TensorFlow in this process meanwhile; has ended once the session is open.
 
     Raises:
         IrissparkError: Spark does not start, or its master does not answer.
@@ -92,13 +97,34 @@ def open_session(
     conf = _configure(use_local=use_local, verbose=verbose)
     _check_master(str(conf.get("spark.master")))
     uses_daemon = fast_workers and _turn_on_daemon(conf, verbose=verbose)
+    nursery = prefork.reserve() if uses_daemon and importing and _is_local(conf) else None
+    if nursery:
+        conf.set(f"spark.executorEnv.{prefork.VARIABLE}", nursery)
     context = _start(conf)
     try:
+        if importing:
+            importing.join()
+        if nursery:
+            prefork.start(nursery, worker_daemon.serve)
         if uses_daemon:
             context = _warm_up(context, conf)
         yield Session(context, _shipped_names(context.getConf()))
     finally:
         _stop(context)
+        if nursery:
+            prefork.stop(nursery)
+
+
+def quiet_log() -> None:
+    """Keep the JVM of spark-submit from logging its end where no session has set a level."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return
+    with contextlib.suppress(Exception):  # a line of log more is no reason to fail
+        from pyspark import SparkContext
+
+        SparkContext._ensure_initialized()
+        log4j = SparkContext._jvm.org.apache.logging.log4j
+        log4j.core.config.Configurator.setRootLevel(log4j.Level.WARN)
 
 
 def _start(conf: "SparkConf") -> "SparkContext":

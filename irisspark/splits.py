@@ -7,6 +7,7 @@ split, hands every line to exactly one worker (the convention of Hadoop's ``Text
 import bz2
 import gzip
 import io
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -179,58 +180,56 @@ def _read_lines(
 ) -> Iterator[Block]:
     offset, buffer = _first_line(split, stream)
     limit = split.end
-    while buffer is not None and (limit is None or offset < limit):
-        remaining = MAX_LINE_BYTES if limit is None else limit - offset - len(buffer)
+    if limit is not None and offset >= limit:
+        return
+    while True:
+        missing = block_bytes if limit is None else limit - offset - len(buffer)
         # A long line doubles what is read of it, so that looking for its end stays linear.
-        wanted = min(max(block_bytes, len(buffer)), max(remaining, 0))
-        chunk = stream.read(wanted) if wanted else b""
+        chunk = stream.read(max(min(block_bytes, missing), len(buffer), _least(block_bytes)))
         buffer += chunk
-        at_end = not chunk and wanted > 0
-        if limit is not None and offset + len(buffer) >= limit:
-            buffer = _finish_last_line(buffer, limit - offset, stream)
-            at_end = True
-        end = len(buffer) if at_end else find_end(buffer)
+        end = 0 if limit is None else _end_of_line(buffer, limit - offset - 1)
+        if end or not chunk:
+            if buffer:
+                yield Block(split.file_index, offset, buffer[:end] if end else buffer)
+            return
+        if limit is None or offset + len(buffer) < limit or len(buffer) > 2 * block_bytes:
+            end = find_end(buffer)
         if end:
             yield Block(split.file_index, offset, buffer[:end])
         offset, buffer = offset + end, buffer[end:]
-        if at_end:
-            return
         if len(buffer) > MAX_LINE_BYTES:
             raise DataError(
                 f"{split.file.path}: the line that starts at byte {offset} is longer than 1 GiB"
             )
 
 
-def _first_line(split: Split, stream: IO[bytes]) -> tuple[int, bytes | None]:
+def _least(block_bytes: int) -> int:
+    """How much to read at least where the end of a split's last line is looked for."""
+    return min(block_bytes, _TAIL_BYTES)
+
+
+def _end_of_line(buffer: bytes, position: int) -> int:
+    """Find the offset behind the line feed at ``position`` or later, 0 where there is none."""
+    if position >= len(buffer):
+        return 0
+    return buffer.find(b"\n", max(position, 0)) + 1
+
+
+def _first_line(split: Split, stream: IO[bytes]) -> tuple[int, bytes]:
     """Go to the first line that starts in the split: its offset, and what is read of it already."""
     if split.start == 0:
         return 0, b""
     stream.seek(split.start - 1)  # a line that starts at split.start has its line end just before
     position = split.start - 1
-    while chunk := stream.read(_TAIL_BYTES):
+    while split.end is None or position < split.end:
+        chunk = stream.read(_TAIL_BYTES)
         newline = chunk.find(b"\n")
         if newline >= 0:
             return position + newline + 1, chunk[newline + 1 :]
-        position += len(chunk)
-        if split.end is not None and position >= split.end:
-            return position, None
-    return position, None
-
-
-def _finish_last_line(buffer: bytes, owned: int, stream: IO[bytes]) -> bytes:
-    """Bring ``buffer`` to the end of the line that holds byte ``owned - 1``."""
-    newline = buffer.find(b"\n", owned - 1)
-    parts = [buffer]
-    while newline < 0:
-        chunk = stream.read(_TAIL_BYTES)
         if not chunk:
-            return b"".join(parts)
-        parts.append(chunk)
-        newline = chunk.find(b"\n")
-        if newline >= 0:
-            parts[-1] = chunk[: newline + 1]
-            return b"".join(parts)
-    return buffer[: newline + 1]
+            break
+        position += len(chunk)
+    return sys.maxsize, b""
 
 
 def end_of_last_line(data: bytes) -> int:

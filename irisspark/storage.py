@@ -1,10 +1,11 @@
 """Every path that the user names: shipped with ``--files``, or local; found, listed, published."""
 
+import contextlib
 import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -148,28 +149,70 @@ def check_output(path: str, *, overwrite: bool, inputs: Sequence[str] = ()) -> N
         raise IrissparkError(f"-outputPath {path}: {existing} is not a folder that may be written")
 
 
+class Staging:
+    """A folder beside ``-outputPath`` that takes its place as a whole, or not at all."""
+
+    def __init__(self, path: str, *, overwrite: bool) -> None:
+        """Get ready; the folder is made when it is first asked for."""
+        self._path = path
+        self._overwrite = overwrite
+        self._target = Path(local_path(path)).absolute()
+        self._folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder, which anybody may write to who could write to a new folder beside it.
+
+        Raises:
+            IrissparkError: It cannot be made.
+        """
+        if self._folder is None:
+            with self._said_with_path():
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                name = tempfile.mkdtemp(prefix=f".{self._target.name}-", dir=self._target.parent)
+                self._folder = Path(name)
+                self._folder.chmod(0o777 & ~_umask())
+        return self._folder
+
+    def publish(self, files: Mapping[str, bytes]) -> None:
+        """Add files, and put the folder in its place.
+
+        Raises:
+            IrissparkError: It cannot be written.
+        """
+        folder = self.folder
+        with self._said_with_path():
+            for name, content in files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            _move_into_place(folder, self._target, overwrite=self._overwrite)
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _said_with_path(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise IrissparkError(
+                f"-outputPath {self._path} cannot be written: {error.strerror or error}"
+            ) from error
+
+
 def publish(path: str, files: Mapping[str, bytes], *, overwrite: bool) -> None:
     """Write a folder of files whole or not at all: beside its place first, then renamed.
 
     Raises:
         IrissparkError: The folder cannot be written.
     """
-    target = Path(local_path(path)).absolute()
+    staging = Staging(path, overwrite=overwrite)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            for name, content in files.items():
-                (staging / name).parent.mkdir(parents=True, exist_ok=True)
-                (staging / name).write_bytes(content)
-            staging.chmod(0o777 & ~_umask())
-            _move_into_place(staging, target, overwrite=overwrite)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise IrissparkError(
-            f"-outputPath {path} cannot be written: {error.strerror or error}"
-        ) from error
+        staging.publish(files)
+    finally:
+        staging.discard()
 
 
 def _umask() -> int:

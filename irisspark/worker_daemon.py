@@ -23,6 +23,9 @@ from types import SimpleNamespace
 from typing import Any
 from zipimport import zipimporter
 
+from irisspark import prefork
+from irisspark.quiet import fast_imports
+
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
 MODULES = ("pyspark.worker", "numpy", "pyarrow", "pyarrow.csv", "tensorflow", "keras")
 VERBOSE_VARIABLE = "IRISSPARK_VERBOSE"
@@ -62,6 +65,12 @@ def report_state(_: Iterator[object]) -> Iterator[DaemonState]:
 
 
 def main() -> None:
+    """Serve Spark until it closes standard input: a fork of the driver's, or this process."""
+    if not prefork.hand_over():
+        serve()
+
+
+def serve() -> None:
     """Prepare this process, then serve Spark until it closes standard input."""
     global _state
     daemon: Any = importlib.import_module("pyspark.daemon")
@@ -78,16 +87,12 @@ def main() -> None:
 
 def _prepare(daemon: Any) -> None:
     """Import ``MODULES`` and patch the pieces of ``pyspark.daemon`` that every task pays for."""
-    # Without the collector the imports take a quarter less time; a collection before the freeze
-    # would free nothing worth its 0.4 s.
-    gc.disable()
     try:
-        with _one_blas_thread(), _quiet_imports():
+        with _one_blas_thread(), _quiet_imports(), fast_imports():
             for name in MODULES:
                 importlib.import_module(name)
     finally:
-        gc.freeze()
-        gc.enable()
+        gc.freeze()  # a collection before it would free nothing worth its 0.4 s
         _keep_archives()
         daemon.gc = SimpleNamespace(collect=Collector())
         daemon.worker = acknowledge_quickly(daemon.worker)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from irisspark.metrics.eval_counts import SCORE_BINS
 from irisspark.metrics import Tally, count, no_counts, total
+from irisspark.metrics.eval_counts import SCORE_BINS
 from irisspark.metrics.ranking import rank
 from irisspark.metrics.scores import score
 from irisspark.metrics.sparse_counts import SparseCounts

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irisspark.options import checks as option_checks
 from irisspark.errors import OptionsError
-from irisspark.options.table import BY_NAME, OPTIONS, Options
 from irisspark.options import Requirement, as_mapping, help_text, notes, parse
+from irisspark.options import checks as option_checks
+from irisspark.options.table import BY_NAME, OPTIONS, Options
 
 
 @pytest.fixture

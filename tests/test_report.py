@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from irisspark.errors import OptionsError
-from irisspark.report.gate import check_requirement_names, unmet
 from irisspark.metrics import count, no_counts
-from irisspark.report import confusion_csv, document, files, history_csv, text, to_json
 from irisspark.metrics.scores import score
+from irisspark.report import confusion_csv, document, files, history_csv, text, to_json
+from irisspark.report.gate import check_requirement_names, unmet
 
 IRIS = [[50, 0, 0], [0, 47, 3], [0, 2, 48]]
 NEVER_PREDICTED = [[5, 1, 0], [2, 4, 0], [1, 3, 0]]

@@ -4,13 +4,20 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+NUMBER_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER = re.compile(NUMBER_PATTERN)
+_MAX_SHOWN_CHARS = 60
 
 
 def parse_number(text: str) -> float | None:
     """Read a decimal number as ``pyarrow.csv`` would; None for anything else, nan and inf too."""
     stripped = text.strip(" \t")
     return float(stripped) if _NUMBER.fullmatch(stripped) else None
+
+
+def shorten(text: str) -> str:
+    """Cut a text to what a message can show."""
+    return text if len(text) <= _MAX_SHOWN_CHARS else text[: _MAX_SHOWN_CHARS - 3] + "..."
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Columns:
         labels: How a label's text becomes a class index; None as ``label``.
         keep: Indices of the columns that are carried along as text.
         names: The header's names, None for a file without one.
+        header_path: The file that they come from.
         delimiter: One ASCII character.
         header: True where the first line of each file is a header.
         multi_line: True where quoted fields may hold line breaks.
@@ -70,6 +78,7 @@ class Columns:
     labels: LabelCodes | None = None
     keep: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
+    header_path: str = ""
     delimiter: str = ","
     header: bool = False
     multi_line: bool = False

@@ -1,10 +1,11 @@
 """What to say about a bad row: what was found, where, and what to do."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from irisspark.batches import bad_rows
 from irisspark.batches.bad_rows import WHOLE_LINE, BadRow
-from irisspark.batches.columns import Columns, parse_number
+from irisspark.batches.columns import Columns, parse_number, shorten
 
 _MAX_SHOWN_LABELS = 20
 
@@ -23,14 +24,15 @@ def fault(row: BadRow, columns: Columns) -> str:
     if row.reason == bad_rows.MISSING:
         return "the value is missing" + (f" ({row.value})" if row.value.strip() else "")
     if row.reason == bad_rows.NOT_A_NUMBER:
-        whole = "" if columns.dtype.startswith(("float", "bfloat")) else "whole "
-        return f"'{row.value}' is not a {whole}number"
+        if columns.dtype.startswith(("float", "bfloat")):
+            return f"'{row.value}' is not a number"
+        return f"'{row.value}' is not a whole number that the model's input ({columns.dtype}) holds"
     if row.reason == bad_rows.NOT_FINITE:
         return f"'{row.value}' is not a finite number"
     if row.reason == bad_rows.BROKEN_QUOTES:
         return f"a quote is opened and never closed in '{row.value}'"
     if row.reason == bad_rows.BAD_ENCODING:
-        return f"'{row.value}' is not UTF-8 text"
+        return f"'{row.value}' holds bytes that are not UTF-8 text"
     return f"the label '{row.value}' is none of the classes"
 
 
@@ -40,9 +42,42 @@ def advice(row: BadRow, columns: Columns, *, header_like: bool) -> str:
         return "this line looks like a header: pass -header true"
     if row.reason == bad_rows.BROKEN_QUOTES and not columns.multi_line:
         return "if quoted fields hold line breaks, pass -multiLine true"
+    if row.reason == bad_rows.NOT_A_NUMBER and (hint := _not_a_number_hint(row, columns)):
+        return hint
     if row.reason == bad_rows.BAD_ENCODING:
         return "save the file as UTF-8"
     return "mend the row, or pass -badRows skip to leave such rows out"
+
+
+def _not_a_number_hint(row: BadRow, columns: Columns) -> str | None:
+    if columns.delimiter != "," and parse_number(row.value.replace(",", ".")) is not None:
+        return "numbers are written with a decimal point, not a comma"
+    pieces = {d: row.value.split(d) for d in ";\t|," if d != columns.delimiter and d in row.value}
+    for delimiter, cells in pieces.items():
+        if any(parse_number(cell) is not None for cell in cells):
+            return f"if {delimiter!r} stands between the columns, pass -delimiter " + (
+                "tab" if delimiter == "\t" else repr(delimiter)
+            )
+    if row.column == columns.num_columns - 1 or row.column == 0:
+        return (
+            "if the column is the label pass -labelIndex, if it is an id -keepColumns "
+            f"{row.column}; -badRows skip leaves such rows out"
+        )
+    return None
+
+
+def other_header(found: Sequence[str], path: str, columns: Columns) -> str:
+    """Say that a file begins with another header than the first file."""
+    names = columns.names or ()
+    pairs = zip_longest(found, names)
+    at = next(index for index, (one, other) in enumerate(pairs) if one != other)
+    here, there = (
+        f"'{shorten(row[at])}'" if at < len(row) else "nothing" for row in (found, names)
+    )
+    return (
+        f"{path} begins with another header than {columns.header_path}: column {at} is {here} "
+        f"here and {there} there; with -header true every file begins with the same header"
+    )
 
 
 def unknown_labels(found: Sequence[str], num_classes: int) -> str:

@@ -15,16 +15,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from irisspark.batches.bad_rows import (
-    BadRow,
-    BadRows,
-    arrow_number_type,
-    count_bad_rows,
-    examine,
-    not_representable,
-)
+from irisspark.batches import explain
+from irisspark.batches.bad_rows import BadRows, examine
 from irisspark.batches.columns import Columns
-from irisspark.batches.records import UTF8_BOM, is_closed, quoted_record_end, split_records
+from irisspark.batches.numbers import arrow_number_type, not_representable
+from irisspark.batches.records import (
+    UTF8_BOM,
+    Records,
+    find_records,
+    open_quotes,
+    quoted_record_end,
+)
+from irisspark.batches.schema import read_records
+from irisspark.errors import DataError
 from irisspark.splits import Block, Cutter, Opener, Split, end_of_last_line, read_blocks
 
 Array = npt.NDArray[Any]
@@ -39,10 +42,10 @@ class Batch:
         features: [rows, num_features] in the dtype of the model's input.
         labels: int64 [rows]; None where the data has no label column.
         kept: The text of ``Columns.keep``, one Arrow array each.
-        bad: The other rows of the block, counted.
         block: The bytes the rows come from.
+        columns: Which column is what.
         good: int64 [rows], which records of the block they are; None for all of them.
-        multi_line: True where records may hold line breaks.
+        bad: The other rows of the block, counted.
     """
 
     features: Array
@@ -60,9 +63,8 @@ class Batch:
     @cached_property
     def offsets(self) -> Ints:
         """int64 [rows]: where each row starts in its file, in bytes. Found when asked for."""
-        starts = [start for start, record in _records(self.block, self.columns) if record]
-        offsets = np.array(starts, dtype=np.int64) + self.block.offset
-        return offsets if self.good is None else offsets[self.good]
+        starts = _records(self.block, self.columns).starts
+        return self.block.offset + (starts if self.good is None else starts[self.good])
 
     def where(self, mask: npt.NDArray[np.bool_]) -> "Batch":
         """Give the good rows where ``mask``, bool [rows], is True; the bad ones stay counted."""
@@ -82,10 +84,19 @@ def read_batches(
     """Read a split as batches, one a block of about ``block_bytes``.
 
     Raises:
-        DataError: The file cannot be read on this machine.
+        DataError: The file cannot be read on this machine, or its header is not that of the first.
     """
     for block in read_blocks(split, open_file, block_bytes, record_end(columns)):
+        if block.offset == 0 and columns.header:
+            _check_header(block.data, columns, split.file.path)
         yield parse_block(block, columns)
+
+
+def _check_header(data: bytes, columns: Columns, path: str) -> None:
+    text = data.removeprefix(UTF8_BOM)
+    for found in read_records(text, columns.delimiter, 1, multi_line=columns.multi_line):
+        if found != columns.names:
+            raise DataError(explain.other_header(found, path, columns))
 
 
 def record_end(columns: Columns) -> Cutter:
@@ -105,16 +116,14 @@ def _without_preamble(block: Block, columns: Columns) -> Block:
         return block
     start = len(UTF8_BOM) if block.data.startswith(UTF8_BOM) else 0
     if columns.header:
-        start += header_end(block.data[start:], columns)
+        start += _header_end(block.data[start:], columns)
     return Block(block.file_index, start, block.data[start:]) if start else block
 
 
-def header_end(data: bytes, columns: Columns) -> int:
+def _header_end(data: bytes, columns: Columns) -> int:
     """Find the offset behind the first record of ``data`` that is not blank."""
-    records = split_records(data, columns.delimiter, multi_line=columns.multi_line)
-    named = [i for i, (_, record) in enumerate(records) if record]
-    following = named[0] + 1 if named else len(records)
-    return records[following][0] if following < len(records) else len(data)
+    starts = find_records(data, columns.delimiter, multi_line=columns.multi_line).starts
+    return int(starts[1]) if len(starts) > 1 else len(data)
 
 
 def _parse_typed(block: Block, columns: Columns) -> Batch | None:
@@ -125,7 +134,7 @@ def _parse_typed(block: Block, columns: Columns) -> Batch | None:
         ).combine_chunks()
     except pa.ArrowInvalid:  # a cell that does not convert, a row of another width, no rows at all
         return None
-    if b'"' in block.data and _may_hide_line_ends(block.data, table.num_rows, columns):
+    if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, columns):
         return None
     labels = _typed_labels(table, columns)
     features = _typed_features(table, columns)
@@ -167,11 +176,19 @@ def _chunk(table: pa.Table, column: int) -> pa.Array:
     return table.column(_field(column)).chunk(0)
 
 
-def _may_hide_line_ends(data: bytes, num_rows: int, columns: Columns) -> bool:
+def as_numpy(numbers: pa.Array) -> Array:
+    """View numbers without nulls as numpy; Arrow's own ``to_numpy`` would import pandas for it."""
+    values: Array = np.from_dlpack(numbers)
+    return values
+
+
+def _may_hide_line_ends(block: Block, num_rows: int, columns: Columns) -> bool:
     """Tell whether a quote that stays open may have swallowed the lines behind it."""
-    records = split_records(data, columns.delimiter, multi_line=columns.multi_line)
-    filled = [record for _, record in records if record]
-    return len(filled) != num_rows or not is_closed(filled[-1], columns.delimiter)
+    records = _records(block, columns)
+    if len(records) != num_rows:
+        return True
+    last = records[len(records) - 1]
+    return bool(open_quotes(last, columns.delimiter, multi_line=columns.multi_line))
 
 
 def _typed_labels(table: pa.Table, columns: Columns) -> Ints | None:
@@ -181,8 +198,7 @@ def _typed_labels(table: pa.Table, columns: Columns) -> Ints | None:
     codes = [columns.labels.encode(text) for text in encoded.dictionary.to_pylist()]
     if None in codes:
         return None
-    indices = encoded.indices.to_numpy(zero_copy_only=False)
-    labels: Ints = np.array(codes, dtype=np.int64)[indices]
+    labels: Ints = np.array(codes, dtype=np.int64)[as_numpy(encoded.indices)]
     return labels
 
 
@@ -192,33 +208,24 @@ def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
         cells = _chunk(table, column)
         if cells.null_count:
             return None
-        values = cells.to_numpy()
+        values = as_numpy(cells)
         if features.dtype.kind != "f" and not_representable(values, features.dtype).any():
             return None
-        features[:, position] = values
+        with np.errstate(over="ignore"):  # float16: an infinity is found below
+            features[:, position] = values
     if features.dtype.kind == "f" and not np.isfinite(features).all():
         return None
     return features
 
 
-def _records(block: Block, columns: Columns) -> list[tuple[int, bytes]]:
-    return split_records(block.data, columns.delimiter, multi_line=columns.multi_line)
+def _records(block: Block, columns: Columns) -> Records:
+    return find_records(block.data, columns.delimiter, multi_line=columns.multi_line)
 
 
 def _parse_examined(block: Block, columns: Columns) -> Batch:
-    """Parse a block record by record: the good rows, and what is wrong with the others."""
-    records = [(start, record) for start, record in _records(block, columns) if record]
-    examined = examine([record for _, record in records], columns)
-    bad = [
-        BadRow(
-            block.file_index,
-            block.offset + records[index][0],
-            fault.reason,
-            fault.column,
-            fault.value,
-        )
-        for index, fault in examined.faults.items()
-    ]
+    """Parse a block as text: the good rows, and what is wrong with the others."""
+    records = _records(block, columns)
+    examined = examine(records, columns)
     return Batch(
         examined.features,
         examined.labels,
@@ -226,5 +233,5 @@ def _parse_examined(block: Block, columns: Columns) -> Batch:
         block,
         columns,
         examined.good,
-        count_bad_rows(bad),
+        examined.bad_rows(block.file_index, block.offset + records.starts),
     )

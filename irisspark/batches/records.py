@@ -1,4 +1,4 @@
-"""Where the records of a CSV end: at line ends, or at line ends outside quotes.
+"""Where the records of a CSV begin and end: at line ends, or at line ends outside quotes.
 
 The rules are those of ``pyarrow.csv``, which are RFC 4180's for whatever that allows: a quote opens
 a quoted field only at the field's start, two quotes inside stand for one, and what follows the
@@ -7,67 +7,120 @@ closing quote is plain text.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from irisspark.splits import end_of_last_line
 
 UTF8_BOM = b"\xef\xbb\xbf"
+_LF, _CR = 10, 13
+
+Ints = npt.NDArray[np.int64]
 
 
-@lru_cache
-def _patterns(delimiter: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    d = re.escape(delimiter.encode())
-    quoted = rb'"[^"]*(?:""[^"]*)*"(?!")[^%s\r\n]*' % d
-    plain = rb'(?!")[^%s\r\n]*' % d
-    record = rb"(?:%s|%s)(?:%s(?:%s|%s))*" % (quoted, plain, d, quoted, plain)
-    return re.compile(record), re.compile(rb"(?:%s)(?:\r\n|\n|\r)" % record)
+@dataclass(frozen=True)
+class Records:
+    """The records of some bytes that are not blank.
+
+    Attributes:
+        data: The bytes.
+        starts: int64 [records], where each begins.
+        ends: int64 [records], where each ends, without its line end.
+    """
+
+    data: bytes
+    starts: Ints
+    ends: Ints
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> bytes:
+        """Give the bytes of a record, without its line end."""
+        return self.data[self.starts[index] : self.ends[index]]
+
+    def index_at(self, positions: Ints) -> Ints:
+        """Give the index of the record in which each position lies."""
+        return np.searchsorted(self.starts, positions, side="right") - 1
 
 
-def is_closed(record: bytes, delimiter: str) -> bool:
-    """Tell whether every quoted field of a record is closed again."""
-    return b'"' not in record or _patterns(delimiter)[0].fullmatch(record) is not None
-
-
-def split_records(data: bytes, delimiter: str, *, multi_line: bool) -> list[tuple[int, bytes]]:
-    """Take the records of ``data`` apart: (offset of its first byte, bytes without the line end).
+def find_records(data: bytes, delimiter: str, *, multi_line: bool) -> Records:
+    """Find the records of ``data``.
 
     With ``multi_line`` a line end inside quotes belongs to its record; what follows a quote that is
     never closed is one record.
     """
+    ends, afters = _line_ends(data)
     if multi_line and b'"' in data:
-        return _split_quoted(data, delimiter)
-    records, offset = [], 0
-    for line in data.splitlines(keepends=True):
-        records.append((offset, line.rstrip(b"\r\n")))
-        offset += len(line)
-    return records
+        outside = ~_is_quoted(ends, data, delimiter)
+        ends, afters = ends[outside], afters[outside]
+    if not len(afters) or afters[-1] < len(data):
+        ends, afters = np.append(ends, len(data)), np.append(afters, len(data))
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), afters[:-1]])
+    filled = ends > starts
+    return Records(data, starts[filled], ends[filled])
 
 
-def _split_quoted(data: bytes, delimiter: str) -> list[tuple[int, bytes]]:
-    match_record = _patterns(delimiter)[1].match
-    records, offset = [], 0
-    while offset < len(data):
-        match = match_record(data, offset)
-        if match is None:  # the last record, without a line end; or a quote that stays open
-            records.append((offset, data[offset:]))
-            break
-        records.append((offset, match.group().rstrip(b"\r\n")))
-        offset = match.end()
-    return records
+def _line_ends(data: bytes) -> tuple[Ints, Ints]:
+    """Find where line ends begin, and what is behind them; CRLF is one."""
+    array = np.frombuffer(data, dtype=np.uint8)
+    is_end = array == _LF
+    if b"\r" not in data:
+        ends = np.flatnonzero(is_end)
+        return ends, ends + 1
+    is_cr = array == _CR
+    is_crlf = is_cr[:-1] & is_end[1:]
+    is_end[1:] &= ~is_crlf
+    ends = np.flatnonzero(is_end | is_cr)
+    afters = ends + 1
+    afters[ends < len(is_crlf)] += is_crlf[ends[ends < len(is_crlf)]]
+    return ends, afters
+
+
+@lru_cache
+def _quoted(delimiter: str, *, multi_line: bool) -> re.Pattern[bytes]:
+    """Match a quoted field; its group is empty where the quote is never closed."""
+    line_ends = b"" if multi_line else rb"\r\n"
+    inside = rb'[^"%s]*' % line_ends
+    start = rb"(?<![^%s\r\n])" % re.escape(delimiter.encode())
+    return re.compile(rb'%s"%s(?:""%s)*("?)' % (start, inside, inside))
+
+
+def _is_quoted(positions: Ints, data: bytes, delimiter: str) -> npt.NDArray[np.bool_]:
+    """Tell which positions of ``data`` lie within quotes, whatever lines they span."""
+    pattern = _quoted(delimiter, multi_line=True)
+    spans = np.array([m.span() for m in pattern.finditer(data)], dtype=np.int64).reshape(-1, 2)
+    if not len(spans):
+        return np.zeros(len(positions), dtype=bool)
+    before = np.searchsorted(spans[:, 0], positions, side="right") - 1
+    inside: npt.NDArray[np.bool_] = (before >= 0) & (positions < spans[before, 1])
+    return inside
+
+
+def open_quotes(data: bytes, delimiter: str, *, multi_line: bool) -> list[int]:
+    """Find the quotes that open a field which is not closed within its record."""
+    if b'"' not in data:
+        return []
+    pattern = _quoted(delimiter, multi_line=multi_line)
+    return [match.start() for match in pattern.finditer(data) if not match.group(1)]
 
 
 def quoted_record_end(delimiter: str) -> Callable[[bytes], int]:
     """Make the function that finds the end of the last whole record, quoted line ends and all."""
-    match_record = _patterns(delimiter)[1].match
 
     def find_end(data: bytes) -> int:
         if b'"' not in data:
             return end_of_last_line(data)
-        offset = len(UTF8_BOM) if data.startswith(UTF8_BOM) else 0
-        # The last byte may be half of a CRLF, so a record has to end before it.
-        limit = len(data) - 1 if data.endswith(b"\r") else len(data)
-        while (match := match_record(data, offset, limit)) is not None:
-            offset = match.end()
-        return offset
+        start = len(UTF8_BOM) if data.startswith(UTF8_BOM) else 0
+        text = data[start:]
+        ends, afters = _line_ends(text)
+        if text.endswith(b"\r"):  # it may be half of a CRLF
+            ends, afters = ends[:-1], afters[:-1]
+        afters = afters[~_is_quoted(ends, text, delimiter)]
+        return int(afters[-1]) + start if len(afters) else 0
 
     return find_end

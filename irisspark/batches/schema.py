@@ -1,45 +1,75 @@
 """What the options say about columns, held against the first record of the data."""
 
-import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from irisspark.batches.columns import Columns, LabelCodes, parse_number
-from irisspark.batches.records import split_records
+from irisspark.batches.bad_rows import is_missing
+from irisspark.batches.columns import Columns, LabelCodes
+from irisspark.batches.records import UTF8_BOM, find_records
 from irisspark.errors import DataError
 
 Selector = int | str | tuple[int, int]
 _DELIMITERS = {",": ",", ";": "';'", "\t": "tab", "|": "'|'"}
 _MAX_SHOWN_NAMES = 12
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLED_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of the first file that has any rows.
+    """The beginning of the data.
 
     Attributes:
-        path: The file.
+        path: The first file that has any records.
         first: The cells of its first record: the header, or a row.
-        second: The cells of the record behind, None where there is none.
+        row: The cells of the first row where there is a header, of the second where there is none;
+            None where there is no such row.
     """
 
     path: str
     first: tuple[str, ...]
-    second: tuple[str, ...] | None = None
+    row: tuple[str, ...] | None = None
 
 
-def read_head(path: str, data: bytes, delimiter: str, *, multi_line: bool) -> Head | None:
-    """Read the first records out of the first bytes of a file; None where there are none."""
-    records = split_records(data, delimiter, multi_line=multi_line)
-    cells = [_cells(record, delimiter) for _, record in records if record][:2]
-    if not cells:
-        return None
-    return Head(path, cells[0], cells[1] if len(cells) > 1 else None)
+def read_records(
+    data: bytes, delimiter: str, limit: int, *, multi_line: bool
+) -> list[tuple[str, ...]]:
+    """Read the cells of the first records, at most ``limit``; a byte order mark is left out."""
+    found = find_records(data.removeprefix(UTF8_BOM), delimiter, multi_line=multi_line)
+    return [split_cells(found[index], delimiter) for index in range(min(limit, len(found)))]
 
 
-def _cells(record: bytes, delimiter: str) -> tuple[str, ...]:
-    text = record.decode("utf-8", "backslashreplace")
-    return tuple(next(csv.reader([text], delimiter=delimiter), []))
+def split_cells(record: bytes, delimiter: str) -> tuple[str, ...]:
+    """Take a record apart; what is not UTF-8 is shown as escapes."""
+    cells = []
+    for quoted, plain, end in _cell_pattern(delimiter).findall(record):
+        inner = quoted[1:].removesuffix(b'"').replace(b'""', b'"') if quoted else b""
+        cells.append((inner + plain).decode("utf-8", "backslashreplace"))
+        if not end:
+            break
+    return tuple(cells)
+
+
+@lru_cache
+def _cell_pattern(delimiter: str) -> re.Pattern[bytes]:
+    d = re.escape(delimiter.encode())
+    return re.compile(rb'("[^"]*(?:""[^"]*)*(?:"|\Z))?([^%s]*)(%s|\Z)' % (d, d))
+
+
+def check_encoding(path: str, data: bytes) -> None:
+    """Refuse a file in UTF-16, which would be split in the middle of its letters.
+
+    Raises:
+        DataError: It is one.
+    """
+    sample = data[:_SAMPLED_BYTES]
+    if sample.startswith(_UTF16_BOMS) or sample.count(0) * 4 > len(sample) > 1:
+        raise DataError(
+            f"{path} is not UTF-8 but looks like UTF-16 or a binary file; save it as UTF-8 text "
+            "(iconv -f UTF-16 -t UTF-8)"
+        )
 
 
 def resolve(
@@ -69,8 +99,7 @@ def resolve(
         features = tuple(c for c in range(num_columns) if c not in taken)
     else:
         features = _find_all(feature_indices, "-featureIndices", head, names)
-    if label is not None and label in features:
-        raise DataError(f"column {label} is the label, and -featureIndices names it as a feature")
+    _check_roles(features, keep, label, names)
     if not features:
         raise DataError(f"{head.path} has {num_columns} columns, and none is left for the features")
     return Columns(
@@ -81,23 +110,40 @@ def resolve(
         labels=LabelCodes(tuple(class_names)) if class_names is not None else None,
         keep=keep,
         names=names,
+        header_path=head.path,
         delimiter=delimiter,
         header=header,
         multi_line=multi_line,
     )
 
 
+def _check_roles(
+    features: Sequence[int], keep: Sequence[int], label: int | None, names: Sequence[str] | None
+) -> None:
+    for column in sorted({*features, *keep}):
+        roles = ["the label (-labelIndex)"] if column == label else []
+        roles += ["a feature (-featureIndices)"] if column in features else []
+        roles += ["kept (-keepColumns)"] if column in keep else []
+        if len(roles) > 1:
+            name = f'"{names[column]}" (column {column})' if names else f"column {column}"
+            raise DataError(f"{name} is both {roles[0]} and {roles[1]}: a column has one role")
+
+
 def _check_delimiter(head: Head, delimiter: str) -> None:
-    if len(head.first) > 1:
-        return
-    text = head.first[0] if head.first else ""
-    found = [d for d in _DELIMITERS if d != delimiter and d in text]
-    if found:
-        best = max(found, key=text.count)
-        raise DataError(
-            f"{head.path} has one column where its rows are split at {delimiter!r}, but its first "
-            f"line holds {text.count(best)} of {best!r}: pass -delimiter {_DELIMITERS[best]}"
-        )
+    if len(head.first) == 1 and (hint := delimiter_hint(head, delimiter)):
+        raise DataError(f"{head.path} has one column where its rows are split at {hint}")
+
+
+def delimiter_hint(head: Head, delimiter: str) -> str | None:
+    """Name the delimiter that would split the first line into more columns, None without one."""
+    text = delimiter.join(head.first)
+    best = max((d for d in _DELIMITERS if d != delimiter), key=text.count)
+    if text.count(best) <= text.count(delimiter):
+        return None
+    return (
+        f"{delimiter!r}, but its first line holds {text.count(best)} of {best!r}: "
+        f"pass -delimiter {_DELIMITERS[best]}"
+    )
 
 
 def _find_all(
@@ -149,7 +195,9 @@ def looks_like_header(head: Head, columns: Columns) -> bool:
 
 
 def _is_name(cell: str) -> bool:
-    return bool(cell.strip()) and parse_number(cell) is None and cell.strip()[0].isalpha()
+    text = cell.strip()
+    is_word = text[:1].isalpha() or text[:1] == "_"
+    return is_word and not is_missing(text) and text.lower() not in ("nan", "inf", "infinity")
 
 
 def numeric_class_names(num_classes: int) -> tuple[str, ...]:

@@ -37,9 +37,6 @@ def _is_remote(value: object) -> bool:
 # Shrinks as capabilities land; an empty table is fine.
 NOT_AVAILABLE_YET: tuple[Missing, ...] = (
     Missing("mode", _is("asynchronous", "hogwild"), "asynchronous training"),
-    Missing("predictions", _is(True), "writing predictions"),
-    Missing("label_index", _is(None), "predicting without a label"),
-    Missing("multi_line", _is(True), "line breaks in quoted fields"),
     Missing("model_path", _is_remote, "HDFS and object stores"),
     Missing("data_path", _is_remote, "HDFS and object stores"),
     Missing("output_path", _is_remote, "HDFS and object stores"),

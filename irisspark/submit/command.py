@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from irisspark.bundle import build, find_spark_home, is_current
+from irisspark.bundle import build, find_java, find_spark_home, is_current
 from irisspark.errors import IrissparkError
 from irisspark.submit.environment import ROOT, check_java, read_spark_version
+from irisspark.submit.sharing import share_classes
 from irisspark.submit.shipping import read_option, ship
 from irisspark.submit.spark_options import (
     DEPLOY_MODE,
@@ -80,7 +81,7 @@ def prepare(
     master, tell_master = choose_master(configuration, environ.get("MASTER"))
     on_cluster = configuration.get(DEPLOY_MODE) == "cluster"
 
-    check_java(read_spark_version(spark_home), effective)
+    java_version = check_java(read_spark_version(spark_home), effective)
     archive = ROOT / "irisspark.zip"
     if not is_current(archive):
         build(archive)
@@ -91,8 +92,12 @@ def prepare(
     verbose = (read_option(args, "verbose") or "").lower() == "true"
     added += list_conf(configuration, local=is_local(master), verbose=verbose)
     if not on_cluster:  # where the driver runs elsewhere, so do its JVM and its files
-        logging = [] if verbose or has_log4j(configuration, effective) else [_log4j_flag()]
-        added += add_flags(configuration, logging, effective, local=is_local(master))
+        ours = [] if verbose or has_log4j(configuration, effective) else [_log4j_flag()]
+        if is_local(master):
+            java = Path(find_java(effective))
+            flags = _read_ours(local=True).get(DRIVER_FLAGS, "").split()
+            ours += share_classes(spark_home, java, java_version, flags, effective)
+        added += add_flags(configuration, ours, effective, local=is_local(master))
     if not is_local(master):
         shipment = ship(args, configuration.get(FILES) or "")
         args = shipment.args
@@ -151,10 +156,10 @@ def _read_ours(*, local: bool) -> dict[str, str]:
 
 
 def add_flags(
-    configuration: Configuration, logging: Sequence[str], environ: Mapping[str, str], *, local: bool
+    configuration: Configuration, more: Sequence[str], environ: Mapping[str, str], *, local: bool
 ) -> list[str]:
     """Give ``--driver-java-options`` with our flags before theirs; nothing where we have none."""
-    ours = [*_read_ours(local=local).get(DRIVER_FLAGS, "").split(), *logging]
+    ours = [*_read_ours(local=local).get(DRIVER_FLAGS, "").split(), *more]
     if not ours:
         return []
     elsewhere = " ".join(_other_flags(configuration, environ))

@@ -44,7 +44,7 @@ def make_venv(root: Path, *, for_tests: bool = False) -> None:
     venv = root / ".venv"
     setup = (root / "setup.py").read_bytes()
     markers = [venv / MARKER, *([venv / TEST_MARKER] if for_tests else [])]
-    with _lock(root / ".cache" / "venv.lock"):
+    with lock(root / ".cache" / "venv.lock"):
         python = venv / "bin" / "python"
         if not _has_pip(python):
             _create_venv(venv)
@@ -59,7 +59,7 @@ def make_venv(root: Path, *, for_tests: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """Hold a file's lock; the system frees it when the process ends, however it ends."""
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as file:
@@ -108,8 +108,11 @@ def read_spark_version(spark_home: Path) -> tuple[int, int]:
     raise IrissparkError(f"no Spark in SPARK_HOME={spark_home}: there is no jars/spark-core_*.jar")
 
 
-def check_java(spark_version: tuple[int, int], environ: Mapping[str, str]) -> None:
+def check_java(spark_version: tuple[int, int], environ: Mapping[str, str]) -> int:
     """Make sure that spark-submit would find a Java that runs this Spark.
+
+    Returns:
+        Its major version.
 
     Raises:
         IrissparkError: There is none, or its version does not fit.
@@ -126,6 +129,7 @@ def check_java(spark_version: tuple[int, int], environ: Mapping[str, str]) -> No
             f"Java {match[1]} in {java} does not run Spark {spark}: "
             f"install {advice}, and set JAVA_HOME to it"
         )
+    return int(match[1])
 
 
 def _java_range(spark_version: tuple[int, int]) -> tuple[int, int, str]:

@@ -3,10 +3,13 @@
 from irisspark.workers.asking import count_lines_before, find_labels
 from irisspark.workers.evaluating import Outcome, evaluate
 from irisspark.workers.scanning import Group, ScanTask, WorkerStats
+from irisspark.workers.writing import Part, PredictionTask
 
 __all__ = [
     "Group",
     "Outcome",
+    "Part",
+    "PredictionTask",
     "ScanTask",
     "WorkerStats",
     "count_lines_before",

@@ -18,6 +18,7 @@ from irisspark.workers.scanning import (
     fixed_blocks,
     peak_memory_bytes,
 )
+from irisspark.workers.writing import Part, PredictionWriter
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,17 @@ class Outcome:
     Attributes:
         counts: The counts of the good rows; None for a task without rows.
         bad: The bad rows.
-        failures: (task index, message) of tasks that could not read their data. A failure is
-            returned and not raised: a task that raises is run four times, and prints its trace.
+        failures: (file index, offset, message) of tasks that could not read or write on. A failure
+            is returned and not raised: a task that raises is run four times, and prints its trace.
+        parts: The predictions that were written.
         stats: What it took.
     """
 
     counts: EvalCounts | None = None
     bad: BadRows = field(default_factory=BadRows)
-    failures: tuple[tuple[int, str], ...] = ()
+    failures: tuple[tuple[int, int, str], ...] = ()
     stats: WorkerStats = field(default_factory=WorkerStats)
+    parts: tuple[Part, ...] = ()
 
     def __add__(self, other: "Outcome") -> "Outcome":
         """Merge two outcomes."""
@@ -48,6 +51,7 @@ class Outcome:
             self.bad + other.bad,
             tuple(sorted(self.failures + other.failures)),
             self.stats + other.stats,
+            tuple(sorted(self.parts + other.parts)),
         )
 
 
@@ -75,29 +79,61 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
     predict = predictor(spec, len(task.columns.features), task.num_threads)
     model_seconds = time.perf_counter() - started
     scan = Scan(group, task, open_file)
-    tally = Tally(
-        num_classes=spec.output.num_classes,
-        top_n=task.top_n,
-        probabilities=spec.output.probabilities,
-        partition=group.index,
-    )
-    failures: tuple[tuple[int, str], ...] = ()
+    tally = _tally(spec, task, group.index)
+    writer = _writer(task, group)
     predict_seconds = 0.0
+    parts: tuple[Part, ...] = ()
+    failures: tuple[tuple[int, int, str], ...] = ()
     try:
-        for features, labels, num_rows in fixed_blocks(scan, spec.block_rows):
+        batches = scan if writer is None else writer.watch(scan)
+        for features, labels, num_rows in fixed_blocks(batches, spec.block_rows):
             started = time.perf_counter()
             output, losses = predict(features, labels)
-            decoded = spec.output.decode(output[:num_rows])
-            tally.add(
-                labels[:num_rows],
-                decoded.y_pred,
-                decoded.scores,
-                None if losses is None else losses[:num_rows],
-            )
+            output = output[:num_rows]
+            decoded = spec.output.decode(output)
+            if tally is not None:
+                tally.add(
+                    labels[:num_rows],
+                    decoded.y_pred,
+                    decoded.scores,
+                    None if losses is None else losses[:num_rows],
+                )
+            if writer is not None:
+                writer.add(output, decoded)
             predict_seconds += time.perf_counter() - started
+        parts = _close(writer, scan, task)
     except DataError as error:
-        failures = ((group.index, str(error)),)
+        if writer is not None:
+            writer.discard()
+        failures = ((*scan.place, str(error)),)
     stats = WorkerStats(
         scan.read_bytes, scan.seconds, predict_seconds, model_seconds, peak_memory_bytes()
     )
-    return Outcome(tally.counts, scan.bad, failures, stats)
+    return Outcome(None if tally is None else tally.counts, scan.bad, failures, stats, parts)
+
+
+def _tally(spec: ModelSpec, task: ScanTask, partition: int) -> Tally | None:
+    if task.columns.label is None:
+        return None
+    return Tally(
+        num_classes=spec.output.num_classes,
+        top_n=task.top_n,
+        probabilities=spec.output.probabilities,
+        partition=partition,
+    )
+
+
+def _writer(task: ScanTask, group: Group) -> PredictionWriter | None:
+    if task.predictions is None:
+        return None
+    return PredictionWriter(task.predictions, group.index, group.splits)
+
+
+def _close(writer: PredictionWriter | None, scan: Scan, task: ScanTask) -> tuple[Part, ...]:
+    if writer is None:
+        return ()
+    if scan.bad.total and task.stop_at_bad_row:
+        writer.discard()
+        return ()
+    part = writer.close()
+    return () if part is None else (part,)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from irisspark.batches import BadRows, Batch, Columns, read_batches
 from irisspark.batches.holdout import Holdout
 from irisspark.splits import BLOCK_BYTES, Opener, Split
+from irisspark.workers.writing import PredictionTask
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +36,7 @@ class ScanTask:
         num_threads: Threads that TensorFlow may use (``spark.task.cpus``).
         stop_at_bad_row: True where the first bad row ends the run, so no more need be read.
         block_bytes: How much is read at a time.
+        predictions: Where a row of predictions goes for every good row; None for nowhere.
         holdout: Where it is given, only the rows that it holds out are read.
     """
 
@@ -43,6 +45,7 @@ class ScanTask:
     num_threads: int = 1
     stop_at_bad_row: bool = True
     block_bytes: int = BLOCK_BYTES
+    predictions: PredictionTask | None = None
     holdout: Holdout | None = None
 
 
@@ -68,7 +71,14 @@ class WorkerStats:
 
 
 class Scan:
-    """The batches of a group of splits, with what reading them found out on the way."""
+    """The batches of a group of splits, with what reading them found out on the way.
+
+    Attributes:
+        bad: The bad rows so far.
+        read_bytes: Bytes so far.
+        seconds: What reading took so far.
+        place: (file index, offset) up to which everything is read.
+    """
 
     def __init__(self, group: Group, task: ScanTask, open_file: Opener) -> None:
         """Get ready; nothing is read before the first batch is asked for."""
@@ -78,16 +88,19 @@ class Scan:
         self.bad = BadRows()
         self.read_bytes = 0
         self.seconds = 0.0
+        self.place = (0, 0)
 
     def __iter__(self) -> Iterator[Batch]:
         """Read the batches, up to the first bad row where the task stops there."""
         for split in self._group.splits:
+            self.place = (split.file_index, split.start)
             started = time.perf_counter()
             for batch in read_batches(
                 split, self._task.columns, self._open_file, self._task.block_bytes
             ):
                 self.seconds += time.perf_counter() - started
                 self.read_bytes += len(batch.block.data)
+                self.place = (split.file_index, batch.block.offset + len(batch.block.data))
                 self.bad += batch.bad
                 if self.bad.total and self._task.stop_at_bad_row:
                     return

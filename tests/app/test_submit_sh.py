@@ -375,6 +375,14 @@ def test_stale_archive_is_built_anew(submit_sh: SubmitSh) -> None:
     assert archive.read_bytes() == archive.with_suffix(".jar").read_bytes()
 
 
+def test_classes_that_could_not_be_shared_are_not_tried_again(submit_sh: SubmitSh) -> None:
+    first = submit_sh.run(*JOB)
+    assert "preparing Spark's classes" in first.stderr
+    second = submit_sh.run(*JOB)
+    assert "preparing" not in second.stderr
+    assert "SharedArchiveFile" not in flags(submit_sh.words)
+
+
 def test_two_at_once_make_venv_and_archive_once(submit_sh: SubmitSh) -> None:
     checkout = submit_sh.script.parent
     shutil.rmtree(checkout / ".venv")
@@ -492,6 +500,24 @@ def test_real_jvm_takes_the_users_collector(checkout: Path, job_folder: Path) ->
     spark = ["--driver-java-options", "-XX:+UseParallelGC", "--"]
     done = run_for_real(checkout, job_folder, *spark, "-version")
     assert done.returncode == 0, done.stderr
+
+
+def test_classes_are_shared_with_later_runs_and_a_damaged_file_harms_nothing(
+    checkout: Path, job_folder: Path
+) -> None:
+    first = run_for_real(checkout, job_folder, "-version")
+    assert "preparing Spark's classes" in first.stderr
+    (classes,) = checkout.glob(".venv/spark-classes-*.jsa")
+    assert classes.stat().st_size > 1 << 20
+    # With this flag a JVM that cannot map the file does not start.
+    spark = ["--driver-java-options", "-Xshare:on", "--"]
+    second = run_for_real(checkout, job_folder, *spark, *JOB)
+    assert second.returncode == 0, second.stderr
+    assert "preparing" not in second.stderr
+    classes.chmod(0o644)
+    classes.write_bytes(b"damaged" * 1000)
+    third = run_for_real(checkout, job_folder, *JOB)
+    assert (third.returncode, third.stdout) == (0, second.stdout), third.stderr
 
 
 def test_checkout_tracks_no_built_archive() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def test_the_block_is_the_last_thing_printed(run):
     assert out.startswith("\nExamples labeled as 0 classified by model as 0: 50 times\n")
     assert out.endswith("=" * 72 + "\n")
     assert " # of classes:    3\n" in out
+
+
+def test_verbose_shows_the_seconds_of_each_phase(run):
+    code, _, err = run("-verbose", "true")
+    assert code == 0
+    for phase in ("session", "model", "evaluate", "workers parse", "workers predict"):
+        assert re.search(rf"^{phase} +\d+\.\d\d s$", err, re.MULTILINE), err
 
 
 def test_layout_1_0_prints_the_matrix(run):

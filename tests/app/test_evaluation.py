@@ -1,0 +1,79 @@
+"""Evaluation by the built archive under a real spark-submit: what the person at it sees."""
+
+import json
+from pathlib import Path
+
+import pytest
+from running import Cluster, Run
+
+JOB = ["-labelIndex", "4", "-modelPath", "my_model.h5", "-dataPath", "iris.txt"]
+FILES = ["--files", "iris.txt,my_model.h5"]
+
+
+def complaint(output: str) -> list[str]:
+    """The lines that irisspark said, and none of Spark's."""
+    assert "Traceback" not in output
+    assert "\tat " not in output
+    return [line for line in output.splitlines() if line.startswith("irisspark:")]
+
+
+def test_spark_says_at_most_three_info_lines(archive: Path, spark_submit: Run) -> None:
+    done = spark_submit("--master", "local[2]", archive, *JOB)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count(" INFO ") <= 3
+    assert "tensorflow" not in (done.stdout + done.stderr).lower()
+    assert "cuda" not in (done.stdout + done.stderr).lower()
+
+
+def test_bad_row_on_a_cluster_is_one_line_without_a_retry(
+    archive: Path, spark_submit: Run, cluster: Cluster, job_folder: Path
+) -> None:
+    data = job_folder / "iris.txt"
+    lines = data.read_text().splitlines()
+    lines[99] = "5.1,3.5,oops,0.2,0"
+    data.write_text("\n".join(lines))
+    words = ["--master", cluster.master, *FILES, archive, *JOB, "-outputPath", "out"]
+    done = spark_submit(*words)
+    said = complaint(done.stdout + done.stderr)
+    assert done.returncode == 1
+    assert len(said) == 1
+    assert "iris.txt, line 100, column 2: 'oops' is not a number" in said[0]
+    assert "Lost task" not in done.stderr
+    assert not (job_folder / "out").exists()
+
+
+def test_metrics_of_a_cluster_are_those_of_one_machine(
+    archive: Path, spark_submit: Run, cluster: Cluster, job_folder: Path
+) -> None:
+    alone = spark_submit("--master", "local[1]", archive, *JOB, "-outputPath", "alone")
+    spread = spark_submit(
+        "--master", cluster.master, *FILES, archive, *JOB, "-outputPath", "spread"
+    )
+    assert (alone.returncode, spread.returncode) == (0, 0), alone.stderr + spread.stderr
+    one, other = (
+        json.loads((job_folder / name / "metrics.json").read_text()) for name in ("alone", "spread")
+    )
+    assert one["rows"] == other["rows"] == 150
+    assert one["run"]["master"] != other["run"]["master"]
+    for name in ("confusion_matrix", "per_class", "roc_auc"):
+        assert one[name] == other[name]
+    for name in ("loss", "brier_score"):
+        assert one[name] == pytest.approx(other[name], rel=1e-9)
+
+
+def test_data_that_the_workers_cannot_see_is_one_line(
+    archive: Path, spark_submit: Run, cluster: Cluster, job_folder: Path
+) -> None:
+    done = spark_submit("--master", cluster.master, archive, *JOB[:4], "-dataPath", "nowhere.csv")
+    said = complaint(done.stdout + done.stderr)
+    assert done.returncode == 1
+    assert len(said) == 1
+    assert "nowhere.csv" in said[0]
+
+
+def test_master_that_does_not_answer_is_one_line(archive: Path, spark_submit: Run) -> None:
+    done = spark_submit("--master", "spark://127.0.0.1:1", archive, *JOB)
+    said = complaint(done.stdout + done.stderr)
+    assert done.returncode == 1
+    assert len(said) == 1
+    assert "spark://127.0.0.1:1 does not answer" in said[0]

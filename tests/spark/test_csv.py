@@ -1,0 +1,350 @@
+"""Files as people have them, read by real workers."""
+
+import bz2
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from in_process import InProcessSession
+from sklearn import datasets, metrics
+
+from irisspark import models
+from irisspark.dataset import Dataset, find_labels, find_line, open_dataset
+from irisspark.errors import DataError
+from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.options import parse
+from irisspark.quiet import import_tensorflow
+from irisspark.session import Session
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture(scope="module")
+def here() -> InProcessSession:
+    """A session whose tasks run in this process."""
+    import_tensorflow()
+    return InProcessSession()
+
+
+NAMES = ("Iris-s\u00e9tosa", "Iris-versicolor", "Iris-virginica")
+
+
+def save_model(path: Path, shape: tuple[int | None, ...], num_classes: int, *layers) -> Path:
+    import keras
+
+    keras.utils.set_random_seed(5)
+    keras.Sequential(
+        [keras.Input(shape), *layers, keras.layers.Dense(num_classes, "softmax")]
+    ).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model") / "iris.keras", (4,), 3)
+
+
+@pytest.fixture(scope="module")
+def iris() -> pd.DataFrame:
+    data = datasets.load_iris(as_frame=True)
+    table = data.data.round(2)
+    table.columns = ["sepal length", "sepal width", "petal length", "petal width"]
+    table["label"] = data.target
+    return table
+
+
+def confusion(model: Path, features: np.ndarray, labels, num_classes: int = 3) -> np.ndarray:
+    import keras
+
+    network = keras.models.load_model(model)
+    shaped = features.astype("float32").reshape(-1, *network.input_shape[1:])
+    predicted = network.predict(shaped, verbose=0).argmax(axis=1)
+    return metrics.confusion_matrix(labels, predicted, labels=range(num_classes))
+
+
+@pytest.fixture(scope="module")
+def expected(model, iris) -> np.ndarray:
+    return confusion(model, iris.iloc[:, :4].to_numpy(), iris["label"])
+
+
+def opened(spark: Session, model: Path, data: object, *more: str) -> Dataset:
+    options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
+    return open_dataset(spark, options, models.load(options.model_path).spec)
+
+
+def run(spark: Session, model: Path, data: object, *more: str) -> EvaluationResult:
+    options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
+    spec = models.load(options.model_path).spec
+    return evaluate(spark, spec, open_dataset(spark, options, spec), options)
+
+
+def test_recipe_labels_start_at_1(here, model, iris, expected, tmp_path):
+    data = tmp_path / "a.csv"
+    iris.assign(label=iris["label"] + 1).to_csv(data, index=False, header=False)
+    with pytest.raises(DataError, match=r"line 101, column 4: the label '3' .* -classNames 1,2,3$"):
+        run(here, model, data)
+    with pytest.raises(DataError, match=r"50 rows have labels that are no class.* -classNames 1"):
+        run(here, model, data, "-badRows", "skip")
+    result = run(here, model, data, "-classNames", "1,2,3")
+    assert np.array_equal(result.scores.confusion, expected)
+    assert result.scores.class_names == ("1", "2", "3")
+
+
+def test_stray_label_is_skipped_where_the_classes_are_named(here, model, iris, tmp_path):
+    data = tmp_path / "a.csv"
+    iris.assign(label=[9, *iris["label"][1:]]).to_csv(data, index=False, header=False)
+    result = run(here, model, data, "-badRows", "skip", "-classNames", "0,1,2")
+    assert result.bad.counts == {"unknown label": 1}
+    assert result.scores.rows == 149
+
+
+def test_recipe_text_labels_in_one_pass(spark, model, iris, expected, tmp_path):
+    data = tmp_path / "a.csv"
+    iris.assign(label=[NAMES[i] for i in iris["label"]]).to_csv(data, index=False, header=False)
+    result = run(spark, model, data)
+    assert np.array_equal(result.scores.confusion, expected)
+    assert result.scores.class_names == NAMES  # sorted, as LabelEncoder does
+
+
+def test_named_classes_need_no_pass_over_the_labels(here, model, iris, tmp_path, monkeypatch):
+    data = tmp_path / "a.csv"
+    iris.assign(label=[NAMES[i] for i in iris["label"]]).to_csv(data, index=False, header=False)
+    monkeypatch.setattr("irisspark.dataset.find_labels", None)
+    dataset = opened(here, model, data, "-classNames", ",".join(NAMES))
+    assert dataset.class_names == NAMES
+
+
+def test_text_labels_that_do_not_fit_the_model(here, model, iris, tmp_path):
+    data = tmp_path / "a.csv"
+    iris.assign(label=["x", *(NAMES[i] for i in iris["label"][1:])]).to_csv(
+        data, index=False, header=False
+    )
+    with pytest.raises(DataError, match="4 labels do not fit 3 classes"):
+        opened(here, model, data)
+
+
+def test_recipe_an_id_column_a_header_semicolons_and_the_label_first(
+    here, model, iris, expected, tmp_path
+):
+    data = tmp_path / "a.csv"
+    table = iris[["label", *iris.columns[:4]]].assign(label=iris["label"].astype(float))
+    table.insert(1, "id", [f"r{i};x" for i in range(150)])
+    table.to_csv(data, index=False, sep=";")
+    result = run(here, model, data, "-header", "true", "-delimiter", ";", "-labelIndex", "label",
+                 "-keepColumns", "id")  # fmt: skip
+    assert np.array_equal(result.scores.confusion, expected)
+
+
+@pytest.mark.parametrize("numbered", ["1,2,3,5,6,7", None])
+def test_labels_with_a_gap(here, iris, tmp_path, numbered):
+    model = save_model(tmp_path / "glass.keras", (4,), 6)
+    data = tmp_path / "a.csv"
+    labels = np.resize([1, 2, 3, 5, 6, 7], 150)
+    iris.assign(label=labels).to_csv(data, index=False, header=False)
+    if numbered is None:
+        with pytest.raises(DataError, match=r"pass -classNames 1,2,3,5,6,7$"):
+            run(here, model, data)
+        return
+    result = run(here, model, data, "-classNames", numbered)
+    assert result.scores.confusion.sum(axis=1).tolist() == [25] * 6
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_recipe_a_folder_of_parts_as_spark_writes_them(
+    spark, model, iris, expected, tmp_path, header
+):
+    from pyspark.sql import SparkSession
+
+    folder = tmp_path / "parts"
+    frame = SparkSession(spark.context).createDataFrame(iris.reset_index(drop=True))
+    # Spark writes an empty part, too, where a partition has no rows.
+    frame.repartition(5).filter(frame.label >= 0).write.csv(str(folder), header=header)
+    (folder / "part-99999-empty.csv").touch()
+    if header:
+        names = ",".join(iris.columns)
+        (folder / "part-00000-a-header-alone.csv").write_text(f"{names}\n")
+    (folder / ".hidden.csv").write_text("a,b\n")
+    (folder / "_metadata").write_text("a,b\n")
+    assert (folder / "_SUCCESS").exists()
+    more = ("-header", str(header).lower())
+    assert np.array_equal(run(spark, model, folder, *more).scores.confusion, expected)
+    for path in (f"{folder}/part-*", f"{folder}/*"):
+        assert np.array_equal(run(spark, model, path, *more).scores.confusion, expected)
+
+
+def test_text_labels_after_a_part_with_a_header_alone(here, model, iris, expected, tmp_path):
+    (tmp_path / "part-0.csv").write_text(",".join(iris.columns) + "\n")
+    iris.assign(label=[NAMES[i] for i in iris["label"]]).to_csv(
+        tmp_path / "part-1.csv", index=False
+    )
+    result = run(here, model, tmp_path, "-header", "true")
+    assert np.array_equal(result.scores.confusion, expected)
+
+
+def test_list_of_compressed_and_plain_files(here, model, iris, expected, tmp_path):
+    compressors = {
+        "a.csv.gz": gzip.compress,
+        "b.csv.bz2": bz2.compress,
+        "c.csv.zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+        "d.csv": bytes,
+    }
+    for place, (name, compress) in enumerate(compressors.items()):
+        rows = iris.iloc[40 * place : 40 * (place + 1)]
+        (tmp_path / name).write_bytes(compress(rows.to_csv(index=False, header=False).encode()))
+    paths = ",".join(str(tmp_path / name) for name in compressors)
+    assert np.array_equal(run(here, model, paths).scores.confusion, expected)
+
+
+def test_header_that_differs_in_one_part_is_an_error_naming_both(here, model, iris, tmp_path):
+    iris.to_csv(tmp_path / "a.csv", index=False)
+    iris.rename(columns={"label": "class"}).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match=r"b\.csv begins with another header than .*a\.csv: column"):
+        run(here, model, tmp_path, "-header", "true")
+
+
+def test_bad_row_before_another_header_is_the_one_reported(spark, model, iris, tmp_path):
+    text = iris.to_csv(index=False)
+    (tmp_path / "a.csv").write_text(text + "oops,1,1,1,1\n")
+    (tmp_path / "b.csv").write_text("other\n" + text)
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(DataError, match=r"a\.csv, line 152, \"sepal length\" .*: 'oops' is not"):
+        run(spark, model, tmp_path, "-header", "true")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", 400)
+    lines = iris.to_csv(index=False).splitlines()
+    lines[120] = lines[120].replace(",", ",,", 1)
+    lines[120:120] = ["", "\r", ""]
+    data = "\n".join(lines).encode()
+    path = tmp_path / f"a.csv{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix else data)
+    dataset = opened(here, model, path, "-header", "true")
+    assert suffix or len(dataset.groups(8)) == 6
+    with pytest.raises(DataError, match=r"line 124: 6 columns where the first line has 5"):
+        run(here, model, path, "-header", "true")
+
+
+def test_line_of_the_first_row_needs_no_pass(here, model, iris, tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("1,1,1,?,0\n" + iris.to_csv(index=False, header=False))
+    dataset = opened(here, model, path)
+    with pytest.raises(DataError, match=r"line 1, column 3: '\?' is not a number"):
+        run(here, model, path)
+    from irisspark.batches import BadRow
+
+    assert find_line(None, dataset, BadRow(0, 0, "missing", 0, "")) == 1  # type: ignore[arg-type]
+
+
+def test_first_line_that_looks_like_names_says_so(here, model, iris, tmp_path):
+    iris.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match=r"a\.csv: line 1 looks like a header \(sepal length"):
+        opened(here, model, tmp_path / "a.csv")
+
+
+def test_feature_count_shows_both_numbers_and_the_columns_taken(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    iris.assign(more=1, again=1).to_csv(path, index=False)
+    message = (
+        r"takes 4 features, but the data gives 5 feature columns: .*a\.csv has 7 columns, "
+        r"of which column 4 is the label and column 6 is kept"
+    )
+    with pytest.raises(DataError, match=message):
+        opened(here, model, path, "-header", "true", "-labelIndex", "label", "-keepColumns", "6")
+
+
+def test_multi_line_reads_what_is_an_error_without_it(here, model, iris, expected, tmp_path):
+    path = tmp_path / "a.csv"
+    iris.assign(note=[f'line {i}\nand "more",' for i in range(150)]).to_csv(path, index=False)
+    more = ("-header", "true", "-labelIndex", "label", "-keepColumns", "note")
+    with pytest.raises(DataError, match=r"line 2: a quote is opened .* pass -multiLine true"):
+        run(here, model, path, *more)
+    result = run(here, model, path, *more, "-multiLine", "true")
+    assert np.array_equal(result.scores.confusion, expected)
+
+
+def test_every_row_bad_is_an_error(here, model, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1,1,1,?,0\n1,1,?,1,0\n")
+    with pytest.raises(DataError, match=r"every row is bad \(2 of them\); the first: .*line 1"):
+        run(here, model, path, "-badRows", "skip")
+
+
+def test_numeric_labels_are_found_after_a_bad_first_row(here, model, iris, expected, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1,1,1,1,\n" + iris.to_csv(index=False, header=False))
+    result = run(here, model, path, "-badRows", "skip")
+    assert result.bad.counts == {"missing": 1}
+    assert np.array_equal(result.scores.confusion, expected)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8), (1, 8, 8), (64,), (None, 8)])
+def test_flat_rows_take_the_shape_of_the_input(here, tmp_path, shape):
+    import keras
+
+    pooled = keras.layers.GlobalAveragePooling1D() if None in shape else keras.layers.Flatten()
+    model = save_model(tmp_path / "m.keras", shape, 10, pooled)
+    features, labels = datasets.load_digits(return_X_y=True)
+    path = tmp_path / "digits.csv"
+    np.savetxt(path, np.column_stack([features, labels]), fmt="%g", delimiter=",")
+    network = keras.models.load_model(model)
+    row_shape = tuple(8 if d is None else d for d in shape)
+    predicted = network.predict(features.reshape(-1, *row_shape), verbose=0).argmax(axis=1)
+    expected = metrics.confusion_matrix(labels, predicted, labels=range(10))
+    assert np.array_equal(run(here, model, path).scores.confusion, expected)
+
+
+def test_many_small_files_make_few_tasks(here, model, iris, tmp_path):
+    lines = iris.to_csv(index=False, header=False).splitlines()
+    for i in range(5000):
+        (tmp_path / f"{i:05}.csv").write_text(lines[i % 150] + "\n")
+    dataset = opened(here, model, tmp_path)
+    assert len(dataset.files) == 5000
+    groups = dataset.groups(8)
+    assert len(groups) == 1
+    assert sum(len(group.splits) for group in groups) == 5000
+    result = run(here, model, tmp_path)
+    assert (result.scores.rows, result.num_tasks) == (5000, 1)
+
+
+def test_file_of_one_line(here, model, tmp_path):
+    path = tmp_path / "a.csv"
+    for text in ("5.1,3.5,1.4,0.2,0", "5.1,3.5,1.4,0.2,0\n"):
+        path.write_text(text)
+        assert run(here, model, path).scores.rows == 1
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_data_without_rows_says_so(here, model, tmp_path, text):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"the data is empty: .*a\.csv holds no rows"):
+        opened(here, model, path)
+
+
+def test_header_and_no_rows_says_so(here, model, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,c,d,label\n")
+    with pytest.raises(DataError, match="holds a header and no rows"):
+        opened(here, model, path, "-header", "true")
+
+
+def test_labels_are_the_same_for_any_partitioning(here, model, iris, tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    iris.assign(label=[f" {NAMES[i]} " for i in iris["label"]]).to_csv(
+        path, index=False, header=False
+    )
+    for min_split_bytes in (1 << 20, 300):
+        monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", min_split_bytes)
+        assert find_labels(here, opened(here, model, path)) == list(NAMES)
+
+
+def test_utf_16_is_refused_by_name(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(iris.to_csv(index=False), encoding="utf-16")
+    with pytest.raises(DataError, match="looks like UTF-16"):
+        opened(here, model, path)
