@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ class Checkpoints:
                 self._check(about)
                 variables = _arrays(stored, "variable")
                 weights = _arrays(stored, "best")
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise TrainingError(f"{self._file} is not a whole checkpoint: {error}") from error
         found, wanted = (
             [(array.shape, array.dtype.name) for array in arrays] for arrays in (variables, like)

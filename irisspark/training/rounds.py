@@ -1,7 +1,6 @@
 """Rounds of parameter averaging, in place of those of elephas's ``SparkModel``."""
 
 import math
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,6 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         self.variables: list[Array] = [np.asarray(v) for v in (*network.get_weights(), *state)]
         self._num_weights = len(self.variables) - len(state)
         self._recipe = Recipe(
-            run_id=uuid.uuid4().hex,
             spec=replace(configured.spec, weights=()),
             optimizer=configured.optimizer,
             num_features=num_features,

@@ -4,8 +4,11 @@ What a round needs comes with it: the averaged variables, the rows, the numbers 
 A worker's process keeps the built model and its compiled function between rounds as a cache only.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +31,6 @@ class Recipe:
     """What a worker builds its replica from, once a process.
 
     Attributes:
-        run_id: Tells the replicas of one run from those of another; no result depends on it.
         spec: The model, without weights.
         optimizer: Keras's serialized optimizer.
         num_features: Feature columns of a row.
@@ -37,13 +39,20 @@ class Recipe:
         layout: How the model's and the optimizer's variables travel.
     """
 
-    run_id: str
     spec: ModelSpec
     optimizer: dict[str, Any]
     num_features: int
     batch_size: int
     num_threads: int
     layout: Layout
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that a replica is built from."""
+        parts = (self.optimizer, self.num_features, self.batch_size, self.num_threads)
+        digest = hashlib.sha256(self.spec.fingerprint.encode())
+        digest.update(json.dumps(parts, sort_keys=True).encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -118,16 +127,16 @@ _REPLICAS: dict[str, Replica] = {}
 
 def replica(recipe: Recipe) -> Replica:
     """Give this process's replica of the run, built once."""
-    if recipe.run_id not in _REPLICAS:
+    if recipe.fingerprint not in _REPLICAS:
         _REPLICAS.clear()  # one model at a time: a worker process may serve many runs
-        _REPLICAS[recipe.run_id] = Replica(
+        _REPLICAS[recipe.fingerprint] = Replica(
             recipe.spec,
             recipe.optimizer,
             recipe.num_features,
             recipe.batch_size,
             recipe.num_threads,
         )
-    return _REPLICAS[recipe.run_id]
+    return _REPLICAS[recipe.fingerprint]
 
 
 def batches_of(num_rows: int, batch_size: int) -> int:
