@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from irisspark.keras_import.network import Array, Call, Config, Layer, Network, TensorRef, map_refs
+from irisspark.keras_import.network import (
+    IMPLIED,
+    Array,
+    Call,
+    Config,
+    Layer,
+    Network,
+    TensorRef,
+    map_refs,
+)
 
 
 def emit_network(network: Network) -> Config:
@@ -14,11 +23,15 @@ def emit_network(network: Network) -> Config:
         layers = [emit_layer(layer) for layer in network.layers]
         return _object("keras", "Sequential", {"name": network.name, "layers": layers})
     nested = {layer.name for layer in network.layers if layer.network and not layer.network.sequential}
+
+    def end(ref: TensorRef) -> list[Any]:  # Keras counts a nested graph's own node here, and only here
+        return [ref.layer, ref.call + (ref.layer in nested), ref.tensor]
+
     config = {
         "name": network.name,
-        "layers": [_emit_node(layer, nested) for layer in network.layers],
-        "input_layers": map_refs(network.inputs, lambda ref: _history(ref, nested)),
-        "output_layers": map_refs(network.outputs, lambda ref: _history(ref, nested)),
+        "layers": [_emit_node(layer) for layer in network.layers],
+        "input_layers": map_refs(network.inputs, end),
+        "output_layers": map_refs(network.outputs, end),
     }
     return _object("keras.src.models.functional", "Functional", config)
 
@@ -32,7 +45,7 @@ def emit_layer(layer: Layer) -> Config:
     if cells:
         config["cells"] = cells
     for key, wrapped in layer.inner.items():
-        if not key.startswith("cells."):
+        if not key.startswith(("cells.", IMPLIED)):
             config[key] = emit_layer(wrapped)
     module = config.pop("__module__", "keras.layers")
     return _object(module, layer.class_name, config)
@@ -46,30 +59,35 @@ def weights_by_layer(network: Network, prefix: str = "") -> dict[str, tuple[Arra
         model = layer.network or (layer.inner["layer"].network if "layer" in layer.inner else None)
         if model:
             found.update(weights_by_layer(model, f"{path}/"))
-        elif layer.weights:
-            found[path] = layer.weights
+        elif arrays := _arrays(layer):
+            found[path] = arrays
     return found
 
 
-def _emit_node(layer: Layer, nested: set[str]) -> Config:
-    calls = [_emit_call(call, nested) for call in layer.calls]
+def _arrays(layer: Layer) -> tuple[Array, ...]:
+    """The layer's own arrays and those of what it wraps, in Keras 3's order."""
+    inner = [array for wrapped in layer.inner.values() for array in _arrays(wrapped)]
+    return (*layer.weights, *inner)
+
+
+def _emit_node(layer: Layer) -> Config:
+    calls = [_emit_call(call) for call in layer.calls]
     return {**emit_layer(layer), "name": layer.name, "inbound_nodes": calls}
 
 
-def _emit_call(call: Call, nested: set[str]) -> Config:
+def _emit_call(call: Call) -> Config:
+    def history(ref: TensorRef) -> list[Any]:
+        return [ref.layer, ref.call, ref.tensor]
+
     def tensor(ref: TensorRef) -> Config:
         return {
             "class_name": "__keras_tensor__",
-            "config": {"shape": None, "dtype": None, "keras_history": _history(ref, nested)},
+            # Keras replaces the tensor by the one its history names; it only wants a shape.
+            "config": {"shape": [], "dtype": "float32", "keras_history": history(ref)},
         }
 
     mapped = call.map_refs(tensor)
     return {"args": list(mapped.args), "kwargs": dict(mapped.kwargs)}
-
-
-def _history(ref: TensorRef, nested: set[str]) -> list[Any]:
-    """Keras counts a nested functional model's own node before its calls."""
-    return [ref.layer, ref.call + (ref.layer in nested), ref.tensor]
 
 
 def _object(module: str, class_name: str, config: Mapping[str, Any]) -> Config:

@@ -8,7 +8,7 @@ from irisspark.keras_import import keras_1, keras_2, weights
 from irisspark.keras_import.emit import emit_network, weights_by_layer
 from irisspark.keras_import.findings import Findings
 from irisspark.keras_import.imported_model import ImportedModel
-from irisspark.keras_import.network import Layer, Network
+from irisspark.keras_import.network import Layer, Network, map_networks
 from irisspark.keras_import.parse import input_layer_for, parse_model
 from irisspark.keras_import.stored import StoredModel
 
@@ -26,6 +26,7 @@ def import_stored(stored: StoredModel) -> ImportedModel:
     era = era_of(stored.keras_version, network)
     if era == KERAS_1:
         network = network.map_layers(lambda layer: keras_1.settings_to_keras_2(layer, findings))
+        network = map_networks(network, keras_1.with_cosine_shapes)
     network = with_inputs(network)
     network = weights.assign(network, stored.groups)
     if era == KERAS_1:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from irisspark.errors import ModelError
-from irisspark.keras_import import rebuilt
 from irisspark.keras_import.findings import Findings
-from irisspark.keras_import.network import Array, Config, Layer
+from irisspark.keras_import.network import Array, Config, Layer, Network, followed
 from irisspark.keras_import.recurrent import join_gates
 
 Weights = tuple[Array, ...]
@@ -182,6 +181,7 @@ def _maxout(config: Config) -> Config:
     return {**config, "output_dim": config.pop("units")}
 
 
+_COSINE = "keras_1_cosine"
 _MERGE_MODES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum"}
 
 
@@ -197,11 +197,8 @@ def _merge(layer: Layer) -> Layer:
     if mode == "dot":
         return replace(layer, class_name="Dot", config={**config, "axes": axes})
     if mode == "cos":
-        parts = [
-            Layer("Dot", f"{layer.name}_dot", {"axes": axes, "normalize": True}),
-            Layer("Reshape", f"{layer.name}_shape", {"target_shape": [1, 1]}),
-        ]
-        return rebuilt.nest_merge(layer, parts)
+        settings = {**config, "axes": axes, "normalize": True, _COSINE: True}
+        return replace(layer, class_name="Dot", config=settings)
     kind = "a function" if layer.config.get("mode_type") in ("lambda", "function") else repr(mode)
     raise ModelError(f"layer {layer.name!r} merges by {kind}, whose code a model file does not hold")
 
@@ -273,6 +270,18 @@ def settings_to_keras_2(layer: Layer, findings: Findings) -> Layer:
     if old.class_name != layer.class_name or config.keys() != layer.config.keys():
         findings.converted(f"Keras 1 {layer.class_name} -> {old.class_name}")
     return replace(layer, class_name=old.class_name, config={**config, "keras_1": layer.class_name})
+
+
+def with_cosine_shapes(network: Network) -> Network:
+    """Give the cosine of two vectors the shape (1, 1) that Keras 1 gave it."""
+    for layer in network.layers:
+        if layer.config.get(_COSINE):
+            name = f"{layer.name}_shape"
+            reshape = Layer("Reshape", name, {"name": name, "target_shape": [1, 1]})
+            plain = {key: value for key, value in layer.config.items() if key != _COSINE}
+            layers = [replace(x, config=plain) if x is layer else x for x in network.layers]
+            network = followed(replace(network, layers=tuple(layers)), layer.name, reshape)
+    return network
 
 
 def weights_to_keras_2(layer: Layer) -> Layer:

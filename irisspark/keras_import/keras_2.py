@@ -87,7 +87,7 @@ _DROPPED = frozenset(
     "batch_input_shape batch_size cacheable _cacheable cell_class data_format filters fused "
     "implementation input_dim input_dtype input_length input_shape input_spec interpolation key_shape "
     "layer num_constants optional query_shape renorm_momentum rank value_shape zero_output_for_mask "
-    "autocast build_config groups noise_shape vocabulary_size ragged".split()
+    "autocast build_config groups noise_shape vocabulary_size ragged trainable".split()
 )
 _HARMLESS = {"groups": (1,), "data_format": ("channels_last", "channels_first"), "ragged": (False,)}
 _COMMON = frozenset({"name", "trainable", "dtype"})
@@ -122,6 +122,8 @@ def _settle(layer: Layer, findings: Findings) -> Layer:
     if layer.network or "__module__" in layer.config:
         return layer
     known = ARGUMENTS[layer.class_name] | _COMMON
+    if layer.class_name.startswith("SpatialDropout"):  # the layers that Keras 3 lets not be frozen
+        known -= {"trainable"}
     config: Config = {}
     for key, value in layer.config.items():
         if key in known:

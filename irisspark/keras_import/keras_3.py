@@ -309,8 +309,6 @@ def slots_of(layer: Layer) -> Slots:
     """The arrays of a layer and of what it wraps, in Keras 3's order."""
     own = SLOTS[layer.class_name](layer.config) if layer.class_name in SLOTS else ()
     inner = [slot for wrapped in layer.inner.values() for slot in slots_of(wrapped)]
-    if layer.class_name == "Bidirectional" and "backward_layer" not in layer.inner:
-        inner *= 2
     nested = [slot for child in _children(layer.network) for slot in slots_of(child)]
     return (*own, *inner, *nested)
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Config = dict[str, Any]
 
+# Begins the key of a wrapped layer that the wrapper makes itself: it has arrays, and no settings.
+IMPLIED = "implied."
+
 
 @dataclass(frozen=True)
 class TensorRef:
@@ -96,6 +99,34 @@ def walk_layer(layer: Layer) -> Iterator[Layer]:
         yield from walk_layer(wrapped)
     if layer.network:
         yield from layer.network.walk()
+
+
+def followed(network: Network, name: str, follower: Layer) -> Network:
+    """A graph in which what read the layer `name` reads `follower` instead, which reads `name`."""
+
+    def divert(ref: TensorRef) -> TensorRef:
+        return replace(ref, layer=follower.name) if ref.layer == name else ref
+
+    layers: list[Layer] = []
+    for layer in network.layers:
+        diverted = tuple(call.map_refs(divert) for call in layer.calls)
+        layers.append(replace(layer, calls=diverted))
+        if layer.name == name:
+            calls = tuple(Call((TensorRef(name, i),)) for i in range(len(layer.calls)))
+            layers.append(replace(follower, calls=calls))
+    outputs = map_refs(network.outputs, divert)
+    return replace(network, layers=tuple(layers), outputs=outputs)
+
+
+def map_networks(network: Network, change: Callable[[Network], Network]) -> Network:
+    """Apply `change` to every network inside `network`, then to itself."""
+
+    def within(layer: Layer) -> Layer:
+        inner = {key: within(wrapped) for key, wrapped in layer.inner.items()}
+        nested = map_networks(layer.network, change) if layer.network else None
+        return replace(layer, inner=inner, network=nested)
+
+    return change(replace(network, layers=tuple(within(layer) for layer in network.layers)))
 
 
 def map_refs(value: Any, change: Callable[[TensorRef], Any]) -> Any:

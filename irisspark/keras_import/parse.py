@@ -7,7 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from irisspark.errors import ModelError
-from irisspark.keras_import.network import Call, Config, Layer, Network, TensorRef, chain, map_refs
+from irisspark.keras_import.network import (
+    IMPLIED,
+    Call,
+    Config,
+    Layer,
+    Network,
+    TensorRef,
+    chain,
+    map_refs,
+)
 
 NETWORK_CLASSES = frozenset({"Sequential", "Model", "Functional", "Container"})
 _WRAPPED_KEYS = ("layer", "backward_layer", "cell")
@@ -71,6 +80,8 @@ def _parse_layer(entry: Any, where: str, position: int) -> Layer:
         raise ModelError(f"layer {name!r} ({class_name}) has no settings")
     config = {str(key): value for key, value in config.items()}
     inner = {key: parse_layer(config.pop(key), name) for key in _WRAPPED_KEYS if _holds(config, key)}
+    if class_name == "Bidirectional" and "layer" in inner and "backward_layer" not in inner:
+        inner[f"{IMPLIED}backward_layer"] = inner["layer"]
     for i, cell in enumerate(config.pop("cells", None) or ()):
         inner[f"cells.{i}"] = parse_layer(cell, name)
     return Layer(class_name, name, {**config, "name": name}, calls, inner=inner)

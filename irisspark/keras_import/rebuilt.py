@@ -28,14 +28,6 @@ def part(class_name: str, role: str, weights: tuple[Array, ...] = (), **config: 
     return Layer(class_name, role, config, weights=weights)
 
 
-def nest_merge(layer: Layer, parts: list[Layer]) -> Layer:
-    """A merge of two tensors followed by `parts[1:]`, as a functional model of its own."""
-    raise ModelError(
-        f"layer {layer.name!r} merges by the cosine, which cannot be converted: "
-        "use Dot(normalize=True) in Keras 2 and save the model again"
-    )
-
-
 def maxout_dense(layer: Layer) -> Layer:
     """max over k of (x W[k] + b[k]): a wide Dense, then the largest of each group of columns."""
     units, features = layer.config["output_dim"], layer.config["nb_feature"]
