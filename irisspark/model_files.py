@@ -37,6 +37,8 @@ def build(imported: ImportedModel) -> keras.Model:
         arrays = imported.weights.get(path, ())
         if arrays:
             layer.set_weights(list(arrays))
+            if hasattr(layer, "finalize_state"):  # Normalization works out its scale from them
+                layer.finalize_state()
     return model
 
 

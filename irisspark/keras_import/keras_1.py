@@ -120,10 +120,22 @@ def _gru_gates(layer: Layer) -> Weights:
 
 
 def _conv_lstm_gates(layer: Layer) -> Weights:
-    kernel, recurrent, bias = _lstm_gates(layer)
-    if _is_first(layer):
-        kernel, recurrent = kernel.transpose(2, 3, 1, 0), recurrent.transpose(2, 3, 1, 0)
-    return (kernel, recurrent, bias)
+    turned = [a.transpose(2, 3, 1, 0) if _is_first(layer) and a.ndim == 4 else a for a in layer.weights]
+    return _lstm_gates(replace(layer, weights=tuple(turned)))
+
+
+def _local_bias(layer: Layer) -> Weights:
+    """[filters, rows, columns] in th, which Keras 2 writes as [rows, columns, filters] unmoved."""
+    kernel, *bias = layer.weights
+    if not _is_first(layer) or not bias:
+        return layer.weights
+    filters, rows, columns = bias[0].shape
+    return (kernel, bias[0].reshape(rows, columns, filters))
+
+
+def _highway_order(layer: Layer) -> Weights:
+    """Both kernels, then both biases; before 1.2 each kernel stood beside its bias."""
+    return tuple(sorted(layer.weights, key=lambda array: -array.ndim))
 
 
 def _gates(arrays: int) -> Callable[[Config], Config]:
@@ -227,10 +239,10 @@ OLD: Mapping[str, Old] = {
     "GlobalAveragePooling3D": Old("GlobalAveragePooling3D", _ORDERED),
     "GlobalMaxPooling2D": Old("GlobalMaxPooling2D", _ORDERED),
     "GlobalMaxPooling3D": Old("GlobalMaxPooling3D", _ORDERED),
-    "Highway": Old("Highway", _DENSE),
+    "Highway": Old("Highway", _DENSE, None, _highway_order),
     "LSTM": Old("LSTM", _RECURRENT, _gates(12), _lstm_gates),
     "LocallyConnected1D": Old("LocallyConnected1D", _CONV_1D),
-    "LocallyConnected2D": Old("LocallyConnected2D", _CONV, _kernel_size),
+    "LocallyConnected2D": Old("LocallyConnected2D", _CONV, _kernel_size, _local_bias),
     "MaxPooling1D": Old("MaxPooling1D", _POOL_1D),
     "MaxPooling2D": Old("MaxPooling2D", _POOL),
     "MaxPooling3D": Old("MaxPooling3D", _POOL),
@@ -251,6 +263,25 @@ OLD: Mapping[str, Old] = {
     "ZeroPadding2D": Old("ZeroPadding2D", _ORDERED, _padding_2d),
     "ZeroPadding3D": Old("ZeroPadding3D", _ORDERED),
 }
+
+
+# What does not store its ordering: it had that of the user's own settings.
+_UNORDERED = frozenset(
+    "Cropping2D Cropping3D UpSampling2D UpSampling3D ZeroPadding2D ZeroPadding3D".split()
+)
+
+
+def with_ordering(network: Network, theano: bool) -> Network:
+    """Give the layers that do not store their ordering that of the others in the model."""
+    found = {str(layer.config.get("dim_ordering")) for layer in network.walk()} & {"tf", "th"}
+    ordering = found.pop() if len(found) == 1 else "th" if theano else "tf"
+
+    def ordered(layer: Layer) -> Layer:
+        if layer.class_name not in _UNORDERED or "dim_ordering" in layer.config:
+            return layer
+        return layer.renamed(layer.class_name, dim_ordering=ordering)
+
+    return network.map_layers(ordered)
 
 
 def settings_to_keras_2(layer: Layer, findings: Findings) -> Layer:

@@ -15,6 +15,7 @@ from irisspark.keras_import import rebuilt, recurrent
 from irisspark.keras_import.findings import Findings
 from irisspark.keras_import.keras_3 import ARGUMENTS
 from irisspark.keras_import.network import Config, Layer
+from irisspark.keras_import.operations import OPERATION_CLASSES, convert_operation
 from irisspark.keras_import.objects import convert_activation, convert_dtype, convert_object
 
 Convert = Callable[[Layer], Layer]
@@ -82,6 +83,9 @@ CHANGED: Mapping[str, Changed] = {
     "UnifiedLSTM": Changed("LSTM"),
 }
 
+_RECURRENT = frozenset(
+    "Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D GRU LSTM RNN SimpleRNN".split()
+)
 # Settings without a word in Keras 3, and the values that mean nothing there.
 _DROPPED = frozenset(
     "batch_input_shape batch_size cacheable _cacheable cell_class data_format filters fused "
@@ -102,11 +106,16 @@ def to_keras_3(layer: Layer, findings: Findings) -> Layer:
     """
     if layer.network:
         return layer
+    if layer.class_name in OPERATION_CLASSES:
+        findings.converted("TensorFlow operation -> Keras 3 operation")
+        return convert_operation(layer)
     change = CHANGED.get(layer.class_name, Changed())
     renamed = {change.renames.get(key, key): value for key, value in layer.config.items()}
     new = replace(layer, class_name=change.class_name or layer.class_name, config=renamed)
     if change.convert:
         new = change.convert(new)
+    if new.class_name in _RECURRENT:
+        new = recurrent.with_initial_state(new)
     if new.network:
         findings.converted(f"{layer.class_name} rebuilt from Keras 3 layers")
         return replace(new, network=new.network.map_layers(lambda part: _settle(part, findings)))

@@ -28,6 +28,37 @@ def part(class_name: str, role: str, weights: tuple[Array, ...] = (), **config: 
     return Layer(class_name, role, config, weights=weights)
 
 
+def old_bilinear(layer: Layer) -> Layer:
+    """Bilinear upsampling as TensorFlow 1 did it, from corner to corner: nearest, then an average.
+
+    A window of 2 over the doubled image covers one value twice, or two values once.
+    """
+    if layer.class_name != "UpSampling2D" or layer.config.get("interpolation") != "bilinear":
+        return layer
+    size = layer.config.get("size", 2)
+    size = list(size) if isinstance(size, list | tuple) else [size, size]
+    if set(size) - {1, 2}:
+        raise ModelError(
+            f"layer {layer.name!r} enlarges by {size} bilinearly as TensorFlow 1 did: only a factor "
+            "of 2 can be converted"
+        )
+    data_format = layer.config.get("data_format", "channels_last")
+    return nest(
+        layer,
+        [
+            part("UpSampling2D", "nearest", size=size, data_format=data_format),
+            part(
+                "AveragePooling2D",
+                "average",
+                pool_size=size,
+                strides=[1, 1],
+                padding="same",
+                data_format=data_format,
+            ),
+        ],
+    )
+
+
 def maxout_dense(layer: Layer) -> Layer:
     """max over k of (x W[k] + b[k]): a wide Dense, then the largest of each group of columns."""
     units, features = layer.config["output_dim"], layer.config["nb_feature"]
@@ -109,6 +140,8 @@ def locally_connected(layer: Layer) -> Layer:
     kernel = kernel.reshape(*places, *kernel.shape[1:])
     letters = "xy"[:rank]
     biases = tuple(bias.reshape(*places, -1) for bias in layer.weights[1:])
+    if first:  # Keras lays the bias out as [filters, rows, columns] where it adds it
+        biases = tuple(b.reshape(-1, *places).transpose(1, 2, 0) for b in layer.weights[1:])
     product = part(
         "EinsumDense",
         "product",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from irisspark.errors import ModelError
-from irisspark.keras_import.network import Array, Layer
+from irisspark.keras_import.network import Array, Call, Layer
 
 _CUDNN_ACTIVATIONS = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
 
@@ -69,3 +70,18 @@ def join_gates(weights: tuple[Array, ...], order: str) -> tuple[Array, ...]:
     return tuple(
         np.concatenate([weights[3 * gate + part] for gate in gates], axis=-1) for part in range(3)
     )
+
+
+def with_initial_state(layer: Layer) -> Layer:
+    """Keras 2 lists a recurrent layer's first states after its input; Keras 3 names them."""
+    if layer.config.get("num_constants"):
+        raise ModelError(f"layer {layer.name!r} takes constants beside its input: not supported")
+    return replace(layer, calls=tuple(_with_named_states(call) for call in layer.calls))
+
+
+def _with_named_states(call: Call) -> Call:
+    first = call.args[0] if call.args else None
+    if not isinstance(first, list):
+        return call
+    states: dict[str, Any] = {"initial_state": first[1:]} if len(first) > 1 else {}
+    return Call((first[0],), {**call.kwargs, **states})

@@ -139,7 +139,7 @@ def unet():
 
 def bilinear():
     return stack(
-        L.UpSampling2D((2, 3), interpolation="bilinear", input_shape=image(4, 5, 2)),
+        L.UpSampling2D((2, 2), interpolation="bilinear", input_shape=image(4, 5, 2)),
         L.Conv2D(2, 1),
     )
 

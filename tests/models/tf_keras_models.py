@@ -126,7 +126,7 @@ def _custom_backward():
         [
             L.Bidirectional(
                 L.LSTM(3, return_sequences=True),
-                backward_layer=L.LSTM(4, return_sequences=True, go_backwards=True),
+                backward_layer=L.LSTM(3, return_sequences=True, go_backwards=True),
                 input_shape=(5, 3),
             ),
             L.GRU(3),
