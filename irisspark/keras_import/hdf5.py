@@ -77,6 +77,24 @@ def array_at(group: h5py.Group, path: str) -> Array:
     return np.asarray(dataset[()])
 
 
+def checked_size(weights: h5py.Group) -> int:
+    """The bytes of all arrays of a model, each checked as `array_at` does, none of them read.
+
+    Raises:
+        ModelError: one of them is not safe to read.
+    """
+    size = 0
+    for name in attribute(weights, "layer_names") or ():
+        group = group_at(weights, name)
+        for array in attribute(group, "weight_names") or ():
+            dataset = _follow(group, array)
+            if not isinstance(dataset, h5py.Dataset):
+                raise ModelError(f"{weights.file.filename}: {array!r} is not an array")
+            _check_storage(dataset)
+            size += dataset.nbytes
+    return size
+
+
 def _follow(group: h5py.Group, path: str) -> Any:
     node: Any = group
     for part in path.split("/"):

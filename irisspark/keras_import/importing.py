@@ -11,6 +11,7 @@ from irisspark.keras_import.imported_model import ImportedModel
 from irisspark.keras_import.network import Layer, Network, TensorRef, map_networks, map_refs
 from irisspark.keras_import.parse import input_layer_for, parse_model
 from irisspark.keras_import.stored import StoredModel
+from irisspark.keras_import.training import convert_training
 from irisspark.keras_import.weights import Groups
 
 KERAS_1, KERAS_2, TF_KERAS = "Keras 1", "Keras 2", "tf.keras"
@@ -47,8 +48,8 @@ def import_stored(stored: StoredModel) -> ImportedModel:
     return ImportedModel(
         config=emit_network(network),
         weights=weights_by_layer(network),
-        training_config=None,
-        optimizer_weights=(),
+        training_config=convert_training(stored.training_config, findings),
+        optimizer_weights=stored.optimizer_weights,
         keras_version=stored.keras_version,
         backend=backend,
         era=era,

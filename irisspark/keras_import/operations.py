@@ -219,6 +219,9 @@ def _graph_arguments(
         arguments[named[place] if place in named else next(positions)] = value
     if attributes.get("keep_dims", {}).get("b"):
         arguments["keepdims"] = True
+    for side in ("a", "b"):
+        if attributes.get(f"transpose_{side}", {}).get("b"):
+            arguments[f"transpose_{side}"] = True
     return arguments
 
 
@@ -227,10 +230,16 @@ def _strided(layer: Layer, inputs: list[Any], attributes: Mapping[str, Any]) -> 
         return int(attributes.get(name, {}).get("i", 0))
 
     tensor, begin, end, step = inputs
-    if mask("ellipsis_mask") or mask("new_axis_mask") or any(isinstance(v, TensorRef) for v in inputs[1:]):
+    if any(isinstance(v, TensorRef) for v in inputs[1:]):
         raise _refused(layer, "StridedSlice of that form")
     spec: list[Any] = []
     for i, (start, stop, stride) in enumerate(zip(begin, end, step, strict=True)):
+        if mask("ellipsis_mask") >> i & 1:
+            spec.append({"class_name": "__ellipsis__"})
+            continue
+        if mask("new_axis_mask") >> i & 1:
+            spec.append(None)
+            continue
         if mask("shrink_axis_mask") >> i & 1:
             spec.append(start)
             continue

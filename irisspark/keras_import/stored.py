@@ -10,7 +10,7 @@ import h5py
 
 from irisspark.errors import ModelError
 from irisspark.keras_import import json_text
-from irisspark.keras_import.hdf5 import array_at, attribute, group_at, open_file
+from irisspark.keras_import.hdf5 import array_at, attribute, checked_size, group_at, open_file
 from irisspark.keras_import.network import Array
 from irisspark.keras_import.weights import Groups, NamedArrays
 
@@ -51,10 +51,34 @@ def read_h5(path: str) -> StoredModel:
         )
 
 
+def read_keras_3_h5(path: str) -> tuple[Mapping[str, Any], Any, int]:
+    """The configurations of an `.h5` of Keras 3, and the bytes of its arrays, none of them read."""
+    with open_file(path) as file:
+        config = attribute(file, "model_config")
+        if config is None:
+            raise ModelError(_without_config(file, path))
+        training = attribute(file, "training_config")
+        size = checked_size(group_at(file, "model_weights"))
+        model = json_text.decode(config, f"the model_config of {path}")
+        return model, _training(training, path), size
+
+
+def version_of_h5(path: str) -> str | None:
+    """The version of the Keras that wrote an `.h5`, where it says so."""
+    with open_file(path) as file:
+        version = attribute(file, "keras_version")
+        if version is None and "model_weights" in file:
+            version = attribute(group_at(file, "model_weights"), "keras_version")
+        return str(version) if version is not None else None
+
+
 def read_pair(json_path: str, weights_path: str) -> StoredModel:
     """Read the text of `to_json()` and the arrays of `save_weights()`, kept in two files."""
-    with open(json_path, "rb") as text:
-        config = json_text.decode(text.read(), f"the configuration {json_path}")
+    try:
+        with open(json_path, "rb") as text:
+            config = json_text.decode(text.read(), f"the configuration {json_path}")
+    except OSError as error:
+        raise ModelError(f"{json_path} cannot be read ({error.strerror})") from None
     with open_file(weights_path) as file:
         weights = group_at(file, "model_weights") if "model_weights" in file else file
         version = attribute(weights, "keras_version")
