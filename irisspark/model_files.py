@@ -207,7 +207,10 @@ def _open_keras_3(path: str, version: str, trust: bool) -> OpenedModel:
 
     def load() -> Any:
         with _unsafe(trust):
-            _checked(lambda: _from_config(_without_state(config), zipped), lambda model: _affordable(model, size, path))
+            _checked(
+                lambda: _from_config(_without_state(config), zipped),
+                lambda model: _affordable(model, size, path),
+            )
         with tempfile.TemporaryDirectory() as folder:
             named = os.path.join(folder, "model.keras" if zipped else "model.h5")
             os.symlink(os.path.abspath(path), named)  # Keras goes by the name

@@ -1,4 +1,4 @@
-"""`python -m irisspark.keras_import FILE [-o out.keras]`: says what a model file is, converts it."""
+"""`python -m irisspark.keras_import FILE [-o out.keras]`: says what a model is, converts it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ def main(argv: list[str]) -> int:
         description="Says what a Keras model file is, and writes it as a Keras 3 file.",
     )
     parser.add_argument("file", help="a model file, or model.json,weights.h5")
-    parser.add_argument("-o", "--output", metavar="out.keras", help="where to write the Keras 3 file")
-    parser.add_argument("--trust", action="store_true", help="allow Lambda layers to run their code")
+    parser.add_argument(
+        "-o", "--output", metavar="out.keras", help="where to write the Keras 3 file"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="allow Lambda layers to run their code"
+    )
     options = parser.parse_args(argv)
     if options.output and not options.output.endswith(".keras"):
         parser.error(f"-o {options.output}: the name of a Keras 3 file ends in .keras")
@@ -56,10 +60,12 @@ def _layers(model: object) -> Iterator[str]:
     import keras
 
     assert isinstance(model, keras.Model)
-    yield f"input {model.input_shape} -> output {model.output_shape}, {model.count_params():,} numbers"
+    size = f"{model.count_params():,} numbers"
+    yield f"input {model.input_shape} -> output {model.output_shape}, {size}"
     for layer in model.layers:
         shape = getattr(layer.output, "shape", None) if layer._inbound_nodes else None
-        yield f"  {layer.name:<32} {type(layer).__name__:<24} {shape or ''!s:<20} {layer.count_params():>10,}"
+        kind, size = type(layer).__name__, layer.count_params()
+        yield f"  {layer.name:<32} {kind:<24} {shape or ''!s:<20} {size:>10,}"
 
 
 def _conversions(imported: ImportedModel | None) -> Iterator[str]:

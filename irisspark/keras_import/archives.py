@@ -27,7 +27,14 @@ def read_keras_zip(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
                 _check(member, path)
             config = json_text.decode(archive.read("config.json"), f"config.json in {path}")
             metadata = json_text.decode(archive.read("metadata.json"), f"metadata.json in {path}")
-    except (zipfile.BadZipFile, KeyError, OSError, RuntimeError, NotImplementedError, EOFError) as e:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+    ) as e:
         raise ModelError(f"{path} is a damaged .keras file ({e})") from None
     if not isinstance(config, Mapping) or not isinstance(metadata, Mapping):
         raise ModelError(f"{path} is a zip, but not of a Keras model: its config.json is no model")

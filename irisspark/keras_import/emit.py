@@ -22,9 +22,13 @@ def emit_network(network: Network) -> Config:
     if network.sequential:
         layers = [emit_layer(layer) for layer in network.layers]
         return _object("keras", "Sequential", {"name": network.name, "layers": layers})
-    nested = {layer.name for layer in network.layers if layer.network and not layer.network.sequential}
+    nested = {
+        layer.name for layer in network.layers if layer.network and not layer.network.sequential
+    }
 
-    def end(ref: TensorRef) -> list[Any]:  # Keras counts a nested graph's own node here, and only here
+    def end(
+        ref: TensorRef,
+    ) -> list[Any]:  # Keras counts a nested graph's own node here, and only here
         return [ref.layer, ref.call + (ref.layer in nested), ref.tensor]
 
     config = {

@@ -26,7 +26,7 @@ class Findings:
 
     @property
     def conversions(self) -> tuple[str, ...]:
-        """The conversions in the order they were first made, with how often where more than once."""
+        """The conversions in the order they were first made, and how often."""
         return tuple(f"{w} ({n} times)" if n > 1 else w for w, n in self._conversions.items())
 
     @property

@@ -31,6 +31,7 @@ def import_stored(stored: StoredModel) -> ImportedModel:
         network = keras_1.with_ordering(network, theano=backend == "theano")
         network = network.map_layers(lambda layer: keras_1.settings_to_keras_2(layer, findings))
         network = map_networks(network, keras_1.with_cosine_shapes)
+    keras_2.check_classes(network)
     network = with_inputs(network)
     network = weights.assign(network, stored.groups)
     if era == KERAS_1:

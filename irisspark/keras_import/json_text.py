@@ -11,7 +11,7 @@ from irisspark.errors import ModelError
 MAX_DEPTH = 160
 MAX_TEXT_BYTES = 256 * 2**20
 
-# Keras 2.1 wrote numpy values as {"type": "ndarray", "value": ...}; tf.keras wraps tuples and shapes.
+# Keras 2.1 wrote numpy values as {"type": "ndarray", "value": ...}; tf.keras wraps tuples.
 _WRAPPED_LISTS = frozenset({"__tuple__", "TensorShape"})
 
 

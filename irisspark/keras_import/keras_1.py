@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from irisspark.errors import ModelError
 from irisspark.keras_import.findings import Findings
 from irisspark.keras_import.network import Array, Config, Layer, Network, followed
@@ -120,7 +118,9 @@ def _gru_gates(layer: Layer) -> Weights:
 
 
 def _conv_lstm_gates(layer: Layer) -> Weights:
-    turned = [a.transpose(2, 3, 1, 0) if _is_first(layer) and a.ndim == 4 else a for a in layer.weights]
+    turned = [
+        a.transpose(2, 3, 1, 0) if _is_first(layer) and a.ndim == 4 else a for a in layer.weights
+    ]
     return _lstm_gates(replace(layer, weights=tuple(turned)))
 
 
@@ -212,7 +212,9 @@ def _merge(layer: Layer) -> Layer:
         settings = {**config, "axes": axes, "normalize": True, _COSINE: True}
         return replace(layer, class_name="Dot", config=settings)
     kind = "a function" if layer.config.get("mode_type") in ("lambda", "function") else repr(mode)
-    raise ModelError(f"layer {layer.name!r} merges by {kind}, whose code a model file does not hold")
+    raise ModelError(
+        f"layer {layer.name!r} merges by {kind}, whose code a model file does not hold"
+    )
 
 
 OLD: Mapping[str, Old] = {
@@ -249,7 +251,10 @@ OLD: Mapping[str, Old] = {
     "MaxoutDense": Old("MaxoutDense", _DENSE, _maxout),
     "PReLU": Old("PReLU", {"init": "alpha_initializer"}),
     "SeparableConvolution2D": Old(
-        "SeparableConv2D", {**_CONV, "init": "depthwise_initializer"}, _kernel_size, _separable_kernels
+        "SeparableConv2D",
+        {**_CONV, "init": "depthwise_initializer"},
+        _kernel_size,
+        _separable_kernels,
     ),
     "SimpleRNN": Old("SimpleRNN", _RECURRENT, _gates(3)),
     "SpatialDropout1D": Old("SpatialDropout1D", _RATE),
@@ -267,7 +272,7 @@ OLD: Mapping[str, Old] = {
 
 # What does not store its ordering: it had that of the user's own settings.
 _UNORDERED = frozenset(
-    "Cropping2D Cropping3D UpSampling2D UpSampling3D ZeroPadding2D ZeroPadding3D".split()
+    ["Cropping2D", "Cropping3D", "UpSampling2D", "UpSampling3D", "ZeroPadding2D", "ZeroPadding3D"]
 )
 
 

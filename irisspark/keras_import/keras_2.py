@@ -1,4 +1,4 @@
-"""Keras 2 and tf.keras (2.0 to 2.15) layers -> Keras 3 layers: one table entry a layer that changed.
+"""Keras 2 and tf.keras (2.0 to 2.15) layers -> Keras 3 layers: one entry a layer that changed.
 
 A layer that is not in `CHANGED` kept its name, its settings and its arrays. Sources: the
 `get_config` of Keras 2.0.8 to 2.3.1 and tf.keras 1.13 to 2.15.
@@ -14,9 +14,10 @@ from irisspark.errors import ModelError
 from irisspark.keras_import import rebuilt, recurrent
 from irisspark.keras_import.findings import Findings
 from irisspark.keras_import.keras_3 import ARGUMENTS
-from irisspark.keras_import.network import Config, Layer
-from irisspark.keras_import.operations import OPERATION_CLASSES, convert_operation
+from irisspark.keras_import.network import Config, Layer, Network
 from irisspark.keras_import.objects import convert_activation, convert_dtype, convert_object
+from irisspark.keras_import.operations import OPERATION_CLASSES, convert_operation
+from irisspark.keras_import.words import names
 
 Convert = Callable[[Layer], Layer]
 
@@ -57,8 +58,6 @@ def _causal(layer: Layer) -> Layer:
     return replace(layer, config=config, calls=calls)
 
 
-
-
 CHANGED: Mapping[str, Changed] = {
     "AdditiveAttention": Changed(convert=_causal),
     "Attention": Changed(convert=_causal),
@@ -83,17 +82,17 @@ CHANGED: Mapping[str, Changed] = {
     "UnifiedLSTM": Changed("LSTM"),
 }
 
-_RECURRENT = frozenset(
-    "Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D GRU LSTM RNN SimpleRNN".split()
-)
+_RECURRENT = names("Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D GRU LSTM RNN SimpleRNN")
 # Settings without a word in Keras 3, and the values that mean nothing there.
-_DROPPED = frozenset(
-    "batch_input_shape batch_size cacheable _cacheable cell_class data_format filters fused "
-    "implementation input_dim input_dtype input_length input_shape input_spec interpolation key_shape "
-    "layer num_constants optional query_shape renorm_momentum rank value_shape zero_output_for_mask "
-    "autocast build_config groups noise_shape vocabulary_size ragged trainable".split()
+_DROPPED = names(
+    "batch_input_shape batch_size cacheable _cacheable cell_class data_format filters "
+    "fused implementation input_dim input_dtype input_length input_shape input_spec "
+    "interpolation key_shape layer num_constants optional query_shape renorm_momentum "
+    "rank value_shape zero_output_for_mask autocast build_config groups noise_shape "
+    "vocabulary_size ragged trainable"
 )
 _HARMLESS = {"groups": (1,), "data_format": ("channels_last", "channels_first"), "ragged": (False,)}
+_KNOWN = frozenset(CHANGED) | frozenset(ARGUMENTS) | OPERATION_CLASSES
 _COMMON = frozenset({"name", "trainable", "dtype"})
 _OBJECT_KINDS = ("initializer", "regularizer", "constraint")
 
@@ -124,6 +123,17 @@ def to_keras_3(layer: Layer, findings: Findings) -> Layer:
     if new.class_name != layer.class_name:
         findings.converted(f"{layer.class_name} -> {new.class_name}")
     return _settle(new, findings)
+
+
+def check_classes(network: Network) -> None:
+    """Refuse a model with a layer that is not in the tables, before its arrays are looked at.
+
+    Raises:
+        ModelError: names the layer and its class.
+    """
+    for layer in network.walk():
+        if not layer.network and layer.class_name not in _KNOWN:
+            raise _unknown(layer)
 
 
 def _settle(layer: Layer, findings: Findings) -> Layer:
@@ -159,7 +169,12 @@ def _value(key: str, value: Any, layer: Layer, findings: Findings) -> Any:
 
 
 def _activation(key: str, value: Any, layer: Layer, findings: Findings) -> Any:
-    if isinstance(value, Mapping) and value.get("class_name") in ("ReLU", "LeakyReLU", "ELU", "Softmax"):
+    if isinstance(value, Mapping) and value.get("class_name") in (
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+        "Softmax",
+    ):
         part = Layer(str(value["class_name"]), f"{layer.name}_{key}", dict(value.get("config", {})))
         converted = to_keras_3(part, findings)
         return {
@@ -183,6 +198,11 @@ def _may_go(key: str, value: Any) -> bool:
 
 
 def _unknown(layer: Layer) -> ModelError:
+    if layer.class_name == "Lambda":
+        return ModelError(
+            f"layer {layer.name!r} is a Lambda: it holds code for the Python that saved it, which "
+            "no other Python can run. Put Keras's own layers in its place and save the model again"
+        )
     return ModelError(
         f"layer {layer.name!r} is of the class {layer.class_name!r}, which is not Keras's own: "
         "a model file does not hold the code of a custom layer"

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from irisspark.keras_import.network import Config, Layer, Network
+from irisspark.keras_import.words import names
 
 _W = "kernel_initializer kernel_regularizer kernel_constraint"
 _B = "bias_initializer bias_regularizer bias_constraint use_bias"
-_CONV = f"filters kernel_size strides padding data_format dilation_rate activation {_W} {_B} activity_regularizer"
+_CONV = (
+    f"filters kernel_size strides padding data_format dilation_rate activation {_W} {_B} "
+    "activity_regularizer"
+)
 _DEPTHWISE = (
     "kernel_size strides padding depth_multiplier data_format dilation_rate activation "
     f"depthwise_initializer depthwise_regularizer depthwise_constraint {_B} activity_regularizer"
@@ -50,7 +54,8 @@ _RAW_ARGUMENTS = {
     "AveragePooling1D": _POOL,
     "AveragePooling2D": _POOL,
     "AveragePooling3D": _POOL,
-    "BatchNormalization": f"axis momentum {_SCALED} moving_mean_initializer moving_variance_initializer",
+    "BatchNormalization": f"axis momentum {_SCALED} moving_mean_initializer "
+    "moving_variance_initializer",
     "Bidirectional": "merge_mode",
     "CategoryEncoding": "num_tokens output_mode sparse",
     "CenterCrop": "height width data_format",
@@ -143,10 +148,11 @@ ARGUMENTS: Mapping[str, frozenset[str]] = {
     name: frozenset(args.split()) for name, args in _RAW_ARGUMENTS.items()
 }
 
-ACTIVATIONS = frozenset(
-    "celu elu exponential gelu glu hard_shrink hard_silu hard_sigmoid hard_swish hard_tanh "
-    "leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink "
-    "softmax softplus softsign sparse_plus sparsemax squareplus swish tanh tanh_shrink threshold".split()
+ACTIVATIONS = names(
+    "celu elu exponential gelu glu hard_shrink hard_silu hard_sigmoid hard_swish "
+    "hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid "
+    "silu soft_shrink softmax softplus softsign sparse_plus sparsemax squareplus swish "
+    "tanh tanh_shrink threshold"
 )
 
 Shape = tuple[int | None, ...]
@@ -154,7 +160,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of a layer: its name, whether training changes it, and what is known of its shape."""
+    """One array of a layer: its name, whether training changes it, what is known of its shape."""
 
     name: str
     trainable: bool = True

@@ -90,8 +90,8 @@ def _check_pooling(layer: Layer) -> None:
     size, strides = layer.config.get("pool_size"), layer.config.get("strides")
     if set(_each(size, 1)) != {3} or set(_each(strides, 1)) != {1}:
         raise ModelError(
-            f"layer {layer.name!r} pools {size} in steps of {strides} with Theano's 'same' padding, "
-            "which TensorFlow does not have"
+            f"layer {layer.name!r} pools {size} in steps of {strides} with Theano's 'same' "
+            "padding, which TensorFlow does not have"
         )
 
 

@@ -139,7 +139,11 @@ def convert_activation(value: Any, where: str) -> Any:
     if value is None:
         return None
     if isinstance(value, Mapping):
-        value = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
+        value = (
+            value.get("config")
+            if value.get("class_name") == "function"
+            else value.get("class_name")
+        )
     name = _ACTIVATION_ALIASES.get(str(value), str(value))
     if name == "hard_sigmoid":
         return _OLD_HARD_SIGMOID

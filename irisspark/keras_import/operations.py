@@ -1,4 +1,4 @@
-"""TensorFlow operations in a tf.keras graph (`TFOpLambda`, `TensorFlowOpLayer`) -> Keras 3 operations.
+"""TensorFlow operations in a graph (`TFOpLambda`, `TensorFlowOpLayer`) -> Keras 3 operations.
 
 Only the operations in this table can come out: a model file names a function, and no function is
 ever looked up by a name from a file.
@@ -44,13 +44,17 @@ def _reduction(class_name: str, *names: str) -> dict[str, Operation]:
 
 _AXIS = {"axis": "axis"}
 OPERATIONS: Mapping[str, Operation] = {
-    **_unary("Exp", "Log", "Sqrt", "Square", "Negative", "Sign", "Sin", "Cos", "Tan", "Floor", "Ceil"),
+    **_unary(
+        "Exp", "Log", "Sqrt", "Square", "Negative", "Sign", "Sin", "Cos", "Tan", "Floor", "Ceil"
+    ),
     **_unary("Tanh", "Log1p", "Expm1", "Reciprocal", "Round"),
     **_unary("Relu", "Relu6", "Elu", "Selu", "Sigmoid", "Softplus", "Softsign", "Silu", module=_NN),
     "abs": Operation(_NUMPY, "Absolute"),
     "neg": Operation(_NUMPY, "Negative"),
     "swish": Operation(_NN, "Silu"),
-    "gelu": Operation(_NN, "Gelu", ("features",), {"approximate": "approximate"}, {"approximate": False}),
+    "gelu": Operation(
+        _NN, "Gelu", ("features",), {"approximate": "approximate"}, {"approximate": False}
+    ),
     "leaky_relu": Operation(_NN, "LeakyRelu", ("features",), {"alpha": "negative_slope"}),
     "softmax": Operation(_NN, "Softmax", ("logits",), _AXIS, {"axis": -1}),
     "log_softmax": Operation(_NN, "LogSoftmax", ("logits",), _AXIS, {"axis": -1}),
@@ -125,9 +129,7 @@ def _made(layer: Layer, operation: Operation, arguments: Config, function: str) 
         settings[known[key]] = value
     tensors = tuple(arguments[name] for name in operation.tensors)
     config = {"__module__": operation.module, "name": layer.name, **settings}
-    return replace(
-        layer, class_name=operation.class_name, config=config, calls=(Call(tensors),)
-    )
+    return replace(layer, class_name=operation.class_name, config=config, calls=(Call(tensors),))
 
 
 def _dot(layer: Layer, operation: Operation, arguments: Config, turned: list[Any]) -> Layer:
@@ -148,9 +150,7 @@ def _sliced(layer: Layer, call: Call) -> Layer:
     spec = call.kwargs.get("slice_spec")
     items = [_slice(item, layer) for item in (spec if isinstance(spec, list) else [spec])]
     config = {"__module__": _NUMPY, "name": layer.name}
-    return replace(
-        layer, class_name="GetItem", config=config, calls=(Call((call.args[0], items)),)
-    )
+    return replace(layer, class_name="GetItem", config=config, calls=(Call((call.args[0], items)),))
 
 
 def _slice(item: Any, layer: Layer) -> Any:

@@ -75,11 +75,15 @@ def _parse_layer(entry: Any, where: str, position: int) -> Layer:
     calls = tuple(_parse_call(node) for node in entry.get("inbound_nodes") or ())
     if class_name in NETWORK_CLASSES:
         network = parse_network(config, name)
-        return Layer(class_name, name, _shape_of(config), calls, network=replace(network, name=name))
+        return Layer(
+            class_name, name, _shape_of(config), calls, network=replace(network, name=name)
+        )
     if not isinstance(config, Mapping):
         raise ModelError(f"layer {name!r} ({class_name}) has no settings")
     config = {str(key): value for key, value in config.items()}
-    inner = {key: parse_layer(config.pop(key), name) for key in _WRAPPED_KEYS if _holds(config, key)}
+    inner = {
+        key: parse_layer(config.pop(key), name) for key in _WRAPPED_KEYS if _holds(config, key)
+    }
     if class_name == "Bidirectional" and "layer" in inner and "backward_layer" not in inner:
         inner[f"{IMPLIED}backward_layer"] = inner["layer"]
     for i, cell in enumerate(config.pop("cells", None) or ()):
@@ -93,7 +97,11 @@ def _holds(config: Config, key: str) -> bool:
 
 def _shape_of(config: Any) -> Config:
     """What a nested model needs of its own settings where it comes first in a Sequential model."""
-    return {"trainable": config["trainable"]} if isinstance(config, Mapping) and "trainable" in config else {}
+    return (
+        {"trainable": config["trainable"]}
+        if isinstance(config, Mapping) and "trainable" in config
+        else {}
+    )
 
 
 def _parse_call(node: Any) -> Call:
@@ -160,13 +168,18 @@ def _graph(name: str, layers: list[Layer], config: Mapping[str, Any]) -> Network
     for ref in refs:
         if ref.layer not in known:
             raise ModelError(f"the model {name!r} uses a layer {ref.layer!r} that it does not have")
-    first = {n: min((r.call for r in refs if r.layer == n), default=0) for n, l in known.items() if l.network}
+    first = {
+        n: min((r.call for r in refs if r.layer == n), default=0)
+        for n, layer in known.items()
+        if layer.network
+    }
 
     def renumber(ref: TensorRef) -> TensorRef:
         return replace(ref, call=ref.call - first.get(ref.layer, 0))
 
     renumbered = [
-        replace(layer, calls=tuple(call.map_refs(renumber) for call in layer.calls)) for layer in layers
+        replace(layer, calls=tuple(call.map_refs(renumber) for call in layer.calls))
+        for layer in layers
     ]
     inputs, outputs = (_single(map_refs(end, renumber)) for end in ends)
     return Network(name, tuple(renumbered), sequential=False, inputs=inputs, outputs=outputs)
@@ -177,9 +190,13 @@ def _single(ends: Any) -> Any:
 
 
 def _with_input_shape(layers: list[Layer], config: Mapping[str, Any]) -> list[Layer]:
-    """Give the first layer the shape that tf.keras keeps beside the layers of a late-built model."""
+    """Give the first layer the shape that tf.keras keeps beside a late-built model's layers."""
     shape = config.get("build_input_shape") or config.get("batch_input_shape")
-    if not layers or not isinstance(shape, list) or not all(n is None or type(n) is int for n in shape):
+    if (
+        not layers
+        or not isinstance(shape, list)
+        or not all(n is None or type(n) is int for n in shape)
+    ):
         return layers
     first = layers[0]
     if first.class_name == "InputLayer" or "batch_input_shape" in first.config or first.network:

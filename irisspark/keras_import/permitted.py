@@ -1,6 +1,6 @@
-"""The configuration of a Keras 3 file: every class and function in it is Keras's own, or it is refused.
+"""The configuration of a Keras 3 file: what is in it is Keras's own, or it is refused.
 
-Keras's loader imports the modules that a file names; nothing reaches it that is not in these tables.
+Keras's loader imports the modules that a file names: only those of these tables reach it.
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from irisspark.errors import ModelError
+from irisspark.keras_import.words import names
 
-_MODULES = frozenset(
-    "keras keras.layers keras.initializers keras.regularizers keras.constraints keras.optimizers "
-    "keras.optimizers.schedules keras.losses keras.metrics keras.activations keras.dtype_policies "
-    "keras.src.models.functional keras.src.models.sequential keras.src.ops.numpy keras.src.ops.nn "
-    "keras.src.ops.core keras.src.ops.math keras.src.ops.image keras.src.ops.linalg builtins".split()
+_MODULES = names(
+    "keras keras.layers keras.initializers keras.regularizers keras.constraints "
+    "keras.optimizers keras.optimizers.schedules keras.losses keras.metrics "
+    "keras.activations keras.dtype_policies keras.src.models.functional "
+    "keras.src.models.sequential keras.src.ops.numpy keras.src.ops.nn keras.src.ops.core "
+    "keras.src.ops.math keras.src.ops.image keras.src.ops.linalg builtins"
 )
 # Layers that read other files, or run code that is not Keras's.
-_REFUSED = frozenset(
-    "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace StringLookup IntegerLookup "
-    "TextVectorization HashedCrossing".split()
+_REFUSED = names(
+    "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace StringLookup "
+    "IntegerLookup TextVectorization HashedCrossing"
 )
 _CODE = frozenset({"Lambda", "__lambda__"})
-_FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics", "keras"})
+_FUNCTION_MODULES = frozenset(
+    {"builtins", "keras.activations", "keras.losses", "keras.metrics", "keras"}
+)
 
 
 def check_config(config: Any, path: str, *, trust: bool) -> None:
@@ -58,8 +62,10 @@ def _is_own(class_name: str, module: Any, registered: Any, config: Any) -> bool:
     if registered and ">" in str(registered) and not str(registered).startswith("keras"):
         return False
     if class_name == "function":
-        return module in _FUNCTION_MODULES and str(config).isidentifier() and not registered_custom(
-            registered, config
+        return (
+            module in _FUNCTION_MODULES
+            and str(config).isidentifier()
+            and not registered_custom(registered, config)
         )
     return module is None or module in _MODULES
 

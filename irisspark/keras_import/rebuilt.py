@@ -9,11 +9,12 @@ import numpy as np
 
 from irisspark.errors import ModelError
 from irisspark.keras_import.network import Array, Call, Config, Layer, Network, TensorRef, chain
+from irisspark.keras_import.words import names
 
-_DENSE_SETTINGS = (
-    "kernel_initializer kernel_regularizer kernel_constraint "
-    "bias_initializer bias_regularizer bias_constraint use_bias trainable"
-).split()
+_DENSE_SETTINGS = names(
+    "kernel_initializer kernel_regularizer kernel_constraint bias_initializer "
+    "bias_regularizer bias_constraint use_bias trainable"
+)
 
 
 def nest(layer: Layer, parts: list[Layer]) -> Layer:
@@ -39,8 +40,8 @@ def old_bilinear(layer: Layer) -> Layer:
     size = list(size) if isinstance(size, list | tuple) else [size, size]
     if set(size) - {1, 2}:
         raise ModelError(
-            f"layer {layer.name!r} enlarges by {size} bilinearly as TensorFlow 1 did: only a factor "
-            "of 2 can be converted"
+            f"layer {layer.name!r} enlarges by {size} bilinearly as TensorFlow 1 did: only "
+            "a factor of 2 can be converted"
         )
     data_format = layer.config.get("data_format", "channels_last")
     return nest(
@@ -60,7 +61,7 @@ def old_bilinear(layer: Layer) -> Layer:
 
 
 def maxout_dense(layer: Layer) -> Layer:
-    """max over k of (x W[k] + b[k]): a wide Dense, then the largest of each group of columns."""
+    """Max over k of (x W[k] + b[k]): a wide Dense, then the largest of each group of columns."""
     units, features = layer.config["output_dim"], layer.config["nb_feature"]
     weights: tuple[Array, ...] = ()
     if layer.weights:
@@ -79,18 +80,24 @@ def maxout_dense(layer: Layer) -> Layer:
 
 
 def highway(layer: Layer) -> Layer:
-    """t * activation(x W + b) + (1 - t) * x with t = sigmoid(x Wc + bc)."""
+    """T * activation(x W + b) + (1 - t) * x with t = sigmoid(x Wc + bc)."""
     bias = layer.config.get("use_bias", True)
     # Keras 1 keeps them as W, W_carry, b, b_carry.
     kernel, carry, *biases = layer.weights
     size = kernel.shape[1]
     settings = {"units": size, **_settings(layer)}
     changed = part(
-        "Dense", "changed", (kernel, *biases[:1]), activation=layer.config.get("activation"), **settings
+        "Dense",
+        "changed",
+        (kernel, *biases[:1]),
+        activation=layer.config.get("activation"),
+        **settings,
     )
     gate = part("Dense", "gate", (carry, *biases[1:]), activation="sigmoid", **settings)
     rest = part("Rescaling", "rest", scale=-1.0, offset=1.0)
-    names = {p: f"{layer.name}_{p}" for p in ("input", "changed", "gate", "rest", "new", "old", "sum")}
+    names = {
+        p: f"{layer.name}_{p}" for p in ("input", "changed", "gate", "rest", "new", "old", "sum")
+    }
 
     def at(role: str, made: Layer, *sources: str) -> Layer:
         refs = [TensorRef(names[source]) for source in sources]
@@ -199,6 +206,8 @@ def _settings(layer: Layer) -> Config:
 
 def _named(layer: Layer, parts: list[Layer]) -> list[Layer]:
     return [
-        replace(p, name=f"{layer.name}_{p.name}", config={**p.config, "name": f"{layer.name}_{p.name}"})
+        replace(
+            p, name=f"{layer.name}_{p.name}", config={**p.config, "name": f"{layer.name}_{p.name}"}
+        )
         for p in parts
     ]

@@ -46,7 +46,7 @@ def from_cudnn_gru(layer: Layer) -> Layer:
 def _kernels(layer: Layer, gates: int) -> tuple[Array, Array]:
     """CuDNN keeps each gate's kernel column by column, and each recurrent kernel transposed."""
     kernel, recurrent, _ = layer.weights
-    units = layer.config.get("units")
+    units = int(layer.config.get("units") or 0)
     if kernel.ndim != 2 or recurrent.shape != (units, gates * units):
         raise ModelError(f"layer {layer.name!r} has arrays that do not fit its {units} units")
     return (
@@ -64,7 +64,8 @@ def join_gates(weights: tuple[Array, ...], order: str) -> tuple[Array, ...]:
 
     Args:
         weights: the arrays, gate after gate.
-        order: the gates in Keras 2's order, as indices into Keras 1's (`0213`: i, c, f, o -> i, f, c, o).
+        order: the gates in Keras 2's order, as indices into Keras 1's: `0213` makes i, c, f, o
+            into i, f, c, o.
     """
     gates = [int(gate) for gate in order]
     return tuple(

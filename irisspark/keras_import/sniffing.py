@@ -79,7 +79,8 @@ def _what(start: bytes) -> str:
         return "an HTML page: the download did not give the file itself"
     if text.startswith((b"{", b"[")):
         return (
-            "JSON: the text of model.to_json() has no weights; give -modelPath model.json,weights.h5"
+            "JSON: the text of model.to_json() has no weights; "
+            "give -modelPath model.json,weights.h5"
         )
     if b"\0" not in start and all(byte >= 9 for byte in start):
         return "text"

@@ -17,7 +17,7 @@ from irisspark.keras_import.weights import Groups, NamedArrays
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a file holds: the configurations as parsed JSON, and the arrays of each layer by name."""
+    """What a file holds: its configurations as parsed JSON, and the arrays of each layer by name."""
 
     path: str
     model_config: Any
@@ -126,8 +126,8 @@ def _training(text: Any, path: str) -> Mapping[str, Any] | None:
 def _without_config(file: h5py.File, path: str) -> str:
     if attribute(file, "layer_names") is not None:
         return (
-            f"{path} holds weights without a model (it was written by save_weights): save the whole "
-            "model with model.save(...), or give -modelPath model.json,weights.h5 with the text of "
+            f"{path} holds weights without a model (it was written by save_weights): save the "
+            "whole model with model.save(...), or give -modelPath model.json,weights.h5 with the text of "
             "model.to_json() in model.json"
         )
     return f"{path} is an HDF5 file, but no Keras model: it has no model_config"

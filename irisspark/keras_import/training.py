@@ -151,7 +151,9 @@ def _rate(settings: Mapping[str, Any], findings: Findings) -> Any:
     if isinstance(rate, Mapping):
         name = str(rate.get("class_name"))
         if name not in SCHEDULES:
-            findings.note(f"the learning rate schedule {name!r} is not Keras's own: the default is used")
+            findings.note(
+                f"the learning rate schedule {name!r} is not Keras's own: the default is used"
+            )
             return None
         config = rate.get("config") or {}
         kept = {key: config[key] for key in SCHEDULES[name] if key in config}
@@ -177,7 +179,9 @@ def _losses(stored: Any, findings: Findings) -> tuple[Any, bool]:
     loss = _loss(stored)
     if loss is None:
         name = stored.get("class_name") if isinstance(stored, Mapping) else stored
-        findings.note(f"the loss {name!r} is not Keras's own and is left out: the model is not compiled")
+        findings.note(
+            f"the loss {name!r} is not Keras's own and is left out: the model is not compiled"
+        )
     return loss, loss is not None
 
 
@@ -187,7 +191,9 @@ def _loss(stored: Any) -> Any:
         return name if name in LOSSES else None
     if stored.get("class_name") == "function":
         return _loss(stored.get("config"))
-    name = _SHORT_LOSSES.get(_snake(str(stored.get("class_name"))), _snake(str(stored["class_name"])))
+    name = _SHORT_LOSSES.get(
+        _snake(str(stored.get("class_name"))), _snake(str(stored["class_name"]))
+    )
     if name not in LOSSES:
         return None
     config = stored.get("config") if isinstance(stored.get("config"), Mapping) else {}
@@ -255,14 +261,19 @@ def order_optimizer_weights(
     """
     count = len(trained)
     rest = list(arrays)
-    steps: Array | None = rest.pop(0) if rest and np.shape(rest[0]) == () else None
+    scalars = [rest.pop(0) for _ in range(2) if rest and np.shape(rest[0]) == ()]
+    steps = scalars[0] if scalars else None
     kinds = _MOMENTS.get(optimizer)
     if kinds is None or count == 0 or len(rest) < kinds * count:
         return None
     moments = rest[: kinds * count]
-    if [np.shape(m) for m in moments] != trained * kinds:
+    shapes = [np.shape(moment) for moment in moments]
+    if len(scalars) == 2 and shapes == [shape for shape in trained for _ in range(kinds)]:
+        by_variable = moments  # tf.keras 2.11 and later: variable after variable, as Keras 3
+    elif shapes == trained * kinds:
+        by_variable = [moments[kind * count + i] for i in range(count) for kind in range(kinds)]
+    else:
         return None
-    by_variable = [moments[kind * count + i] for i in range(count) for kind in range(kinds)]
     ordered: list[Array | None] = []
     for name, shape in states:
         if name == "iteration":

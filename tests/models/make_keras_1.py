@@ -230,9 +230,7 @@ SINGLE = {
         AveragePooling2D((2, 2), border_mode="same", input_shape=image(7, 7, 2))
     ),
     "conv_3d": lambda: stack(
-        Convolution3D(
-            2, 2, 3, 2, input_shape=(2, 5, 6, 5) if ORDER == "th" else (5, 6, 5, 2)
-        ),
+        Convolution3D(2, 2, 3, 2, input_shape=(2, 5, 6, 5) if ORDER == "th" else (5, 6, 5, 2)),
         MaxPooling3D((2, 2, 2)),
         Flatten(),
         Dense(2),
@@ -279,31 +277,60 @@ SINGLE = {
         LSTM(3, stateful=True, batch_input_shape=(3, 4, 2), return_sequences=True), LSTM(2)
     ),
 }
-IMAGES = "lenet vgg resnet_block inception_block unet deconvolution atrous_2d conv_3d conv_lstm " \
-    "even_kernel_same cropping global_pooling locally_connected_2d separable average_pooling_same " \
+IMAGES = (
+    "lenet vgg resnet_block inception_block unet deconvolution atrous_2d conv_3d conv_lstm "
+    "even_kernel_same cropping global_pooling locally_connected_2d separable average_pooling_same "
     "time_distributed spatial_dropout".split()
+)
 
 
 def main():
     """Make every fixture of the Keras that is installed."""
     every = {
-        "mlp": mlp, "lenet": lenet, "vgg": vgg, "resnet_block": resnet_block,
-        "inception_block": inception_block, "unet": unet, "deconvolution": deconvolution,
-        "two_branches": two_branches, "siamese": siamese, "shared_layer": shared_layer,
-        "nested": nested, "text_cnn": text_cnn, "masked_lstm": masked_lstm,
-        "time_distributed": time_distributed, "activations": activations,
-        "simple_rnn": recurrent(SimpleRNN), "gru": recurrent(GRU), "lstm": recurrent(LSTM),
+        "mlp": mlp,
+        "lenet": lenet,
+        "vgg": vgg,
+        "resnet_block": resnet_block,
+        "inception_block": inception_block,
+        "unet": unet,
+        "deconvolution": deconvolution,
+        "two_branches": two_branches,
+        "siamese": siamese,
+        "shared_layer": shared_layer,
+        "nested": nested,
+        "text_cnn": text_cnn,
+        "masked_lstm": masked_lstm,
+        "time_distributed": time_distributed,
+        "activations": activations,
+        "simple_rnn": recurrent(SimpleRNN),
+        "gru": recurrent(GRU),
+        "lstm": recurrent(LSTM),
         "lstm_gpu": recurrent(LSTM, consume_less="gpu", go_backwards=True),
         "gru_gpu": recurrent(GRU, consume_less="gpu", inner_activation="sigmoid"),
         "lstm_mem": recurrent(LSTM, consume_less="mem", unroll=True),
     }
-    every.update({"merge_" + mode: merges(mode) for mode in "sum mul ave max concat dot cos".split()})
-    every.update({"bidirectional_" + str(mode): bidirectional(mode) for mode in "concat sum ave".split()})
+    every.update(
+        {"merge_" + mode: merges(mode) for mode in "sum mul ave max concat dot cos".split()}
+    )
+    every.update(
+        {"bidirectional_" + str(mode): bidirectional(mode) for mode in "concat sum ave".split()}
+    )
     every.update(SINGLE)
     recorder = Recorder(sys.argv[1])
     for name in sorted(every):
-        if ORDER == "tf" and K.backend() == "tensorflow" or name in IMAGES or K.backend() == "theano" and name in ("text_cnn", "lstm", "mlp"):
-            recorder.add(name, every[name], 9 if name in ("text_cnn", "masked_lstm") else 0, fit=name == "mlp")
+        if (
+            ORDER == "tf"
+            and K.backend() == "tensorflow"
+            or name in IMAGES
+            or K.backend() == "theano"
+            and name in ("text_cnn", "lstm", "mlp")
+        ):
+            recorder.add(
+                name,
+                every[name],
+                9 if name in ("text_cnn", "masked_lstm") else 0,
+                fit=name == "mlp",
+            )
     recorder.close()
 
 

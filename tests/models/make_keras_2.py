@@ -157,7 +157,9 @@ def merges(kind):
     def build():
         a, b = Input((4,)), Input((4,))
         options = {"axes": 1} if kind == "dot" else {}
-        return Model([a, b], L.Dense(2)(getattr(L, kind)([L.Dense(4)(a), L.Dense(4)(b)], **options)))
+        return Model(
+            [a, b], L.Dense(2)(getattr(L, kind)([L.Dense(4)(a), L.Dense(4)(b)], **options))
+        )
 
     return build
 
@@ -271,7 +273,9 @@ def time_distributed():
 
 
 def time_distributed_model():
-    inner = stack(L.Conv2D(2, 3, input_shape=image(5, 5, 1)), L.BatchNormalization(axis=AXIS), L.Flatten())
+    inner = stack(
+        L.Conv2D(2, 3, input_shape=image(5, 5, 1)), L.BatchNormalization(axis=AXIS), L.Flatten()
+    )
     return stack(L.TimeDistributed(inner, input_shape=(3,) + image(5, 5, 1)), L.GRU(3))
 
 
@@ -352,18 +356,26 @@ def single():
         ),
         "separable_1d": lambda: stack(L.SeparableConv1D(4, 3, input_shape=(7, 2))),
         "conv_lstm": lambda: stack(
-            L.ConvLSTM2D(2, 3, padding="same", return_sequences=True, input_shape=(3,) + image(5, 6, 2)),
+            L.ConvLSTM2D(
+                2, 3, padding="same", return_sequences=True, input_shape=(3,) + image(5, 6, 2)
+            ),
             L.BatchNormalization(axis=2 if FIRST else -1),
             L.ConvLSTM2D(2, 2),
         ),
         "gaussian": lambda: stack(
-            L.GaussianNoise(0.3, input_shape=(4,)), L.GaussianDropout(0.2),
-            L.ActivityRegularization(0.1, 0.2), L.Dense(2),
+            L.GaussianNoise(0.3, input_shape=(4,)),
+            L.GaussianDropout(0.2),
+            L.ActivityRegularization(0.1, 0.2),
+            L.Dense(2),
         ),
         "masking": lambda: stack(L.Masking(0.0, input_shape=(5, 3)), L.LSTM(3)),
         "sequence_1d": lambda: stack(
-            L.ZeroPadding1D(2, input_shape=(5, 2)), L.UpSampling1D(2), L.Cropping1D((1, 2)),
-            L.AveragePooling1D(2, padding="same"), L.SpatialDropout1D(0.2), L.GlobalAveragePooling1D(),
+            L.ZeroPadding1D(2, input_shape=(5, 2)),
+            L.UpSampling1D(2),
+            L.Cropping1D((1, 2)),
+            L.AveragePooling1D(2, padding="same"),
+            L.SpatialDropout1D(0.2),
+            L.GlobalAveragePooling1D(),
         ),
         "repeat": lambda: stack(
             L.Dense(3, input_dim=4), L.RepeatVector(4), L.SimpleRNN(3, return_sequences=True)
@@ -372,9 +384,16 @@ def single():
             L.LSTM(3, stateful=True, batch_input_shape=(3, 4, 2), return_sequences=True), L.LSTM(2)
         ),
         "constraints": lambda: stack(
-            L.Dense(3, input_dim=4, kernel_constraint=keras.constraints.max_norm(2.0),
-                    bias_constraint="non_neg", kernel_initializer=keras.initializers.RandomNormal(0, 0.1)),
-            L.Dense(2, kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "normal")),
+            L.Dense(
+                3,
+                input_dim=4,
+                kernel_constraint=keras.constraints.max_norm(2.0),
+                bias_constraint="non_neg",
+                kernel_initializer=keras.initializers.RandomNormal(0, 0.1),
+            ),
+            L.Dense(
+                2, kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "normal")
+            ),
         ),
         "asymmetric_padding": lambda: stack(
             L.ZeroPadding2D(((0, 1), (2, 0)), input_shape=image(5, 5, 2)), L.Conv2D(2, 3, strides=2)
@@ -396,23 +415,53 @@ WORDS = ("text_cnn", "text_average", "masked_lstm", "masked_gru")
 def every_model():
     """All models by name."""
     models = {
-        "mlp": mlp, "mlp_sgd": mlp_sgd, "mlp_rmsprop": mlp_rmsprop, "lenet": lenet, "vgg": vgg,
-        "resnet_block": resnet_block, "inception_block": inception_block,
-        "mobilenet_block": mobilenet_block, "unet": unet, "bilinear": bilinear,
-        "autoencoder": autoencoder, "siamese": siamese, "shared_layer": shared_layer,
-        "nested": nested, "nested_frozen": nested_frozen, "nested_first": nested_first,
-        "text_cnn": text_cnn, "text_average": text_average, "masked_lstm": masked("LSTM"),
-        "masked_gru": masked("GRU"), "seq2seq": seq2seq, "time_distributed": time_distributed,
-        "time_distributed_model": time_distributed_model, "rnn_cells": rnn_cells,
-        "activations": activations, "relu_layers": relu_layers, "image_prelu": image_prelu,
-        "locally_connected": locally_connected, "conv_3d": conv_3d,
-        "simple_rnn": recurrent("SimpleRNN"), "gru": recurrent("GRU"), "lstm": recurrent("LSTM"),
+        "mlp": mlp,
+        "mlp_sgd": mlp_sgd,
+        "mlp_rmsprop": mlp_rmsprop,
+        "lenet": lenet,
+        "vgg": vgg,
+        "resnet_block": resnet_block,
+        "inception_block": inception_block,
+        "mobilenet_block": mobilenet_block,
+        "unet": unet,
+        "bilinear": bilinear,
+        "autoencoder": autoencoder,
+        "siamese": siamese,
+        "shared_layer": shared_layer,
+        "nested": nested,
+        "nested_frozen": nested_frozen,
+        "nested_first": nested_first,
+        "text_cnn": text_cnn,
+        "text_average": text_average,
+        "masked_lstm": masked("LSTM"),
+        "masked_gru": masked("GRU"),
+        "seq2seq": seq2seq,
+        "time_distributed": time_distributed,
+        "time_distributed_model": time_distributed_model,
+        "rnn_cells": rnn_cells,
+        "activations": activations,
+        "relu_layers": relu_layers,
+        "image_prelu": image_prelu,
+        "locally_connected": locally_connected,
+        "conv_3d": conv_3d,
+        "simple_rnn": recurrent("SimpleRNN"),
+        "gru": recurrent("GRU"),
+        "lstm": recurrent("LSTM"),
         "gru_reset_after": recurrent("GRU", reset_after=True),
         "gru_reset_before": recurrent("GRU", reset_after=False),
         "lstm_backwards": recurrent("LSTM", go_backwards=True, implementation=2, unroll=True),
         "lstm_hard": recurrent("LSTM", recurrent_activation="hard_sigmoid", use_bias=False),
     }
-    for kind in ("add", "multiply", "average", "maximum", "concatenate", "dot", "subtract", "minimum"):
+    for kind in (
+        "add",
+        "multiply",
+        "average",
+        "maximum",
+        "concatenate",
+        "dot",
+        "subtract",
+        "minimum",
+    ):
         models["merge_" + kind] = merges(kind)
     for mode in ("concat", "sum", "ave", "mul"):
         models["bidirectional_" + mode] = bidirectional(mode)
@@ -431,9 +480,7 @@ def main():
     for name in sorted(models):
         if not FIRST or name in IMAGES:
             K.clear_session()
-            recorder.add(
-                name, models[name], 9 if name in WORDS else 0, fit=name.startswith("mlp")
-            )
+            recorder.add(name, models[name], 9 if name in WORDS else 0, fit=name.startswith("mlp"))
     recorder.close()
 
 

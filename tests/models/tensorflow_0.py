@@ -17,7 +17,11 @@ def _old_split(first, second, third=None, **options):
 
 
 def _old_reverse(tensor, axes):
-    axes = [i for i, axis in enumerate(axes) if axis is True] if axes[0] in (True, False) and any(a is True for a in axes) else axes
+    axes = (
+        [i for i, axis in enumerate(axes) if axis is True]
+        if axes[0] in (True, False) and any(a is True for a in axes)
+        else axes
+    )
     return _reverse(tensor, axes)
 
 
@@ -30,7 +34,11 @@ def install():
     from tensorflow.python.ops.tensor_array_ops import TensorArray
 
     tf.pack, tf.unpack, tf.select = tf.stack, tf.unstack, tf.where
-    tf.concat, tf.split, tf.reverse, tf.batch_matmul = _old_concat, _old_split, _old_reverse, _matmul
+    tf.concat, tf.split, tf.reverse, tf.batch_matmul = (
+        _old_concat,
+        _old_split,
+        _old_reverse,
+        _matmul,
+    )
     tf.mul, tf.sub, tf.neg = tf.multiply, tf.subtract, tf.negative
     TensorArray.pack, TensorArray.unpack = TensorArray.stack, TensorArray.unstack
-

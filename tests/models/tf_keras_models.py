@@ -82,7 +82,12 @@ def _augmented_nested():
 def _experimental():
     E = L.experimental.preprocessing
     return keras.Sequential(
-        [E.Rescaling(1.0 / 255, input_shape=(6, 6, 1)), E.RandomFlip("horizontal"), L.Flatten(), L.Dense(3)]
+        [
+            E.Rescaling(1.0 / 255, input_shape=(6, 6, 1)),
+            E.RandomFlip("horizontal"),
+            L.Flatten(),
+            L.Dense(3),
+        ]
     )
 
 
@@ -99,7 +104,9 @@ def _slashes():
 
 
 def _groups():
-    return keras.Sequential([L.Conv2D(4, 3, groups=2, input_shape=(6, 6, 4)), L.Flatten(), L.Dense(2)])
+    return keras.Sequential(
+        [L.Conv2D(4, 3, groups=2, input_shape=(6, 6, 4)), L.Flatten(), L.Dense(2)]
+    )
 
 
 def _late():
@@ -116,8 +123,12 @@ def _late_images():
 
 def _layer_activation():
     return keras.Sequential(
-        [L.Dense(5, input_shape=(4,), activation=L.LeakyReLU(0.1)), L.Dense(4, activation="swish"),
-         L.Dense(4, activation="exponential"), L.Dense(3, activation=tf.nn.softmax)]
+        [
+            L.Dense(5, input_shape=(4,), activation=L.LeakyReLU(0.1)),
+            L.Dense(4, activation="swish"),
+            L.Dense(4, activation="exponential"),
+            L.Dense(3, activation=tf.nn.softmax),
+        ]
     )
 
 
@@ -183,10 +194,15 @@ def _mixed_dtypes():
 def _two_inputs_two_outputs():
     a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
     y = L.concatenate([L.Dense(3)(a), b])
-    return keras.Model(inputs={"a": a, "b": b}, outputs=[L.Dense(2, name="p")(y), L.Dense(1, name="q")(y)])
+    return keras.Model(
+        inputs={"a": a, "b": b}, outputs=[L.Dense(2, name="p")(y), L.Dense(1, name="q")(y)]
+    )
 
 
 def models():
     """All models by name."""
-    return {name.lstrip("_"): build for name, build in globals().items()
-            if name.startswith("_") and not name.startswith("__") and callable(build)}
+    return {
+        name.lstrip("_"): build
+        for name, build in globals().items()
+        if name.startswith("_") and not name.startswith("__") and callable(build)
+    }
