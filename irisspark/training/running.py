@@ -3,9 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from irisspark import models
 from irisspark.model_spec import ModelSpec
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from irisspark.session import Session
     from irisspark.training.rounds import AveragingSparkModel
 
-Array = npt.NDArray[Any]
 Say = Callable[[str], None]
 
 
@@ -76,18 +73,20 @@ def train(
     try:
         num_features = len(dataset.columns.features)
         spark_model = AveragingSparkModel(session, configured, placed, options, num_features)
-        say(_workers_line(spark_model, placed, session, options))
+        workers_line = _workers_line(spark_model, placed, session, options)
+        say(workers_line)
         course = _Course(spark_model, configured, placed, model, options, say)
         course.run()
     finally:
         placed.release()
     return TrainingResult(
-        spec=_hand_over(configured, course.weights, spark_model),
+        spec=_hand_over(configured, spark_model, course.best),
         dataset=replace(dataset, holdout=placed.holdout),
         history=tuple(course.history),
         files=_files(configured, options),
         summary={
             "workers": len(placed.worker_rows),
+            "note": workers_line,
             "rows": placed.num_rows,
             "held_out_rows": placed.num_held_out,
             "epochs": len(course.history),
@@ -118,11 +117,6 @@ class _Course:
             made_with = _made_with(model, configured, placed, options)
             self._checkpoints = Checkpoints(options.checkpoint_path, made_with)
             self._begin(self._checkpoints)
-
-    @property
-    def weights(self) -> list[Array]:
-        """The weights to keep: the best where ``-patience`` looks for them, else the last."""
-        return self.best.weights or self._spark_model.trained_weights
 
     def _begin(self, checkpoints: Checkpoints) -> None:
         path = self._options.checkpoint_path
@@ -210,16 +204,15 @@ def _made_with(
     }
 
 
-def _hand_over(
-    configured: Configured, weights: list[Array], spark_model: "AveragingSparkModel"
-) -> ModelSpec:
+def _hand_over(configured: Configured, spark_model: "AveragingSparkModel", best: Best) -> ModelSpec:
     """Put what was learned into the network, as at the end of ``keras.Model.fit``."""
     network = configured.network
-    network.set_weights(weights)
-    state = spark_model.variables[len(weights) :]
-    for variable, value in zip(optimizer_state(network.optimizer), state, strict=True):
+    learned = (*network.weights, *optimizer_state(network.optimizer))
+    for variable, value in zip(learned, spark_model.variables, strict=True):
         variable.assign(value)
     network.optimizer.finalize_variable_values(network.trainable_variables)
+    if best.weights:
+        network.set_weights(best.weights)
     return replace(
         configured.spec,
         weights=tuple(network.get_weights()),

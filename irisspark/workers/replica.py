@@ -166,8 +166,9 @@ class Replica:
         begin = (first, tf.constant(0.0, "float64"), zero, zero, tf.constant(True))
         *done, finite = tf.while_loop(go_on, learn, begin, parallel_iterations=1)
         with tf.control_dependencies(done):
-            weights = [variable.value for variable in self._model.trainable_variables]
-        all_finite = [tf.reduce_all(tf.math.is_finite(weight)) for weight in weights]
+            weights = [weight.value for weight in self._model.weights]
+        floats = [weight for weight in weights if weight.dtype.is_floating]
+        all_finite = [tf.reduce_all(tf.math.is_finite(weight)) for weight in floats]
         return (*done, tf.reduce_all(tf.stack([finite, *all_finite])))
 
     def _update(self, features: Any, labels: Any) -> tuple[Any, Any]:

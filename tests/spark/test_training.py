@@ -283,7 +283,7 @@ def test_more_workers_than_rows_train_on_every_row(run, tmp_path, wine, wine_mod
 
 
 def test_partitions_smaller_than_a_batch_learn(run, wine, wine_model):
-    words = ["-workers", "4", "-epochs", "60", "-batchSizePerWorker", "64"]
+    words = ["-workers", "4", "-epochs", "20", "-batchSizePerWorker", "64"]
     result = run(wine_model, wine, *words, "-learningRate", "0.05")
     assert result.history[-1]["accuracy"] > 0.95
 
