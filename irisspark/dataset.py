@@ -1,6 +1,6 @@
 """The data of a run: its files, its columns, and the jobs that ask something about all of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -204,35 +204,60 @@ def find_labels(session: "Session", dataset: Dataset) -> list[str]:
     return sorted(found)
 
 
-def find_line(session: "Session", dataset: Dataset, row: BadRow) -> int:
-    """Find the line number of a bad row, from 1: one pass over what lies before it."""
-    file = dataset.files[row.file_index]
-    if row.offset == 0:
-        return 1
-    open_file, index, offset = dataset.open_file, row.file_index, row.offset
+def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:
+    """Find the line numbers of bad rows, from 1: one pass over what lies before them."""
+    offsets: dict[int, list[int]] = {}
+    for row in rows:
+        offsets.setdefault(row.file_index, []).append(row.offset)
+    lines = {index: [1] * len(places) for index, places in offsets.items()}
+    if any(row.offset for row in rows):
+        open_file = dataset.open_file
+
+        def count(members: Iterator[Group]) -> Iterator[tuple[int, list[int]]]:
+            return workers.count_lines_before(members, offsets, open_file)
+
+        groups = _groups_before(session, dataset, offsets)
+        for index, counts in session.spread(groups).mapPartitions(count).collect():
+            lines[index] = [a + b for a, b in zip(lines[index], counts, strict=True)]
+    return [lines[row.file_index][offsets[row.file_index].index(row.offset)] for row in rows]
+
+
+def _groups_before(
+    session: "Session", dataset: Dataset, offsets: Mapping[int, Sequence[int]]
+) -> list[Group]:
+    """Cut what lies before the last offset of each file into tasks of about equal size."""
+    indices = sorted(offsets)
     before = replace(
         dataset,
-        files=(file,),
-        columns=replace(dataset.columns, multi_line=False),
+        files=tuple(dataset.files[index] for index in indices),
+        columns=replace(dataset.columns, multi_line=False),  # line ends are counted in quotes, too
     )
-    groups = [
-        Group(g.index, tuple(replace(s, file_index=index) for s in g.splits if s.start < offset))
-        for g in before.groups(session.parallelism)
+    wanted = [
+        replace(split, file_index=indices[split.file_index])
+        for members in before.groups(session.parallelism)
+        for split in members.splits
+        if split.start < max(offsets[indices[split.file_index]])
     ]
-
-    def count(members: Iterator[Group]) -> Iterator[int]:
-        return workers.count_lines_before(members, index, offset, open_file)
-
-    num_lines: int = sum(session.spread(groups).mapPartitions(count).collect())
-    return 1 + num_lines
+    num_groups = max(1, min(session.parallelism, len(wanted)))
+    dealt = enumerate(group(wanted, num_groups))
+    return [Group(index, members) for index, members in dealt if members]
 
 
 def describe(session: "Session", dataset: Dataset, row: BadRow) -> str:
     """Say where a bad row is and what is wrong with it, in one line."""
-    line = find_line(session, dataset, row)
-    path = dataset.files[row.file_index].path
-    return (
-        f"{explain.place(row, path, line, dataset.columns)}: {explain.fault(row, dataset.columns)}"
+    return describe_all(session, dataset, [row])[0]
+
+
+def describe_all(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> tuple[str, ...]:
+    """Describe bad rows, a line each; the lines' numbers are found in one pass for all of them."""
+    if not rows:
+        return ()
+    columns, files = dataset.columns, dataset.files
+    numbered = zip(rows, find_lines(session, dataset, rows), strict=True)
+    return tuple(
+        f"{explain.place(row, files[row.file_index].path, line, columns)}: "
+        f"{explain.fault(row, columns)}"
+        for row, line in numbered
     )
 
 

@@ -247,6 +247,7 @@ def test_float32_comes_back_from_its_shortest_text(number):
         ("int32", "1e3", 1000),
         ("int64", "9007199254740991", 2**53 - 1),
         ("int64", "-9007199254740991", -(2**53) + 1),
+        ("int64", "-9007199254740993", None),
         ("int64", "9007199254740993", None),  # float64 takes it for 2**53
         ("int32", "2147483648", None),
         ("int32", "1.5", None),

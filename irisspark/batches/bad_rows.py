@@ -249,7 +249,7 @@ def _convert(
         return np.empty(0), _not_utf8(cells)
     values = cells.to_numpy(zero_copy_only=False)
     is_bad = not_representable(values, np.dtype(columns.dtype))
-    if cells.null_count or is_bad.any():
+    if is_bad.any():  # an empty cell is null, which is NaN here
         raise pa.ArrowInvalid("a feature that was not doubtful has a bad cell")
     return values, is_bad
 

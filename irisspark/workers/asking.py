@@ -1,6 +1,6 @@
 """Questions about the data that need a pass over it and no model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -11,13 +11,23 @@ from irisspark.workers.scanning import Group
 
 
 def count_lines_before(
-    groups: Iterable[Group], file_index: int, offset: int, open_file: Opener
-) -> Iterator[int]:
-    """Count the line ends of the groups' splits that lie before an offset of one file."""
+    groups: Iterable[Group], offsets: Mapping[int, Sequence[int]], open_file: Opener
+) -> Iterator[tuple[int, list[int]]]:
+    """Count the line ends that lie before some offsets.
+
+    Args:
+        groups: What to read.
+        offsets: By the index of a file; a file that is not there is not read.
+        open_file: Opens a file on this machine.
+
+    Yields:
+        (index of the file, a count for each of its offsets), one a split.
+    """
     for group in groups:
         for split in group.splits:
-            if split.file_index == file_index:
-                yield count_lines(split, open_file, offset)
+            wanted = offsets.get(split.file_index, ())
+            if wanted and split.start < max(wanted):
+                yield split.file_index, count_lines(split, open_file, wanted)
 
 
 def find_labels(

@@ -11,8 +11,9 @@ import pytest
 from in_process import InProcessSession
 from sklearn import datasets, metrics
 
-from irisspark import models
-from irisspark.dataset import Dataset, find_labels, find_line, open_dataset
+from irisspark import models, workers
+from irisspark.batches import BadRow
+from irisspark.dataset import Dataset, find_labels, find_lines, open_dataset
 from irisspark.errors import DataError
 from irisspark.evaluation import EvaluationResult, evaluate
 from irisspark.options import parse
@@ -252,15 +253,31 @@ def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffi
         run(here, model, path, "-header", "true")
 
 
-def test_line_of_the_first_row_needs_no_pass(here, model, iris, tmp_path, monkeypatch):
-    path = tmp_path / "a.csv"
-    path.write_text("1,1,1,?,0\n" + iris.to_csv(index=False, header=False))
-    dataset = opened(here, model, path)
-    with pytest.raises(DataError, match=r"line 1, column 3: '\?' is not a number"):
-        run(here, model, path)
-    from irisspark.batches import BadRow
+def test_lines_of_all_shown_rows_are_found_in_one_pass(here, model, iris, tmp_path, monkeypatch):
+    monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", 400)
+    for name in ("a.csv", "b.csv"):
+        lines = iris.to_csv(index=False, header=False).splitlines()
+        for at in (0, 7, 30, 31, 149):
+            lines[at] = lines[at].replace(",", ",?", 1)
+        (tmp_path / name).write_text("\n".join(lines))
+    passes = []
+    count = workers.count_lines_before
+    monkeypatch.setattr(
+        "irisspark.workers.count_lines_before", lambda *args: passes.append(1) or count(*args)
+    )
+    result = run(here, model, tmp_path, "-badRows", "skip")
+    assert [example.split(", column")[0] for example in result.bad_examples] == [
+        f"{tmp_path}/{name}, line {line}" for name in ("a.csv", "b.csv")
+        for line in (1, 8, 31, 32, 150)
+    ]  # fmt: skip
+    assert len(passes) <= 3  # one a task
 
-    assert find_line(None, dataset, BadRow(0, 0, "missing", 0, "")) == 1  # type: ignore[arg-type]
+
+def test_line_of_the_first_row_needs_no_pass(model, here, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(iris.to_csv(index=False, header=False))
+    dataset = opened(here, model, path)
+    assert find_lines(None, dataset, [BadRow(0, 0, "missing", 0, "")]) == [1]  # type: ignore
 
 
 def test_first_line_that_looks_like_names_says_so(here, model, iris, tmp_path):
