@@ -25,9 +25,9 @@ def import_tensorflow() -> Any:
         with _descriptor_2_led_away(), fast_imports():
             import keras  # noqa: F401
             import tensorflow  # noqa: F401
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
-        # TensorFlow's logger writes to the stream that stood in for standard error meanwhile.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
+    # TensorFlow's logger may write to the stream that stood in for standard error meanwhile.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return sys.modules["tensorflow"]
 
 

@@ -61,6 +61,8 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         state = [variable.numpy() for variable in optimizer_state(network.optimizer)]
         self.variables: list[Array] = [np.asarray(v) for v in (*network.get_weights(), *state)]
         self._num_weights = len(self.variables) - len(state)
+        # elephas took two more copies of the weights, which a large model cannot afford.
+        self.weights = self.serialized_model["weights"] = self.trained_weights
         self._recipe = Recipe(
             spec=replace(configured.spec, weights=()),
             optimizer=configured.optimizer,

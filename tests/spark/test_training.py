@@ -23,7 +23,11 @@ from irisspark.splits import cut
 from irisspark.training import TrainingResult, exchange, train
 from irisspark.workers import Group
 
-pytestmark = pytest.mark.spark
+pytestmark = [
+    pytest.mark.spark,
+    # Keras remarks on optimizers that never made a step.
+    pytest.mark.filterwarnings("ignore:Skipping variable loading:UserWarning"),
+]
 
 Weights = tuple[np.ndarray, ...]
 
@@ -335,14 +339,14 @@ def test_chunks_averaged_on_the_cluster_give_the_same_bits(run, wine, wine_model
 def python_workers() -> list[int]:
     """Find the processes that run Python tasks for this process's Spark."""
     parents, daemons = {}, set()
-    for folder in Path("/proc").iterdir():
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
             command = (folder / "cmdline").read_text()
         except (OSError, IndexError):
             continue
         parents[int(folder.name)] = int(fields[1])
-        if "pyspark.daemon" in command:
+        if "pyspark.daemon" in command or "worker_daemon" in command:
             daemons.add(int(folder.name))
 
     def is_ours(pid: int) -> bool:
@@ -355,7 +359,7 @@ def python_workers() -> list[int]:
 
 def test_a_worker_killed_in_the_middle_of_an_epoch_changes_nothing(run, tmp_path, wine_model):
     rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(12000, 13)), rng.integers(0, 3, 12000)
+    features, labels = rng.normal(size=(8000, 13)), rng.integers(0, 3, 8000)
     data = write_csv(tmp_path / "many.csv", features, labels)
     words = ["-workers", "2", "-epochs", "3", "-batchSizePerWorker", "1"]
     expected = run(wine_model, data, *words)
@@ -528,7 +532,7 @@ def test_a_model_without_training_configuration_gets_adam_and_a_cross_entropy(ru
     assert result.history[-1]["accuracy"] > 0.9
     (tmp_path / "trained.keras").write_bytes(result.files["model.keras"])
     saved = keras.models.load_model(tmp_path / "trained.keras")
-    assert saved.optimizer.name == "adam"
+    assert type(saved.optimizer).__name__ == "Adam"
     assert saved.loss == "sparse_categorical_crossentropy"
 
 
@@ -599,7 +603,7 @@ def test_the_course_example_learns_and_saves_a_model_that_keras_opens(
     keras.utils.set_random_seed(2)
     layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(3, "softmax")]
     model = keras.Sequential([keras.Input((4,)), *layers])
-    model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy", metrics=["accuracy"])
     model.save("my_model.h5")
     argv = "-train true -epochs 20 -batchSizePerWorker 5 -labelIndex 4 -numClasses 3"
     argv += f" -modelPath my_model.h5 -dataPath {iris} -outputPath trained -workers 2"
