@@ -1,4 +1,4 @@
-"""The story of a run: parse, open the session, load the model, find the data, evaluate, report.
+"""The story of a run: parse, open the session, load model and data, train, evaluate, report.
 
 The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 """
@@ -20,6 +20,7 @@ from irisspark.predictions import PredictionResult
 from irisspark.quiet import import_tensorflow
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.session import Session, open_session, quiet_log
+from irisspark.training import TrainingResult, train
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -90,12 +91,17 @@ def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> in
             return EXIT_DONE
         dataset = open_dataset(session, options, model.spec)
         clock.lap("data")
-        result = _predict_and_score(session, model.spec, dataset, options, staging)
+        spec, trained = model.spec, None
+        if options.train:
+            trained = train(session, model, dataset, options, _show)
+            spec, dataset = trained.spec, trained.dataset
+            clock.lap("train")
+        result = _predict_and_score(session, spec, dataset, options, staging)
         clock.lap("evaluate")
         run = describe_run(session, options, model, dataset, result, clock)
     if isinstance(result, PredictionResult):
         return _finish_predictions(result, run, staging)
-    return _finish(options, result, run, staging)
+    return _finish(options, result, run, staging, trained)
 
 
 def _predict_and_score(
@@ -142,13 +148,18 @@ def _finish(
     result: EvaluationResult,
     run: dict[str, object],
     staging: storage.Staging | None,
+    trained: TrainingResult | None,
 ) -> int:
     """Write the results, print the block, and judge the requirements."""
+    if trained is not None:
+        run = {**run, "training": trained.summary}
     content = report.document(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
     if staging is not None:
-        staging.publish(report.files(result.scores, content, layout=options.stats))
+        history = trained.history if trained is not None else ()
+        files = report.files(result.scores, content, layout=options.stats, history=history)
+        staging.publish(files | (trained.files if trained is not None else {}))
     _report_bad_rows(result)
     if options.verbose:
         _say(phases_text(run))
@@ -181,6 +192,10 @@ def _report_bad_rows(result: EvaluationResult | PredictionResult) -> None:
         _say(f"  {example}")
     if result.bad.total > len(result.bad_examples):
         _say(f"  ... and {result.bad.total - len(result.bad_examples)} more")
+
+
+def _show(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _say(message: str) -> None:

@@ -8,6 +8,7 @@ from irisspark import workers
 from irisspark.batches import explain, record_end, schema
 from irisspark.batches.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.batches.columns import Columns, LabelCodes, parse_number
+from irisspark.batches.holdout import Holdout
 from irisspark.errors import DataError
 from irisspark.splits import DataFile, Opener, Split, cut, group, opener, read_blocks
 from irisspark.storage import find_data
@@ -34,6 +35,7 @@ class Dataset:
         class_names: The classes in the order of the model's outputs, None where neither the options
             nor the labels name them.
         named_classes: True where the options name the classes.
+        holdout: The rows that an evaluation is limited to, None for all.
     """
 
     files: tuple[DataFile, ...]
@@ -41,6 +43,7 @@ class Dataset:
     open_file: Opener
     class_names: tuple[str, ...] | None
     named_classes: bool = False
+    holdout: Holdout | None = None
 
     @property
     def num_bytes(self) -> int:

@@ -130,6 +130,7 @@ def scan(
         num_threads=session.threads_per_task,
         stop_at_bad_row=options.bad_rows == "fail",
         predictions=predictions,
+        holdout=dataset.holdout,
     )
     started = time.perf_counter()
     outcome = _run(session, spec, groups, task, dataset)

@@ -96,13 +96,14 @@ class ModelSpec:
         )
 
     def build(self) -> "keras.Model":
-        """Build the model with its weights in this process."""
+        """Build the model in this process, with its weights where the recipe has them."""
         import keras
 
         model = keras.saving.deserialize_keras_object(
             json.loads(self.config), safe_mode=not self.trusted
         )
-        model.set_weights(list(self.weights))
+        if self.weights:
+            model.set_weights(list(self.weights))
         return model
 
     def build_loss(self) -> "keras.losses.Loss | None":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Layers that hand the activation before them through, as far as classes are concerned.
 _SHAPE_ONLY = frozenset(["Flatten", "Reshape", "Dropout", "Permute", "ActivityRegularization"])
 _PLACEHOLDER_LOSS = "mean_squared_error"
+DEFAULT_OPTIMIZER = "adam"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def load(
     _check_num_classes(num_classes, meaning)
     if not model.compiled:
         # elephas refuses a model that is not compiled; this never reaches the report.
-        model.compile(loss=_PLACEHOLDER_LOSS)
+        model.compile(optimizer=DEFAULT_OPTIMIZER, loss=_PLACEHOLDER_LOSS)
     from elephas.spark_model import SparkModel
 
     spark_model = SparkModel(model)
@@ -90,6 +92,19 @@ def load(
         trusted=trust,
     )
     return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, opened.notes)
+
+
+def save(model: "keras.Model", suffix: str) -> bytes:
+    """Give the bytes of a model's file.
+
+    Args:
+        model: With its training configuration, which is saved with it.
+        suffix: ``.keras`` or ``.h5``.
+    """
+    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+        path = Path(folder, f"model{suffix}")
+        model.save(path)
+        return path.read_bytes()
 
 
 def _sha256(path: str) -> str:

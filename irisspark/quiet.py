@@ -26,6 +26,8 @@ def import_tensorflow() -> Any:
             import keras  # noqa: F401
             import tensorflow  # noqa: F401
         logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
+        # TensorFlow's logger writes to the stream that stood in for standard error meanwhile.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return sys.modules["tensorflow"]
 
 

@@ -6,7 +6,7 @@ values for the same row, so how a file is cut never changes a result.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +67,17 @@ class Batch:
         """int64 [rows]: where each row starts in its file, in bytes. Found when asked for."""
         starts = _records(self.block, self.columns).starts
         return self.block.offset + (starts if self.good is None else starts[self.good])
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> "Batch":
+        """Give the good rows where ``mask``, bool [rows], is True; the bad ones stay counted."""
+        good = np.arange(len(self), dtype=np.int64) if self.good is None else self.good
+        return replace(
+            self,
+            features=self.features[mask],
+            labels=None if self.labels is None else self.labels[mask],
+            kept=tuple(cells.filter(pa.array(mask)) for cells in self.kept),
+            good=good[mask],
+        )
 
 
 def read_batches(

@@ -36,7 +36,6 @@ def _is_remote(value: object) -> bool:
 
 # Shrinks as capabilities land; an empty table is fine.
 NOT_AVAILABLE_YET: tuple[Missing, ...] = (
-    Missing("train", _is(True), "distributed training"),
     Missing("mode", _is("asynchronous", "hogwild"), "asynchronous training"),
     Missing("model_path", _is_remote, "HDFS and object stores"),
     Missing("data_path", _is_remote, "HDFS and object stores"),

@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from irisspark.batches import BadRows, Batch, Columns, read_batches
+from irisspark.batches.holdout import Holdout
 from irisspark.splits import BLOCK_BYTES, Opener, Split
 from irisspark.workers.writing import PredictionTask
 
@@ -36,6 +37,7 @@ class ScanTask:
         stop_at_bad_row: True where the first bad row ends the run, so no more need be read.
         block_bytes: How much is read at a time.
         predictions: Where a row of predictions goes for every good row; None for nowhere.
+        holdout: Where it is given, only the rows that it holds out are read.
     """
 
     columns: Columns
@@ -44,6 +46,7 @@ class ScanTask:
     stop_at_bad_row: bool = True
     block_bytes: int = BLOCK_BYTES
     predictions: PredictionTask | None = None
+    holdout: Holdout | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,35 @@ class Scan:
                 self.bad += batch.bad
                 if self.bad.total and self._task.stop_at_bad_row:
                     return
-                yield batch
+                yield self._select(batch)
                 started = time.perf_counter()
             self.seconds += time.perf_counter() - started
 
+    def _select(self, batch: Batch) -> Batch:
+        holdout = self._task.holdout
+        if holdout is None:
+            return batch
+        return batch.where(holdout.mask(batch.block.file_index, batch.offsets))
 
-def fixed_blocks(batches: Iterable[Batch], block_rows: int) -> Iterator[tuple[Array, Array, int]]:
+
+class LabelledRows(Protocol):
+    """Rows of any kind: features [rows, num_features], labels int64 [rows] or None."""
+
+    @property
+    def features(self) -> Array:
+        """The features."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """The labels."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+
+
+def fixed_blocks(
+    batches: Iterable[LabelledRows], block_rows: int
+) -> Iterator[tuple[Array, Array, int]]:
     """Regroup batches into blocks of exactly ``block_rows`` rows, the last one padded with zeros.
 
     Keras predicts a row differently in the last digits in a block of another shape, so all rows

@@ -25,5 +25,5 @@ def spark() -> Iterator[Session]:
     import_tensorflow()
     from irisspark.session import open_session
 
-    with open_session(fast_workers=False) as session:
+    with open_session() as session:
         yield session

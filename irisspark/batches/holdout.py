@@ -1,0 +1,59 @@
+"""Which rows are held out for validation: a question about a row's place, not about its value.
+
+The answer for a row never depends on how the files are cut or on which worker reads it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Holdout(Protocol):
+    """Tells the rows that are held out from the others."""
+
+    def mask(self, file_index: int, offsets: Ints) -> Mask:
+        """Give bool [rows], True where the row at that offset of the file is held out."""
+
+
+@dataclass(frozen=True)
+class HashedRows:
+    """Holds a fraction of the rows out, each by a hash of (seed, file, offset)."""
+
+    seed: int
+    fraction: float
+
+    def mask(self, file_index: int, offsets: Ints) -> Mask:
+        """Give bool [rows], True where the row at that offset of the file is held out."""
+        mixed = mix(mix(np.uint64(self.seed)) + np.uint64(file_index))
+        uniform = (mix(mixed + offsets.astype(np.uint64)) >> np.uint64(11)).astype(np.float64)
+        held: Mask = uniform * 2.0**-53 < self.fraction
+        return held
+
+
+@dataclass(frozen=True)
+class LastRows:
+    """Holds out the row at (file_index, offset) and all rows behind it."""
+
+    file_index: int
+    offset: int
+
+    def mask(self, file_index: int, offsets: Ints) -> Mask:
+        """Give bool [rows], True where the row at that offset of the file is held out."""
+        if file_index == self.file_index:
+            held: Mask = offsets >= self.offset
+            return held
+        return np.full(len(offsets), file_index > self.file_index)
+
+
+def mix(values: Any) -> Any:
+    """Scatter values over all of uint64: the finalizer of splitmix64 (Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(values, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return values ^ (values >> np.uint64(31))

@@ -1,0 +1,150 @@
+"""A checkpoint after every epoch: one file, there whole or not at all."""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.errors import TrainingError
+from irisspark.storage import local_path
+from irisspark.training.history import Best, Row
+
+Array = npt.NDArray[Any]
+
+FILE_NAME = "checkpoint.npz"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training stands after an epoch.
+
+    Attributes:
+        variables: The weights, then the optimizer's variables.
+        history: A row an epoch.
+        best: The best epoch so far.
+    """
+
+    variables: list[Array]
+    history: list[Row]
+    best: Best
+
+
+class Checkpoints:
+    """The folder of ``-checkpointPath``.
+
+    Args:
+        path: The folder, made where it is missing.
+        made_with: What must be the same for a training to be gone on with, by name.
+    """
+
+    def __init__(self, path: str, made_with: Mapping[str, object]) -> None:
+        """Name the folder; nothing is read or written yet."""
+        self._shown = path
+        self._file = Path(local_path(path)).absolute() / FILE_NAME
+        self._made_with = json.loads(json.dumps(dict(made_with)))
+
+    @property
+    def exists(self) -> bool:
+        """True where the folder holds a checkpoint."""
+        return self._file.exists()
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint in place of the one before.
+
+        Raises:
+            TrainingError: It cannot be written.
+        """
+        best = checkpoint.best
+        about = {
+            "version": VERSION,
+            "made_with": self._made_with,
+            "history": checkpoint.history,
+            "best": {"epoch": best.epoch, "val_loss": best.val_loss},
+        }
+        arrays = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
+        arrays |= {f"best_{i}": array for i, array in enumerate(best.weights)}
+        text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(prefix=".checkpoint-", dir=self._file.parent)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    np.savez(stream, about=text, **arrays)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(part, self._file)
+            finally:
+                Path(part).unlink(missing_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"-checkpointPath {self._shown} cannot be written: {error.strerror or error}"
+            ) from error
+
+    def load(self, like: Sequence[Array]) -> Checkpoint:
+        """Read the checkpoint.
+
+        Args:
+            like: Variables of the shapes and dtypes that it must hold.
+
+        Raises:
+            TrainingError: It is damaged, or of another training.
+        """
+        try:
+            with np.load(self._file, allow_pickle=False) as stored:
+                about = json.loads(stored["about"].tobytes())
+                self._check(about)
+                variables = _arrays(stored, "variable")
+                weights = _arrays(stored, "best")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise TrainingError(f"{self._file} is not a whole checkpoint: {error}") from error
+        found, wanted = (
+            [(array.shape, array.dtype.name) for array in arrays] for arrays in (variables, like)
+        )
+        if found != wanted:
+            raise TrainingError(f"{self._file} holds the variables of another model")
+        best = about["best"]
+        return Checkpoint(
+            variables, about["history"], Best(best["epoch"], best["val_loss"], weights)
+        )
+
+    def _check(self, about: Mapping[str, Any]) -> None:
+        theirs = about["made_with"]
+        for name, value in self._made_with.items():
+            if theirs.get(name) != value:
+                raise TrainingError(
+                    f"{self._file} is of another training: its {name} is "
+                    f"{_shown(theirs.get(name))}, this run's is {_shown(value)}; take the options, "
+                    "data and model of that run, or leave -resume out to begin anew"
+                )
+
+
+def check_folder(path: str) -> None:
+    """Make sure that checkpoints can be written, before any work is done.
+
+    Raises:
+        TrainingError: They cannot.
+    """
+    folder = Path(local_path(path)).absolute()
+    existing = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise TrainingError(
+            f"-checkpointPath {path}: {existing} is not a folder that may be written"
+        )
+
+
+def _arrays(stored: Any, prefix: str) -> list[Array]:
+    count = sum(name.startswith(f"{prefix}_") for name in stored.files)
+    return [stored[f"{prefix}_{number}"] for number in range(count)]
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

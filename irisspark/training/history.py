@@ -1,0 +1,70 @@
+"""The epochs of a training: one line of text and one row of history.csv each, and the best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch came to.
+
+    Attributes:
+        loss: Mean over the rows of their batch's loss, before each update.
+        accuracy: Share of the rows whose class was predicted right, before each update.
+        val_loss: Loss of the held-out rows after the epoch; None without any.
+        val_accuracy: As ``val_loss``.
+    """
+
+    loss: float
+    accuracy: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+def history_row(epoch: int, result: EpochResult, rate: float, seconds: float) -> Row:
+    """Give an epoch's row of history.csv; epochs are numbered from 1."""
+    row: Row = {"epoch": epoch, "loss": result.loss, "accuracy": result.accuracy}
+    if result.val_loss is not None and result.val_accuracy is not None:
+        row |= {"val_loss": result.val_loss, "val_accuracy": result.val_accuracy}
+    return row | {"learning_rate": rate, "seconds": round(seconds, 3)}
+
+
+def epoch_line(row: Row, epochs: int, seconds_left: float) -> str:
+    """Say in one line what an epoch came to."""
+    metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
+    found = [f"{name} {row[name]:.4f}" for name in metrics if name in row]
+    took = f"{row['seconds']:.1f} s, {_duration(seconds_left)} left"
+    return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *found, took])
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def seconds_left(history: Sequence[Row], epochs: int) -> float:
+    """Guess the seconds of the epochs to come: the first one compiles, so later ones count."""
+    recent = [row["seconds"] for row in history[1:] or history]
+    return sum(recent) / len(recent) * (epochs - len(history))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far by the loss of the held-out rows.
+
+    Attributes:
+        epoch: Its number from 1; 0 before the first.
+        val_loss: Its loss.
+        weights: The weights after it.
+    """
+
+    epoch: int = 0
+    val_loss: float = float("inf")
+    weights: list[npt.NDArray[Any]] = field(default_factory=list, repr=False)

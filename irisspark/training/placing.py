@@ -1,0 +1,171 @@
+"""Reads the rows once and puts them where they are trained on: the jobs before the first epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from irisspark.batches.bad_rows import BadRows
+from irisspark.batches.holdout import HashedRows, Holdout, LastRows
+from irisspark.dataset import bad_row_error, describe
+from irisspark.errors import DataError, TrainingError
+from irisspark.workers import Group, ScanTask, placing
+from irisspark.workers.placing import Placement, ReadReport
+
+if TYPE_CHECKING:
+    from pyspark import RDD
+
+    from irisspark.dataset import Dataset
+    from irisspark.options import Options
+    from irisspark.session import Session
+
+MIN_BATCHES = 8
+"""Batches that a worker should have an epoch: with fewer, another worker costs accuracy."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The rows, cached in Spark where they are trained on.
+
+    Attributes:
+        rows: RDD of ``PlacedRows``, a partition a worker.
+        worker_rows: Rows of each worker.
+        held_out: RDD of the held-out rows over the same number of partitions; None without any.
+        num_held_out: How many there are.
+        holdout: Tells the held-out rows from the others; None without any.
+        digest: Of all training rows and their order: equal for equal data.
+    """
+
+    rows: "RDD[Any]"
+    worker_rows: tuple[int, ...]
+    held_out: "RDD[Any] | None"
+    num_held_out: int
+    holdout: Holdout | None
+    digest: str
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are trained on."""
+        return sum(self.worker_rows)
+
+    def release(self) -> None:
+        """Free what Spark holds of the rows."""
+        self.rows.unpersist()
+        if self.held_out is not None:
+            self.held_out.unpersist()
+
+
+def place(session: "Session", dataset: "Dataset", options: "Options") -> Placed:
+    """Read the rows and place them on their workers.
+
+    Raises:
+        DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
+        TrainingError: ``-validationSplit`` leaves no rows on one side.
+    """
+    blocks = _read(session, dataset, options)
+    try:
+        found: list[ReadReport] = blocks.mapPartitions(placing.reports).collect()
+        _check(session, dataset, options, found)
+        holdout, held = _hold_out(session, blocks, options, found)
+        counts = [report.num_rows - num for report, num in zip(found, held, strict=True)]
+        _check_split(options, sum(counts), sum(held))
+        workers = choose_workers(sum(counts), options, session.parallelism)
+        seed = options.seed if options.shuffle else None
+        plan = Placement(_starts(found, counts), sum(counts), workers, seed, holdout)
+        rows, digests = _place(blocks, plan)
+        held_out = None
+        if holdout is not None:
+            starts = _starts(found, held)
+            plan = Placement(starts, sum(held), workers, None, holdout, held_out=True)
+            held_out, held_digests = _place(blocks, plan)
+            digests = [*digests, *held_digests]
+    finally:
+        blocks.unpersist()
+    total = sum(value for _, value in digests) % 2**64
+    worker_rows = tuple(num_rows for num_rows, _ in digests[:workers])
+    return Placed(rows, worker_rows, held_out, sum(held), holdout, f"{total:016x}")
+
+
+def _read(session: "Session", dataset: "Dataset", options: "Options") -> "RDD[Any]":
+    from pyspark import StorageLevel
+
+    split = options.validation_split
+    holdout = HashedRows(options.seed, split) if split and options.shuffle else None
+    open_file, with_offsets = dataset.open_file, bool(split)
+    task = ScanTask(replace(dataset.columns, keep=()), stop_at_bad_row=options.bad_rows == "fail")
+
+    def read(groups: Iterator[Group]) -> Iterator[Any]:
+        return placing.read_rows(groups, task, open_file, holdout, with_offsets=with_offsets)
+
+    groups = dataset.groups(session.parallelism)
+    return session.spread(groups).mapPartitions(read).persist(StorageLevel.MEMORY_AND_DISK)
+
+
+def _check(
+    session: "Session", dataset: "Dataset", options: "Options", found: list[ReadReport]
+) -> None:
+    failures = [report.failure for report in found if report.failure is not None]
+    if failures:
+        raise DataError(failures[0])
+    bad = sum((report.bad for report in found), BadRows())
+    if bad.total and options.bad_rows == "fail":
+        assert dataset.class_names is not None
+        raise bad_row_error(session, dataset, bad, len(dataset.class_names))
+    if any(report.num_rows for report in found):
+        return
+    if not bad.total:
+        raise DataError(f"{dataset.files[0].path} holds no rows")
+    first = describe(session, dataset, bad.first[0])
+    raise DataError(f"every row is bad ({bad.total} of them); the first: {first}")
+
+
+def _hold_out(
+    session: "Session", blocks: "RDD[Any]", options: "Options", found: list[ReadReport]
+) -> tuple[Holdout | None, list[int]]:
+    """Decide which rows are held out, and count them in each group."""
+    if not options.validation_split:
+        return None, [0] * len(found)
+    if options.shuffle:
+        holdout = HashedRows(options.seed, options.validation_split)
+        return holdout, [report.num_held_out for report in found]
+    num_rows = [report.num_rows for report in found]
+    # As Keras has it: floor(rows * (1 - fraction)) rows are trained on, the others measured.
+    num_trained = int(sum(num_rows) * (1.0 - options.validation_split))
+    ends = list(accumulate(num_rows))
+    group = next((i for i, end in enumerate(ends) if end > num_trained), None)
+    if group is None:
+        return None, [0] * len(found)
+    row = num_trained - (ends[group] - num_rows[group])
+    places = session.context.runJob(blocks, lambda rows: placing.find_offset(rows, row), [group])
+    held = [min(max(end - num_trained, 0), rows) for end, rows in zip(ends, num_rows, strict=True)]
+    return LastRows(*places[0]), held
+
+
+def _check_split(options: "Options", num_rows: int, num_held_out: int) -> None:
+    if options.validation_split and not (num_rows and num_held_out):
+        raise TrainingError(
+            f"-validationSplit {options.validation_split} holds out {num_held_out} of "
+            f"{num_rows + num_held_out} rows; both sides need at least one"
+        )
+
+
+def choose_workers(num_rows: int, options: "Options", parallelism: int) -> int:
+    """Choose the number of replicas: what the user says, else what the rows are enough for."""
+    if options.workers is not None:
+        return options.workers
+    enough_for = num_rows // (MIN_BATCHES * options.batch_size_per_worker)
+    return max(1, min(parallelism, enough_for))
+
+
+def _starts(found: list[ReadReport], counts: list[int]) -> dict[int, int]:
+    starts = accumulate(counts, initial=0)
+    return {report.group: start for report, start in zip(found, starts, strict=False)}
+
+
+def _place(blocks: "RDD[Any]", plan: Placement) -> tuple["RDD[Any]", list[tuple[int, int]]]:
+    from pyspark import StorageLevel
+
+    routed = blocks.mapPartitions(lambda rows: placing.route(rows, plan))
+    gathered = routed.partitionBy(plan.num_workers, int)
+    placed = gathered.mapPartitions(placing.assemble).persist(StorageLevel.MEMORY_AND_DISK)
+    return placed, placed.mapPartitions(placing.digest).collect()

@@ -1,0 +1,186 @@
+"""Rounds of parameter averaging, in place of those of elephas's ``SparkModel``."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from elephas.spark_model import SparkModel
+
+from irisspark.errors import TrainingError
+from irisspark.training import exchange
+from irisspark.training.history import EpochResult
+from irisspark.workers import training as working
+from irisspark.workers.averaging import chunk_bytes, lay_out
+from irisspark.workers.replica import optimizer_state, rate_owner
+from irisspark.workers.training import Measured, Recipe, RoundPlan, RoundReport
+
+if TYPE_CHECKING:
+    from irisspark.options import Options
+    from irisspark.session import Session
+    from irisspark.training.configuration import Configured
+    from irisspark.training.placing import Placed
+
+Array = npt.NDArray[Any]
+
+
+class AveragingSparkModel(SparkModel):  # type: ignore[misc]
+    """elephas's ``SparkModel`` with rounds that keep what they learned.
+
+    What is used of ``SparkModel``: the master network and its recipe, the weights, optimizer and
+    loss that it takes from it, ``num_workers`` and ``batch_size``. What is replaced is ``fit``,
+    because elephas 7.3.0 trains nothing on a partition of at most ``batch_size`` rows and yet
+    averages it in, does not weight by rows, fails on an empty partition, and builds model,
+    optimizer and graph anew in every epoch, so that Adam's moments are lost.
+
+    A round: the variables are broadcast; every worker trains its rows for the round; weights and
+    optimizer variables come back averaged by rows.
+
+    Attributes:
+        variables: The weights, then the optimizer's variables, as of the last round.
+        rate_scale: What the learning rate is multiplied by after the first epoch.
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        configured: "Configured",
+        placed: "Placed",
+        options: "Options",
+        num_features: int,
+    ) -> None:
+        """Begin with the weights and the optimizer of the configured network."""
+        workers = len(placed.worker_rows)
+        super().__init__(
+            configured.network, num_workers=workers, batch_size=options.batch_size_per_worker
+        )
+        self._session, self._placed, self._options = session, placed, options
+        network = self.master_network
+        state = [variable.numpy() for variable in optimizer_state(network.optimizer)]
+        self.variables: list[Array] = [np.asarray(v) for v in (*network.get_weights(), *state)]
+        self._num_weights = len(self.variables) - len(state)
+        self._recipe = Recipe(
+            spec=replace(configured.spec, weights=()),
+            optimizer=configured.optimizer,
+            num_features=num_features,
+            batch_size=self.batch_size,
+            num_threads=session.threads_per_task,
+            layout=lay_out(self.variables, chunk_bytes(workers)),
+        )
+        self._batches = working.batches_of(max(placed.worker_rows), self.batch_size)
+        self.rate_scale = self._rate_scale() if options.scale_learning_rate else 1.0
+        self._shared: exchange.Shared | None = None
+
+    def _rate_scale(self) -> float:
+        """Give how many times fewer steps a replica takes than one process would.
+
+        That is the number of workers, but less where their rows do not fill a batch: the mean of
+        k half batches is a step of k/2 batches.
+        """
+        return working.batches_of(self._placed.num_rows, self.batch_size) / self._batches
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that the optimizer has taken, as its own counter has it."""
+        counter = rate_owner(self.master_network.optimizer).iterations
+        state = optimizer_state(self.master_network.optimizer)
+        number = next(i for i, variable in enumerate(state) if variable is counter)
+        return int(self.variables[self._num_weights + number])
+
+    @property
+    def trained_weights(self) -> list[Array]:
+        """The weights alone, in the order of ``keras.Model.get_weights``."""
+        return self.variables[: self._num_weights]
+
+    def fit(self, epoch: int) -> EpochResult:
+        """Train for one epoch, a number from 0.
+
+        Raises:
+            TrainingError: The training diverges, or TensorFlow cannot train on the data.
+        """
+        step = self._options.averaging_frequency or None
+        reports: list[RoundReport] = []
+        for number, first in enumerate(range(0, self._batches, step or self._batches)):
+            plan = RoundPlan(
+                epoch=epoch,
+                number=number,
+                first_batch=first,
+                num_batches=step,
+                seed=self._options.seed,
+                shuffle=self._options.shuffle,
+                rate_scale=self.rate_scale,
+                ramp_batches=self._batches,
+            )
+            reports += self._train_round(plan)
+        rows = sum(report.num_rows for report in reports)
+        result = EpochResult(
+            loss=math.fsum(report.loss_sum for report in reports) / rows,
+            accuracy=sum(report.num_correct for report in reports) / rows,
+        )
+        return self._measured(result) if self._placed.held_out is not None else result
+
+    def _train_round(self, plan: RoundPlan) -> list[RoundReport]:
+        shared, recipe = self._share(), self._recipe
+        reports: list[RoundReport] = []
+
+        def train(partition: int, blocks: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+            return working.train_round(partition, blocks, recipe, plan, shared.chunks())
+
+        def check(found: list[RoundReport]) -> None:
+            reports.extend(sorted(found, key=lambda report: report.partition))
+            _check(reports, plan, len(self._placed.worker_rows))
+
+        pairs = self._placed.rows.mapPartitionsWithIndex(train)
+        self.variables = exchange.gather(pairs, recipe.layout, check)
+        self.release()
+        return reports
+
+    def _measured(self, result: EpochResult) -> EpochResult:
+        shared, recipe = self._share(), self._recipe
+        assert self._placed.held_out is not None
+
+        def measure(partition: int, blocks: Iterator[Any]) -> Iterator[Measured]:
+            return working.measure_rows(partition, blocks, recipe, shared.chunks())
+
+        job: Callable[[], list[Measured]]
+        job = self._placed.held_out.mapPartitionsWithIndex(measure).collect
+        found: list[Measured] = exchange.survive_crashes(job)
+        failures = [share.failure for share in found if share.failure is not None]
+        if failures:
+            raise TrainingError(f"the held-out rows cannot be measured: {failures[0]}")
+        penalty = next(share.penalty for share in found if share.num_rows)
+        loss = math.fsum(share.loss_sum for share in found) / self._placed.num_held_out
+        correct = sum(share.num_correct for share in found)
+        return replace(
+            result,
+            val_loss=loss + penalty,
+            val_accuracy=correct / self._placed.num_held_out,
+        )
+
+    def _share(self) -> exchange.Shared:
+        """Broadcast the variables, once for the measurement and the round that follows it."""
+        if self._shared is None:
+            context = self._session.context
+            self._shared = exchange.share(context, self._recipe.layout, self.variables)
+        return self._shared
+
+    def release(self) -> None:
+        """Take the last broadcast away from all machines."""
+        if self._shared is not None:
+            self._shared.release()
+            self._shared = None
+
+
+def _check(reports: list[RoundReport], plan: RoundPlan, num_workers: int) -> None:
+    for report in reports:
+        where = f"in epoch {plan.epoch + 1} on worker {report.partition + 1} of {num_workers}"
+        if report.failure is not None:
+            raise TrainingError(f"TensorFlow cannot train {where}: {report.failure}")
+        if report.diverged is not None:
+            raise TrainingError(
+                f"the training diverged {where}: the loss or a weight is not finite after batch "
+                f"{report.diverged + 1}; try a smaller -learningRate (with -scaleLearningRate true "
+                "it is multiplied by the number of workers), and features of similar scale"
+            )

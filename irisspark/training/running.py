@@ -1,0 +1,229 @@
+"""The story of a training: configure, place the rows, train epoch by epoch, hand the model over."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from irisspark import models
+from irisspark.model_spec import ModelSpec
+from irisspark.training.checkpoints import Checkpoint, Checkpoints, check_folder
+from irisspark.training.configuration import Configured, configure
+from irisspark.training.history import Best, Row, epoch_line, history_row, seconds_left
+from irisspark.training.placing import Placed, place
+from irisspark.workers.replica import optimizer_state
+
+if TYPE_CHECKING:
+    from irisspark.dataset import Dataset
+    from irisspark.models import LoadedModel
+    from irisspark.options import Options
+    from irisspark.session import Session
+    from irisspark.training.rounds import AveragingSparkModel
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training leaves behind.
+
+    Attributes:
+        spec: The trained model.
+        dataset: The rows that it is to be judged on: the held-out ones where there are any.
+        history: A row an epoch.
+        files: The trained model's files by name, for ``-outputPath``.
+        summary: What metrics.json says about the training.
+    """
+
+    spec: ModelSpec
+    dataset: "Dataset"
+    history: tuple[Row, ...]
+    files: dict[str, bytes]
+    summary: dict[str, object]
+
+
+def train(
+    session: "Session",
+    model: "LoadedModel",
+    dataset: "Dataset",
+    options: "Options",
+    say: Say,
+) -> TrainingResult:
+    """Train a model on the rows of the data.
+
+    Args:
+        session: The Spark context.
+        model: Its network is trained in place.
+        dataset: The rows.
+        options: Of the run.
+        say: Shows the user a line.
+
+    Raises:
+        DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
+        ModelError: The model cannot be trained.
+        TrainingError: The training diverges, cannot be gone on with, or leaves no rows to learn
+            from.
+    """
+    from irisspark.training.rounds import AveragingSparkModel  # imports TensorFlow
+
+    if options.checkpoint_path is not None:
+        check_folder(options.checkpoint_path)
+    configured = configure(model, options)
+    placed = place(session, dataset, options)
+    try:
+        num_features = len(dataset.columns.features)
+        spark_model = AveragingSparkModel(session, configured, placed, options, num_features)
+        workers_line = _workers_line(spark_model, placed, session, options)
+        say(workers_line)
+        course = _Course(spark_model, configured, placed, model, options, say)
+        course.run()
+    finally:
+        placed.release()
+    return TrainingResult(
+        spec=_hand_over(configured, spark_model, course.best),
+        dataset=replace(dataset, holdout=placed.holdout),
+        history=tuple(course.history),
+        files=_files(configured, options),
+        summary={
+            "workers": len(placed.worker_rows),
+            "note": workers_line,
+            "rows": placed.num_rows,
+            "held_out_rows": placed.num_held_out,
+            "epochs": len(course.history),
+            "learning_rate_scale": spark_model.rate_scale,
+            "best_epoch": course.best.epoch or None,
+        },
+    )
+
+
+class _Course:
+    """The epochs of a training, from the first or from a checkpoint to the last."""
+
+    def __init__(
+        self,
+        spark_model: "AveragingSparkModel",
+        configured: Configured,
+        placed: Placed,
+        model: "LoadedModel",
+        options: "Options",
+        say: Say,
+    ) -> None:
+        self._spark_model, self._configured = spark_model, configured
+        self._options, self._say = options, say
+        self.history: list[Row] = []
+        self.best = Best()
+        self._checkpoints: Checkpoints | None = None
+        if options.checkpoint_path is not None:
+            made_with = _made_with(model, configured, placed, options)
+            self._checkpoints = Checkpoints(options.checkpoint_path, made_with)
+            self._begin(self._checkpoints)
+
+    def _begin(self, checkpoints: Checkpoints) -> None:
+        path = self._options.checkpoint_path
+        if not self._options.resume:
+            if checkpoints.exists:
+                self._say(
+                    f"the checkpoint in {path} will be replaced after the first epoch; "
+                    "-resume true would go on from it"
+                )
+            return
+        if not checkpoints.exists:
+            self._say(f"there is no checkpoint in {path} yet: training begins with epoch 1")
+            return
+        checkpoint = checkpoints.load(self._spark_model.variables)
+        self._spark_model.variables = checkpoint.variables
+        self.history, self.best = checkpoint.history, checkpoint.best
+        self._say(f"going on after epoch {len(self.history)}, from the checkpoint in {path}")
+
+    def run(self) -> None:
+        """Train until the last epoch, or until patience ends."""
+        epochs, resumed = self._options.epochs, len(self.history)
+        try:
+            while len(self.history) < epochs and not self._out_of_patience():
+                self._run_epoch()
+                left = seconds_left(self.history[resumed:], epochs - resumed)
+                self._say(epoch_line(self.history[-1], epochs, left))
+        finally:
+            self._spark_model.release()
+        if self._out_of_patience():
+            self._say(
+                f"no better val_loss for {self._options.patience} epochs: "
+                f"the weights of epoch {self.best.epoch} are kept"
+            )
+
+    def _run_epoch(self) -> None:
+        started = time.perf_counter()
+        result = self._spark_model.fit(len(self.history))
+        rate = self._configured.rate_after(self._spark_model.num_steps)
+        rate *= self._spark_model.rate_scale
+        epoch = len(self.history) + 1
+        val_loss = result.val_loss if self._options.patience else None
+        if val_loss is not None and val_loss < self.best.val_loss:
+            self.best = Best(epoch, val_loss, self._spark_model.trained_weights)
+        self.history.append(history_row(epoch, result, rate, time.perf_counter() - started))
+        if self._checkpoints is not None:
+            self._checkpoints.save(Checkpoint(self._spark_model.variables, self.history, self.best))
+
+    def _out_of_patience(self) -> bool:
+        patience = self._options.patience
+        return bool(patience) and len(self.history) - self.best.epoch >= patience
+
+
+def _workers_line(
+    spark_model: "AveragingSparkModel", placed: Placed, session: "Session", options: "Options"
+) -> str:
+    workers, batch = len(placed.worker_rows), options.batch_size_per_worker
+    line = f"training on {placed.num_rows} rows with {workers} worker{'s' if workers > 1 else ''}"
+    if options.workers is None and workers < session.parallelism:
+        line += f" (too few for {session.parallelism} with {batch} rows a batch)"
+    empty = sum(not num_rows for num_rows in placed.worker_rows)
+    if empty:
+        line += f", {empty} of which have none"
+    if spark_model.rate_scale != 1.0:
+        line += f"; the learning rate grows to {spark_model.rate_scale:.4g} times the model's"
+    return line
+
+
+def _made_with(
+    model: "LoadedModel", configured: Configured, placed: Placed, options: "Options"
+) -> dict[str, object]:
+    """Collect what must be the same for a training to be gone on with."""
+    return {
+        "model file (SHA-256)": model.sha256,
+        "data (digest)": placed.digest,
+        "-workers": len(placed.worker_rows),
+        "-batchSizePerWorker": options.batch_size_per_worker,
+        "-averagingFrequency": options.averaging_frequency,
+        "-scaleLearningRate": options.scale_learning_rate,
+        "-shuffle": options.shuffle,
+        "-validationSplit": options.validation_split,
+        "-patience": options.patience,
+        "-seed": options.seed,
+        "optimizer": configured.optimizer,
+        "loss": configured.spec.loss,
+    }
+
+
+def _hand_over(configured: Configured, spark_model: "AveragingSparkModel", best: Best) -> ModelSpec:
+    """Put what was learned into the network, as at the end of ``keras.Model.fit``."""
+    network = configured.network
+    learned = (*network.weights, *optimizer_state(network.optimizer))
+    for variable, value in zip(learned, spark_model.variables, strict=True):
+        variable.assign(value)
+    network.optimizer.finalize_variable_values(network.trainable_variables)
+    if best.weights:
+        network.set_weights(best.weights)
+    return replace(
+        configured.spec,
+        weights=tuple(network.get_weights()),
+        penalty=float(sum(float(penalty) for penalty in network.losses)),
+    )
+
+
+def _files(configured: Configured, options: "Options") -> dict[str, bytes]:
+    if options.output_path is None:
+        return {}
+    names = ["model.keras"]
+    if options.model_path.lower().endswith((".h5", ".hdf5")):
+        names.append("model.h5")
+    return {name: models.save(configured.network, name[name.rindex(".") :]) for name in names}

@@ -1,0 +1,291 @@
+"""One worker's replica of the model: built once, its training compiled once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.model_spec import ModelSpec
+from irisspark.quiet import import_tensorflow
+from irisspark.workers.predicting import use_threads
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a round of training did.
+
+    Attributes:
+        num_rows: Rows that were learned from.
+        loss_sum: Sum over the rows of their batch's loss.
+        num_correct: Rows whose class was predicted right, before each update.
+        diverged: Number of the first batch whose loss or weights are not finite; None where all
+            are.
+    """
+
+    num_rows: int
+    loss_sum: float
+    num_correct: int
+    diverged: int | None
+
+
+class Replica:
+    """A model, its optimizer, and the compiled functions that train and measure it.
+
+    The whole round is one graph: a loop over the batches of rows that lie in memory. Batches are
+    slices, so the last one may be shorter, and its loss is the mean over the rows that it has.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        optimizer: dict[str, Any],
+        num_features: int,
+        batch_size: int,
+        num_threads: int,
+    ) -> None:
+        """Build the model; nothing is traced before it is first needed."""
+        tf = import_tensorflow()
+        use_threads(num_threads)
+        if num_threads > 1:
+            tf.config.experimental.enable_op_determinism()
+        import keras
+
+        self._spec = spec
+        self._row_shape = spec.row_shape(num_features)
+        self._batch_size = batch_size
+        self._model = spec.build()
+        self._optimizer = keras.optimizers.deserialize(optimizer)
+        self._optimizer.build(self._model.trainable_variables)
+        self._rate = ScaledRate(self._optimizer)
+        self._variables = [*self._model.weights, *optimizer_state(self._optimizer)]
+        self._seeds = _seed_states(self._model)
+        self._loss = _batch_loss(spec)
+        self._row_losses = spec.build_loss()
+        row_spec = tf.TensorSpec((None, num_features), spec.input_dtype)
+        label_spec = tf.TensorSpec((None,), "int64")
+        number, real = tf.TensorSpec((), "int32"), tf.TensorSpec((), "float32")
+        self._train = tf.function(
+            self._train_graph,
+            input_signature=[
+                *(row_spec, label_spec, tf.TensorSpec((None,), "int32")),
+                *(number, number, real, real),
+            ],
+            autograph=False,
+        )
+        self._measure = tf.function(
+            self._measure_graph,
+            input_signature=[
+                tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
+                tf.TensorSpec((spec.block_rows,), "int64"),
+            ],
+            autograph=False,
+        )
+        self.errors: tuple[type[Exception], ...] = (tf.errors.OpError,)
+
+    def load(self, values: Iterable[Array]) -> None:
+        """Set the weights, then the optimizer's variables, in the order of ``values()``."""
+        for variable, value in zip(self._variables, values, strict=True):
+            variable.assign(value)
+
+    def values(self) -> list[Array]:
+        """Give the weights, then the optimizer's variables."""
+        return [np.asarray(variable.numpy()) for variable in self._variables]
+
+    def reseed(self, entropy: Sequence[int]) -> None:
+        """Set the state of every random generator in the model (dropout and the like)."""
+        children = np.random.SeedSequence(entropy).spawn(len(self._seeds))
+        for state, child in zip(self._seeds, children, strict=True):
+            seed = child.generate_state(2, np.uint32) & 0x7FFFFFFF
+            state.assign(seed.astype(state.dtype))
+
+    def train(
+        self,
+        features: Array,
+        labels: Array,
+        order: Array,
+        span: tuple[int, int],
+        ramp: tuple[float, float],
+    ) -> Trained:
+        """Train on the batches ``span[0]`` to ``span[1]`` (not included) of the rows in an order.
+
+        Args:
+            features: [rows, num_features].
+            labels: int64 [rows].
+            order: int32 [rows], the rows' numbers in the order in which they are learned from.
+            span: Numbers of batches.
+            ramp: The learning rate's factor at batch 0, and what each batch adds to it.
+        """
+        tf = import_tensorflow()
+        batch, loss_sum, num_correct, num_rows, finite = self._train(
+            tf.constant(features),
+            tf.constant(labels),
+            tf.constant(order),
+            *(tf.constant(bound, "int32") for bound in span),
+            *(tf.constant(factor, "float32") for factor in ramp),
+        )
+        return Trained(
+            int(num_rows),
+            float(loss_sum),
+            int(num_correct),
+            None if bool(finite) else int(batch) - 1,
+        )
+
+    def _train_graph(
+        self,
+        features: Any,
+        labels: Any,
+        order: Any,
+        first: Any,
+        last: Any,
+        start: Any,
+        growth: Any,
+    ) -> Any:
+        import tensorflow as tf
+
+        def go_on(batch: Any, loss_sum: Any, num_correct: Any, num_rows: Any, finite: Any) -> Any:
+            return tf.logical_and(batch < last, finite)
+
+        def learn(batch: Any, loss_sum: Any, num_correct: Any, num_rows: Any, finite: Any) -> Any:
+            rows = order[batch * self._batch_size : (batch + 1) * self._batch_size]
+            self._rate.scale(start + growth * tf.cast(batch, "float32"))
+            loss, correct = self._update(tf.gather(features, rows), tf.gather(labels, rows))
+            count = tf.size(rows)
+            return (
+                batch + 1,
+                loss_sum + tf.cast(loss, "float64") * tf.cast(count, "float64"),
+                num_correct + tf.reduce_sum(tf.cast(correct, "int64")),
+                num_rows + tf.cast(count, "int64"),
+                tf.math.is_finite(loss),
+            )
+
+        zero = tf.constant(0, "int64")
+        begin = (first, tf.constant(0.0, "float64"), zero, zero, tf.constant(True))
+        *done, finite = tf.while_loop(go_on, learn, begin, parallel_iterations=1)
+        with tf.control_dependencies(done):
+            weights = [weight.value for weight in self._model.weights]
+        floats = [weight for weight in weights if weight.dtype.is_floating]
+        all_finite = [tf.reduce_all(tf.math.is_finite(weight)) for weight in floats]
+        return (*done, tf.reduce_all(tf.stack([finite, *all_finite])))
+
+    def _update(self, features: Any, labels: Any) -> tuple[Any, Any]:
+        """Learn from one batch, as ``keras.Model.train_step`` does."""
+        import tensorflow as tf
+
+        inputs = tf.reshape(features, (-1, *self._row_shape))
+        with tf.GradientTape() as tape:
+            output = self._model(inputs, training=True)
+            loss = self._loss(self._target(labels), output)
+            for penalty in self._model.losses:
+                loss += tf.cast(penalty, loss.dtype)
+            scaled = self._optimizer.scale_loss(loss)
+        trained = self._model.trainable_variables
+        gradients = tape.gradient(scaled, [variable.value for variable in trained])
+        self._optimizer.apply_gradients(zip(gradients, trained, strict=True))
+        return tf.cast(loss, "float32"), self._is_correct(output, labels)
+
+    def measure(self, features: Array, labels: Array) -> tuple[Array, Array]:
+        """Give (losses, whether the class is right), each [block_rows], of one block of rows."""
+        tf = import_tensorflow()
+        losses, correct = self._measure(tf.constant(features), tf.constant(labels))
+        return losses.numpy(), correct.numpy()
+
+    def _measure_graph(self, features: Any, labels: Any) -> Any:
+        import tensorflow as tf
+
+        inputs = tf.reshape(features, (self._spec.block_rows, *self._row_shape))
+        output = tf.cast(self._model(inputs, training=False), "float32")
+        assert self._row_losses is not None
+        losses = self._row_losses(self._target(labels), output)
+        return losses * self._spec.loss_weight, self._is_correct(output, labels)
+
+    def penalty(self) -> float:
+        """Give the regularization losses of the weights."""
+        weights = self._model.trainable_variables
+        return float(sum(float(w.regularizer(w)) for w in weights if w.regularizer is not None))
+
+    def _target(self, labels: Any) -> Any:
+        import tensorflow as tf
+
+        if self._spec.output.target == "one_hot":
+            return tf.one_hot(labels, self._spec.output.num_units)
+        if self._spec.output.target == "binary":
+            return tf.cast(labels, "float32")[:, None]
+        return labels
+
+    def _is_correct(self, output: Any, labels: Any) -> Any:
+        import tensorflow as tf
+
+        if self._spec.output.num_units > 1:
+            return tf.equal(tf.argmax(output, axis=1), labels)
+        threshold = 0.5 if self._spec.output.kind == "sigmoid" else 0.0
+        return tf.equal(tf.cast(output[:, 0] > threshold, "int64"), labels)
+
+
+class ScaledRate:
+    """Multiplies an optimizer's learning rate, a fixed one or a schedule's, inside a graph."""
+
+    def __init__(self, optimizer: Any) -> None:
+        """Take hold of the learning rate; nothing changes before the first ``scale``."""
+        import keras
+        import tensorflow as tf
+
+        owner = rate_owner(optimizer)
+        self._fixed = None
+        schedule = owner._learning_rate
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            self._fixed, self._base = schedule, float(schedule)
+            return
+        self._factor = factor = tf.Variable(1.0, trainable=False)
+
+        class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+            def __call__(self, step: Any) -> Any:
+                return schedule(step) * tf.cast(factor, "float32")
+
+        owner._learning_rate = ScaledSchedule()
+
+    def scale(self, factor: Any) -> None:
+        """Let the updates that follow use the rate times ``factor``."""
+        if self._fixed is None:
+            self._factor.assign(factor)
+        else:
+            self._fixed.assign(self._base * factor)
+
+
+def rate_owner(optimizer: Any) -> Any:
+    """Find the optimizer that has the learning rate: the innermost one."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def optimizer_state(optimizer: Any) -> list[Any]:
+    """List the variables of a built optimizer that are its memory: all but the learning rate."""
+    rate = rate_owner(optimizer)._learning_rate
+    return [variable for variable in optimizer.variables if variable is not rate]
+
+
+def _seed_states(model: Any) -> list[Any]:
+    """List the states of the model's random generators: what is a variable and not a weight."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def _batch_loss(spec: ModelSpec) -> Any:
+    """Build the loss of a batch as ``keras.Model.fit`` has it: a mean, unless the file says not."""
+    import keras
+    import tensorflow as tf
+
+    loss = keras.losses.get(spec.loss)
+    weight = spec.loss_weight
+
+    def batch_loss(y_true: Any, y_pred: Any) -> Any:
+        value = loss(y_true, y_pred)
+        if not isinstance(loss, keras.losses.Loss):
+            value = tf.reduce_mean(value)
+        return value if weight == 1.0 else value * weight
+
+    return batch_loss

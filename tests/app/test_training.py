@@ -1,0 +1,87 @@
+"""Training by the built archive under a real spark-submit, on a standalone cluster too."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import ROOT, Cluster, Run
+
+FRESH_MODEL = """
+import sys
+from irisspark.quiet import import_tensorflow
+import_tensorflow()
+import keras
+keras.utils.set_random_seed(3)
+model = keras.Sequential(
+    [keras.Input((4,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3, "softmax")]
+)
+model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy", metrics=["accuracy"])
+model.save(sys.argv[1])
+"""
+
+SCORE = """
+import sys
+from irisspark.quiet import import_tensorflow
+import_tensorflow()
+import keras, numpy as np
+rows = np.loadtxt(sys.argv[2], delimiter=",")
+model = keras.models.load_model(sys.argv[1])
+targets = np.eye(3)[rows[:, 4].astype(int)]
+print(*model.evaluate(rows[:, :4].astype("float32"), targets, verbose=0))
+"""
+
+TRAIN = [
+    *("-train", "true", "-epochs", "20", "-batchSizePerWorker", "5", "-labelIndex", "4"),
+    *("-numClasses", "3", "-modelPath", "fresh.h5", "-dataPath", "iris.txt"),
+]
+
+
+def python(script: str, *words: str, folder: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.fixture
+def fresh_model(job_folder: Path) -> Path:
+    python(FRESH_MODEL, "fresh.h5", folder=job_folder)
+    return job_folder / "fresh.h5"
+
+
+def test_training_on_a_cluster_learns_iris_and_saves_a_model_that_keras_scores_the_same(
+    archive: Path, spark_submit: Run, cluster: Cluster, fresh_model: Path
+) -> None:
+    files = ["--files", "iris.txt,fresh.h5"]
+    words = [*TRAIN, "-outputPath", "trained", "-workers", "2"]
+    done = spark_submit("--master", cluster.master, *files, archive, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sum(line.startswith("epoch ") for line in done.stdout.splitlines()) == 20
+    folder = fresh_model.parent / "trained"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["accuracy"] > 0.88
+    assert metrics["run"]["training"]["workers"] == 2
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 21)]
+    for name in ("model.keras", "model.h5"):
+        printed = python(SCORE, f"trained/{name}", "iris.txt", folder=fresh_model.parent)
+        loss, accuracy = map(float, printed.split())
+        assert loss == pytest.approx(metrics["loss"], abs=1e-6)
+        assert accuracy == pytest.approx(metrics["accuracy"], abs=1e-6)
+
+
+def test_an_output_folder_that_cannot_be_written_is_found_before_training(
+    archive: Path, spark_submit: Run, fresh_model: Path
+) -> None:
+    (fresh_model.parent / "file").touch()
+    done = spark_submit("--master", "local[1]", archive, *TRAIN, "-outputPath", "file/trained")
+    assert done.returncode == 1
+    assert "file is not a folder that may be written" in done.stdout + done.stderr
+    assert "epoch 1" not in done.stdout + done.stderr

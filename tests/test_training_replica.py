@@ -1,0 +1,341 @@
+"""One worker's rounds, run with lists, held against ``keras.Model.fit``; no Spark."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irisspark import models
+from irisspark.options import parse
+from irisspark.quiet import import_tensorflow
+from irisspark.training.configuration import configure
+from irisspark.workers import training as working
+from irisspark.workers.averaging import Part, lay_out, take_chunk
+from irisspark.workers.placing import PlacedRows
+from irisspark.workers.replica import optimizer_state
+from irisspark.workers.training import Recipe, RoundPlan, RoundReport, train_round
+
+# Keras remarks on optimizers that never made a step.
+pytestmark = pytest.mark.filterwarnings("ignore:Skipping variable loading:UserWarning")
+
+import_tensorflow()
+
+NUM_ROWS, BATCH = 83, 16
+
+
+class Worker:
+    """A worker that is given every row, without Spark."""
+
+    def __init__(self, path: Path, num_features: int, *words: str) -> None:
+        options = parse(["-train", "true", "-modelPath", str(path), *words])
+        configured = configure(models.load(str(path), loss=options.loss), options)
+        network = configured.network
+        state = optimizer_state(network.optimizer)
+        self.variables = [np.asarray(v.numpy()) for v in (*network.weights, *state)]
+        self.num_weights = len(network.weights)
+        self.recipe = Recipe(
+            configured.spec,
+            configured.optimizer,
+            num_features,
+            BATCH,
+            1,
+            lay_out(self.variables, 1 << 20),
+        )
+
+    def train(self, rows: list[PlacedRows], epoch: int, **changes) -> RoundReport:
+        plan = RoundPlan(
+            **{
+                "epoch": epoch,
+                "number": 0,
+                "first_batch": 0,
+                "num_batches": None,
+                "seed": 7,
+                "shuffle": False,
+                "rate_scale": 1.0,
+                "ramp_batches": 1,
+                **changes,
+            }
+        )
+        partition = changes.pop("partition", 0)
+        chunks = [take_chunk(self.recipe.layout, 0, self.variables)]
+        (_, report), *parts = train_round(partition, rows, self.recipe, plan, chunks)
+        for _, part in parts:
+            assert isinstance(part, Part)
+            shapes = [variable.shape for variable in self.variables]
+            self.variables = [a.reshape(s) for a, s in zip(part.arrays, shapes, strict=True)]
+        assert isinstance(report, RoundReport)
+        return report
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return self.variables[: self.num_weights]
+
+
+@pytest.fixture(autouse=True)
+def one_replica_at_a_time() -> Iterator[None]:
+    yield
+    working._REPLICAS.clear()
+
+
+def some_rows(num_classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, num_classes, NUM_ROWS)
+    features = (rng.normal(size=(NUM_ROWS, 6)) + labels[:, None]).astype("float32")
+    return features, labels
+
+
+def placed(features: np.ndarray, labels: np.ndarray) -> list[PlacedRows]:
+    return [PlacedRows(np.arange(len(labels)), features, labels.astype("int64"))]
+
+
+def save(path: Path, layers: list, num_features: int = 6, **settings) -> Path:
+    import keras
+
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((num_features,)), *layers])
+    model.compile(**settings)
+    model.save(path)
+    return path
+
+
+def layers_with_state() -> list:
+    import keras
+
+    return [
+        keras.layers.Dense(8, "relu", kernel_regularizer=keras.regularizers.L2(0.01)),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dense(3, "softmax", kernel_constraint=keras.constraints.MaxNorm(0.9)),
+    ]
+
+
+def optimizers() -> dict[str, Callable]:
+    import keras
+
+    schedules = keras.optimizers.schedules
+    return {
+        "momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
+        "adam": lambda: keras.optimizers.Adam(0.01),
+        "rmsprop": lambda: keras.optimizers.RMSprop(0.01),
+        "adamw, clipped": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1, clipnorm=0.5),
+        "schedule": lambda: keras.optimizers.Adam(schedules.ExponentialDecay(0.01, 20, 0.8)),
+        "accumulating": lambda: keras.optimizers.SGD(0.05, gradient_accumulation_steps=4),
+    }
+
+
+@pytest.mark.parametrize("name", list(optimizers()))
+def test_rounds_are_epochs_of_keras_fit(tmp_path, name):
+    import keras
+
+    path = save(
+        tmp_path / "model.keras",
+        layers_with_state(),
+        optimizer=optimizers()[name](),
+        loss="sparse_categorical_crossentropy",
+    )
+    features, labels = some_rows()
+    worker = Worker(path, 6)
+    reports = [worker.train(placed(features, labels), epoch) for epoch in range(4)]
+    model = keras.models.load_model(path)
+    fit = {"batch_size": BATCH, "epochs": 4, "shuffle": False, "verbose": 0}
+    history = model.fit(features, labels, **fit).history
+    for ours, theirs in zip(worker.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    losses = [report.loss_sum / report.num_rows for report in reports]
+    assert losses == pytest.approx(history["loss"], abs=1e-5)
+
+
+def test_an_h5_file_whose_optimizer_never_made_a_step_is_trained(tmp_path):
+    import keras
+
+    path = save(
+        tmp_path / "model.h5",
+        layers_with_state(),
+        optimizer=keras.optimizers.Adam(0.01),
+        loss="sparse_categorical_crossentropy",
+    )
+    features, labels = some_rows()
+    worker = Worker(path, 6)
+    worker.train(placed(features, labels), 0)
+    model = keras.models.load_model(path)
+    # As it comes out of the file, Keras itself refuses to train it.
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(features, labels, batch_size=BATCH, shuffle=False, verbose=0)
+    for ours, theirs in zip(worker.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_an_optimizer_goes_on_from_what_the_file_remembers(tmp_path):
+    import keras
+
+    path = save(
+        tmp_path / "model.keras",
+        layers_with_state(),
+        optimizer="adam",
+        loss="sparse_categorical_crossentropy",
+    )
+    features, labels = some_rows()
+    model = keras.models.load_model(path)
+    model.fit(features, labels, batch_size=BATCH, shuffle=False, verbose=0)
+    model.save(path)
+    worker = Worker(path, 6)
+    worker.train(placed(features, labels), 0)
+    model.fit(features, labels, batch_size=BATCH, shuffle=False, verbose=0)
+    for ours, theirs in zip(worker.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss"),
+    [
+        (3, "softmax", "sparse_categorical_crossentropy"),
+        (3, "softmax", "categorical_crossentropy"),
+        (3, "sigmoid", "binary_crossentropy"),
+        (3, "linear", "categorical_hinge"),
+        (3, "linear", "mean_squared_error"),
+        (1, "sigmoid", "binary_crossentropy"),
+        (1, "tanh", "hinge"),
+        (1, "linear", "squared_hinge"),
+    ],
+)
+def test_every_loss_trains_as_in_keras(tmp_path, units, activation, loss):
+    import keras
+
+    path = save(
+        tmp_path / "model.keras",
+        [keras.layers.Dense(8, "tanh"), keras.layers.Dense(units, activation)],
+        optimizer="adam",
+        loss=loss,
+    )
+    features, labels = some_rows(3 if units > 1 else 2)
+    worker = Worker(path, 6)
+    report = worker.train(placed(features, labels), 0)
+    targets = labels if units == 1 or loss.startswith("sparse") else np.eye(3)[labels]
+    model = keras.models.load_model(path)
+    targets = targets.astype("float32")
+    history = model.fit(features, targets, batch_size=BATCH, shuffle=False, verbose=0).history
+    for ours, theirs in zip(worker.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    assert report.loss_sum / report.num_rows == pytest.approx(history["loss"][0], abs=1e-5)
+
+
+def architectures() -> dict[str, Callable[[], list]]:
+    from keras import layers
+
+    return {
+        "conv1d": lambda: [
+            layers.Reshape((16, 1)),
+            layers.Conv1D(8, 3, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+        ],
+        "conv2d": lambda: [
+            layers.Reshape((4, 4, 1)),
+            layers.Conv2D(8, 2, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+        ],
+        "lstm": lambda: [layers.Reshape((4, 4)), layers.LSTM(8)],
+        "gru": lambda: [layers.Reshape((4, 4)), layers.GRU(8)],
+        "embedding": lambda: [layers.Embedding(20, 4), layers.Flatten()],
+    }
+
+
+@pytest.mark.parametrize("name", list(architectures()))
+def test_every_kind_of_layer_trains_as_in_keras(tmp_path, name):
+    import keras
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, NUM_ROWS)
+    features = rng.integers(0, 5, (NUM_ROWS, 16)) + 5 * labels[:, None]
+    features = features.astype("int32" if name == "embedding" else "float32")
+    path = save(
+        tmp_path / "model.keras",
+        [*architectures()[name](), keras.layers.Dense(3, "softmax")],
+        16,
+        optimizer=keras.optimizers.Adam(0.01),
+        loss="sparse_categorical_crossentropy",
+    )
+    worker = Worker(path, 16)
+    losses = [worker.train(placed(features, labels), epoch).loss_sum for epoch in range(3)]
+    assert losses[-1] < losses[0]
+    model = keras.models.load_model(path)
+    model.fit(features, labels, batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
+    for ours, theirs in zip(worker.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def dropout_model(path: Path) -> Path:
+    import keras
+
+    return save(
+        path,
+        [
+            keras.layers.Dense(16, "relu"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3, "softmax"),
+        ],
+        optimizer="adam",
+        loss="sparse_categorical_crossentropy",
+    )
+
+
+def test_dropout_depends_on_seed_epoch_round_and_worker_alone(tmp_path):
+    path = dropout_model(tmp_path / "model.keras")
+    rows = placed(*some_rows())
+
+    def trained(epoch: int = 0, partition: int = 0, **changes) -> np.ndarray:
+        worker = Worker(path, 6)
+        plan = {"epoch": epoch, "number": 0, "first_batch": 0, "num_batches": None, "seed": 7}
+        plan |= {"shuffle": False, "rate_scale": 1.0, "ramp_batches": 1, **changes}
+        chunks = [take_chunk(worker.recipe.layout, 0, worker.variables)]
+        _, (_, part) = train_round(partition, rows, worker.recipe, RoundPlan(**plan), chunks)
+        return part.arrays[0]
+
+    expected = trained()
+    trained(epoch=3)  # what the process did before does not matter
+    assert np.array_equal(trained(), expected)
+    working._REPLICAS.clear()  # nor whether the replica is new
+    assert np.array_equal(trained(), expected)
+    for changes in ({"epoch": 1}, {"number": 1}, {"seed": 8}, {"partition": 1}):
+        assert not np.array_equal(trained(**changes), expected)
+
+
+def test_the_graph_is_traced_once_whatever_the_number_of_rows(tmp_path):
+    worker = Worker(dropout_model(tmp_path / "model.keras"), 6)
+    features, labels = some_rows()
+    for epoch, num_rows in enumerate((NUM_ROWS, 1, BATCH, 40)):
+        report = worker.train(placed(features[:num_rows], labels[:num_rows]), epoch)
+        assert report.num_rows == num_rows
+    traced = working.replica(worker.recipe)._train
+    assert traced.experimental_get_tracing_count() == 1
+
+
+def test_a_worker_without_rows_or_batches_in_a_round_learns_nothing(tmp_path):
+    worker = Worker(dropout_model(tmp_path / "model.keras"), 6)
+    rows = placed(*some_rows())
+    assert worker.train([], 0) == RoundReport(0)
+    assert worker.train(rows, 0, first_batch=6, num_batches=2) == RoundReport(0)
+    assert worker.train(rows, 0, first_batch=4, num_batches=2).num_rows == NUM_ROWS - 4 * BATCH
+
+
+def test_a_batch_that_is_not_finite_is_named(tmp_path):
+    worker = Worker(dropout_model(tmp_path / "model.keras"), 6)
+    features, labels = some_rows()
+    features[35] = np.inf
+    assert worker.train(placed(features, labels), 0).diverged == 2
+
+
+def test_shuffled_epochs_have_orders_of_their_own_that_rounds_share(tmp_path):
+    path = dropout_model(tmp_path / "model.keras")
+    rows = placed(*some_rows())
+    worker = Worker(path, 6)
+    whole = [worker.train(rows, epoch, shuffle=True) for epoch in (0, 1)]
+    assert whole[0].num_rows == whole[1].num_rows == NUM_ROWS
+    worker = Worker(path, 6)
+    spans = [(0, 2), (2, 2), (4, 2)]
+    parts = [
+        worker.train(rows, 0, shuffle=True, first_batch=first, num_batches=num)
+        for first, num in spans
+    ]
+    assert sum(report.num_rows for report in parts) == NUM_ROWS
