@@ -1,6 +1,6 @@
 """The data of a run: its files, its columns, and the jobs that ask something about all of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -185,9 +185,9 @@ def _first_labels(dataset: Dataset, head: schema.Head) -> list[str]:
     and save the pass over it: any other label is a bad row.
     """
     index = next(i for i, file in enumerate(dataset.files) if file.path == head.path)
-    group = Group(0, (Split(dataset.files[index], index, 0, None),))
-    (found,) = workers.find_labels([group], dataset.columns, dataset.open_file, max_blocks=1)
-    return sorted(found)
+    members = Group(0, (Split(dataset.files[index], index, 0, None),))
+    found = workers.find_labels([members], dataset.columns, dataset.open_file, max_blocks=1)
+    return _all_labels(found)
 
 
 def find_labels(session: "Session", dataset: Dataset) -> list[str]:
@@ -195,13 +195,18 @@ def find_labels(session: "Session", dataset: Dataset) -> list[str]:
     columns, open_file = dataset.columns, dataset.open_file
     groups = dataset.groups(session.parallelism)
 
-    def find(members: Iterator[Group]) -> Iterator[frozenset[str]]:
+    def find(members: Iterator[Group]) -> Iterator[workers.FoundLabels]:
         return workers.find_labels(members, columns, open_file)
 
-    found: set[str] = set()
-    for labels in session.spread(groups).mapPartitions(find).collect():
-        found |= labels
-    return sorted(found)
+    return _all_labels(session.spread(groups).mapPartitions(find).collect())
+
+
+def _all_labels(found: Iterable[workers.FoundLabels]) -> list[str]:
+    found = list(found)
+    failures = sorted(failure for one in found for failure in one.failures)
+    if failures:
+        raise DataError(failures[0][2])
+    return sorted({label for one in found for label in one.labels})
 
 
 def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:

@@ -1,11 +1,12 @@
 """Questions about the data that need a pass over it and no model."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from irisspark.batches import Columns, read_batches
 from irisspark.batches.bad_rows import is_missing
+from irisspark.errors import DataError
 from irisspark.splits import BLOCK_BYTES, Opener, count_lines
 from irisspark.workers.scanning import Group
 
@@ -30,19 +31,39 @@ def count_lines_before(
                 yield split.file_index, count_lines(split, open_file, wanted)
 
 
+@dataclass(frozen=True)
+class FoundLabels:
+    """The labels of a task.
+
+    Attributes:
+        labels: Distinct, as stripped text; missing ones are left out.
+        failures: (file index, start of the split, message) where the data could not be read.
+    """
+
+    labels: frozenset[str]
+    failures: tuple[tuple[int, int, str], ...] = ()
+
+
 def find_labels(
     groups: Iterable[Group], columns: Columns, open_file: Opener, max_blocks: int | None = None
-) -> Iterator[frozenset[str]]:
-    """Find the distinct labels of each group, as stripped text; missing ones are left out.
+) -> Iterator[FoundLabels]:
+    """Find the distinct labels of each group.
 
-    With ``max_blocks`` no more blocks are read of each split.
+    With ``max_blocks`` no more blocks are read of each split. A failure is returned and not raised,
+    as that of an evaluation is.
     """
     assert columns.label is not None
     label_only = replace(columns, features=(), label=None, labels=None, keep=(columns.label,))
     for group in groups:
         found: set[str] = set()
+        failures: tuple[tuple[int, int, str], ...] = ()
         for split in group.splits:
             batches = read_batches(split, label_only, open_file, BLOCK_BYTES)
-            for batch in islice(batches, max_blocks):
-                found.update(batch.kept[0].unique().to_pylist())
-        yield frozenset(text.strip() for text in found if not is_missing(text))
+            try:
+                for batch in islice(batches, max_blocks):
+                    found.update(batch.kept[0].unique().to_pylist())
+            except DataError as error:
+                failures = ((split.file_index, split.start, str(error)),)
+                break
+        labels = frozenset(text.strip() for text in found if not is_missing(text))
+        yield FoundLabels(labels, failures)

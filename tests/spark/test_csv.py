@@ -150,6 +150,15 @@ def test_text_label_behind_the_first_block_is_an_error_that_lists_all(
         run(here, model, data, "-badRows", bad_rows)
 
 
+def test_damaged_file_is_named_by_the_pass_over_the_labels(here, model, iris, tmp_path):
+    texts = iris.assign(label=[NAMES[0] for _ in iris["label"]])
+    texts.to_csv(tmp_path / "a.csv", index=False, header=False)
+    packed = gzip.compress(texts.to_csv(index=False, header=False).encode())
+    (tmp_path / "b.csv.gz").write_bytes(packed[:-50])
+    with pytest.raises(DataError, match=r"cannot read .*b\.csv\.gz"):
+        opened(here, model, tmp_path)
+
+
 def test_recipe_an_id_column_a_header_semicolons_and_the_label_first(
     here, model, iris, expected, tmp_path
 ):
