@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from irisspark.errors import ModelError
 from irisspark.keras_import import keras_1, keras_2, layouts, rebuilt, weights
 from irisspark.keras_import.emit import emit_network, weights_by_layer
 from irisspark.keras_import.findings import Findings
@@ -32,7 +33,7 @@ def import_stored(stored: StoredModel) -> ImportedModel:
         network = network.map_layers(lambda layer: keras_1.settings_to_keras_2(layer, findings))
         network = map_networks(network, keras_1.with_cosine_shapes)
     keras_2.check_classes(network)
-    network = with_inputs(network)
+    network = with_inputs(network, stored.groups)
     network = weights.assign(network, stored.groups)
     if era == KERAS_1:
         network = network.map_layers(keras_1.weights_to_keras_2)
@@ -80,19 +81,41 @@ def backend_of(groups: Groups) -> str | None:
     return "tensorflow" if any(name.endswith(":0") for name in names) else "theano"
 
 
-def with_inputs(network: Network) -> Network:
+def with_inputs(network: Network, groups: Groups) -> Network:
     """Give a Sequential model at the top the `InputLayer` that Keras made without saying so."""
+    if not network.layers:
+        raise ModelError(f"the model {network.name!r} has no layers")
     first = network.layers[0]
     if not network.sequential or first.class_name == "InputLayer":
         return network
     if first.network:
-        inner = first.network if not first.network.sequential else with_inputs(first.network)
+        inner = with_inputs(first.network, groups) if first.network.sequential else first.network
         return replace(network, layers=(replace(first, network=inner), *network.layers[1:]))
-    return replace(network, layers=(_input(first), *network.layers))
+    if "batch_input_shape" not in first.config:
+        first = _with_shape_of_kernel(first, groups)
+    return replace(network, layers=(input_layer_for(first), *network.layers))
 
 
-def _input(first: Layer) -> Layer:
-    return input_layer_for(first)
+# The input of a layer whose kernel's last dimension but one is that input's last.
+_RANKS = {
+    "Dense": 1,
+    "Conv1D": 2,
+    "Conv2D": 3,
+    "Conv3D": 4,
+    "GRU": 2,
+    "LSTM": 2,
+    "SimpleRNN": 2,
+}
+
+
+def _with_shape_of_kernel(first: Layer, groups: Groups) -> Layer:
+    """Work out what a layer takes from its kernel, where a late-built model does not say."""
+    arrays = groups.get(first.name)
+    rank = _RANKS.get(first.class_name)
+    if not arrays or rank is None or arrays[0][1].ndim < 2:
+        return first
+    shape = [None] * rank + [int(arrays[0][1].shape[-2])]
+    return first.renamed(first.class_name, batch_input_shape=shape)
 
 
 def with_plain_names(network: Network) -> Network:

@@ -124,15 +124,6 @@ def _conv_lstm_gates(layer: Layer) -> Weights:
     return _lstm_gates(replace(layer, weights=tuple(turned)))
 
 
-def _local_bias(layer: Layer) -> Weights:
-    """[filters, rows, columns] in th, which Keras 2 writes as [rows, columns, filters] unmoved."""
-    kernel, *bias = layer.weights
-    if not _is_first(layer) or not bias:
-        return layer.weights
-    filters, rows, columns = bias[0].shape
-    return (kernel, bias[0].reshape(rows, columns, filters))
-
-
 def _highway_order(layer: Layer) -> Weights:
     """Both kernels, then both biases; before 1.2 each kernel stood beside its bias."""
     return tuple(sorted(layer.weights, key=lambda array: -array.ndim))
@@ -244,7 +235,7 @@ OLD: Mapping[str, Old] = {
     "Highway": Old("Highway", _DENSE, None, _highway_order),
     "LSTM": Old("LSTM", _RECURRENT, _gates(12), _lstm_gates),
     "LocallyConnected1D": Old("LocallyConnected1D", _CONV_1D),
-    "LocallyConnected2D": Old("LocallyConnected2D", _CONV, _kernel_size, _local_bias),
+    "LocallyConnected2D": Old("LocallyConnected2D", _CONV, _kernel_size),
     "MaxPooling1D": Old("MaxPooling1D", _POOL_1D),
     "MaxPooling2D": Old("MaxPooling2D", _POOL),
     "MaxPooling3D": Old("MaxPooling3D", _POOL),

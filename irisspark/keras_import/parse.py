@@ -198,10 +198,18 @@ def _with_input_shape(layers: list[Layer], config: Mapping[str, Any]) -> list[La
         or not all(n is None or type(n) is int for n in shape)
     ):
         return layers
-    first = layers[0]
-    if first.class_name == "InputLayer" or "batch_input_shape" in first.config or first.network:
+    if _knows_its_input(layers[0]):
         return layers
-    return [replace(first, config={**first.config, "batch_input_shape": shape}), *layers[1:]]
+    name = f"{layers[0].name}_input"
+    config = {"name": name, "batch_input_shape": shape}
+    return [Layer("InputLayer", name, config), *layers]
+
+
+def _knows_its_input(layer: Layer) -> bool:
+    """Whether the first layer of a model, or the first one inside it, says what it takes."""
+    if layer.network:
+        return not layer.network.sequential or _knows_its_input(layer.network.layers[0])
+    return layer.class_name == "InputLayer" or "batch_input_shape" in layer.config
 
 
 def _merged_branches(name: str, layers: list[Layer]) -> Network:

@@ -115,8 +115,11 @@ def convert_training(stored: Mapping[str, Any] | None, findings: Findings) -> Co
         return None
     optimizer = _optimizer(stored.get("optimizer_config"), findings)
     loss, complete = _losses(stored.get("loss"), findings)
-    if optimizer is None or not complete or loss is None:
+    if not complete or loss is None:
         return None
+    if optimizer is None:
+        findings.note("RMSprop, Keras's default, stands in for the optimizer of the file")
+        optimizer = _object("keras.optimizers", "RMSprop", {})
     return {
         "optimizer": optimizer,
         "loss": loss,

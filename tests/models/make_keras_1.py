@@ -1,3 +1,4 @@
+# ruff: noqa - these scripts run on Python 3.6 and 3.7, under libraries of their time
 """Makes the Keras 1 fixtures with the real old library.
 
     python3.7 -m venv old && old/bin/pip install keras==1.2.2 tensorflow==1.15.5 "h5py<3" \
@@ -20,6 +21,7 @@ from keras import backend as K
 from keras.layers import *
 from keras.layers import advanced_activations, convolutional, local, noise, wrappers
 from keras.models import Model, Sequential
+import random_models
 from saving import Recorder
 
 ORDER = sys.argv[2] if len(sys.argv) > 2 else "tf"
@@ -227,7 +229,7 @@ SINGLE = {
     ),
     "atrous_1d": lambda: stack(AtrousConvolution1D(3, 3, atrous_rate=2, input_shape=(9, 2))),
     "average_pooling_same": lambda: stack(
-        AveragePooling2D((2, 2), border_mode="same", input_shape=image(7, 7, 2))
+        Convolution2D(2, 1, 1, input_shape=image(7, 7, 2)), AveragePooling2D((2, 2), border_mode="same")
     ),
     "conv_3d": lambda: stack(
         Convolution3D(2, 2, 3, 2, input_shape=(2, 5, 6, 5) if ORDER == "th" else (5, 6, 5, 2)),
@@ -242,7 +244,9 @@ SINGLE = {
         Convolution2D(2, 2, 4, border_mode="same", input_shape=image(6, 7, 2)),
         Convolution2D(2, 3, 3, border_mode="same", subsample=(2, 2)),
     ),
-    "cropping": lambda: stack(Cropping2D(((1, 2), (0, 1)), input_shape=image(6, 6, 2)), Flatten()),
+    "cropping": lambda: stack(
+        Convolution2D(2, 1, 1, input_shape=image(6, 6, 2)), Cropping2D(((1, 2), (0, 1))), Flatten()
+    ),
     "cropping_1d": lambda: stack(Cropping1D((1, 2), input_shape=(8, 2))),
     "gaussian": lambda: stack(
         GaussianNoise(0.3, input_shape=(4,)), noise.GaussianDropout(0.2), Dense(2)
@@ -284,6 +288,30 @@ IMAGES = (
 )
 
 
+def terms():
+    """Keras 1's terms for `random_models`."""
+    modes = {"add": "sum", "mul": "mul", "concat": "concat", "max": "max"}
+    return {
+        "input": Input,
+        "model": functional,
+        "dense": lambda n, act: Dense(n, activation=act),
+        "batch_normalization": BatchNormalization,
+        "dropout": Dropout,
+        "merge": lambda tensors, mode: merge(tensors, mode=modes[mode]),
+        "conv": lambda n, k, pad, s, act: Convolution2D(
+            n, k[0], k[1], border_mode=pad, subsample=(s, s), activation=act
+        ),
+        "max_pooling": lambda pad: MaxPooling2D((2, 2), border_mode=pad),
+        "upsampling": UpSampling2D,
+        "flatten": Flatten,
+        "conv_1d": lambda n, k, pad, act: Convolution1D(n, k, border_mode=pad, activation=act),
+        "lstm": lambda n, seq, act: LSTM(n, return_sequences=seq, activation=act),
+        "gru": lambda n, seq, act: GRU(n, return_sequences=seq, activation=act),
+        "rnn": lambda n, seq, act: SimpleRNN(n, return_sequences=seq, activation=act),
+        "both": lambda n, seq, act: Bidirectional(LSTM(n, return_sequences=seq, activation=act)),
+    }
+
+
 def main():
     """Make every fixture of the Keras that is installed."""
     every = {
@@ -318,6 +346,8 @@ def main():
     every.update(SINGLE)
     recorder = Recorder(sys.argv[1])
     for name in sorted(every):
+        if hasattr(K, "clear_session"):
+            K.clear_session()
         if (
             ORDER == "tf"
             and K.backend() == "tensorflow"
@@ -331,6 +361,10 @@ def main():
                 9 if name in ("text_cnn", "masked_lstm") else 0,
                 fit=name == "mlp",
             )
+    for seed in range(random_models.COUNT):
+        if ORDER == "tf" and K.backend() == "tensorflow":
+            K.clear_session()
+            recorder.add("random_%02d" % seed, lambda seed=seed: random_models.build(seed, terms()))
     recorder.close()
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa - these scripts run on Python 3.6 and 3.7, under libraries of their time
 """Makes the Keras 2 and tf.keras fixtures with the real old libraries.
 
     python3.7 -m venv old && old/bin/pip install keras==2.2.4 tensorflow==1.15.5 "h5py<3" \
@@ -17,6 +18,7 @@ else:
     from tensorflow import keras
     from tensorflow.keras import backend as K
 
+import random_models
 from saving import Recorder
 
 L = keras.layers
@@ -469,6 +471,28 @@ def every_model():
     return models
 
 
+def terms():
+    """Keras 2's terms for `random_models`."""
+    merges = {"add": "add", "mul": "multiply", "concat": "concatenate", "max": "maximum"}
+    return {
+        "input": Input,
+        "model": Model,
+        "dense": lambda n, act: L.Dense(n, activation=act),
+        "batch_normalization": L.BatchNormalization,
+        "dropout": L.Dropout,
+        "merge": lambda tensors, mode: getattr(L, merges[mode])(tensors),
+        "conv": lambda n, k, pad, s, act: L.Conv2D(n, k, padding=pad, strides=s, activation=act),
+        "max_pooling": lambda pad: L.MaxPooling2D((2, 2), padding=pad),
+        "upsampling": L.UpSampling2D,
+        "flatten": L.Flatten,
+        "conv_1d": lambda n, k, pad, act: L.Conv1D(n, k, padding=pad, activation=act),
+        "lstm": lambda n, seq, act: L.LSTM(n, return_sequences=seq, activation=act),
+        "gru": lambda n, seq, act: L.GRU(n, return_sequences=seq, activation=act),
+        "rnn": lambda n, seq, act: L.SimpleRNN(n, return_sequences=seq, activation=act),
+        "both": lambda n, seq, act: L.Bidirectional(L.LSTM(n, return_sequences=seq, activation=act)),
+    }
+
+
 def main():
     """Make every fixture of the Keras that is installed."""
     recorder = Recorder(sys.argv[1], only=sys.argv[4:])
@@ -481,6 +505,10 @@ def main():
         if not FIRST or name in IMAGES:
             K.clear_session()
             recorder.add(name, models[name], 9 if name in WORDS else 0, fit=name.startswith("mlp"))
+    for seed in range(random_models.COUNT):
+        if not FIRST:
+            K.clear_session()
+            recorder.add("random_%02d" % seed, lambda seed=seed: random_models.build(seed, terms()))
     recorder.close()
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa - these scripts run on Python 3.6 and 3.7, under libraries of their time
 """Shared by the scripts that make fixtures: random weights, a file, and its Keras's predictions.
 
 Runs on Python 3.6 and later, under any Keras.

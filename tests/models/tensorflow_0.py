@@ -1,3 +1,4 @@
+# ruff: noqa - these scripts run on Python 3.6 and 3.7, under libraries of their time
 """Gives TensorFlow 1.15 the names and argument orders of TensorFlow 0.x, for Keras 1.0 and 1.1."""
 
 import tensorflow as tf

@@ -1,3 +1,4 @@
+# ruff: noqa - these scripts run on Python 3.6 and 3.7, under libraries of their time
 """Models of what only tf.keras has; a version that lacks a layer does not make the model."""
 
 import tensorflow as tf
