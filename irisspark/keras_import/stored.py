@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from irisspark.errors import ModelError
-from irisspark.keras_import import json_text
+from irisspark.keras_import import json_text, zipped
 from irisspark.keras_import.hdf5 import array_at, attribute, checked_size, group_at, open_file
 from irisspark.keras_import.network import Array
 from irisspark.keras_import.weights import Groups, NamedArrays
@@ -17,7 +17,7 @@ from irisspark.keras_import.weights import Groups, NamedArrays
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a file holds: its configurations as parsed JSON, and the arrays of each layer by name."""
+    """What a file holds: its configurations as parsed JSON, and each layer's arrays by name."""
 
     path: str
     model_config: Any
@@ -26,6 +26,7 @@ class StoredModel:
     optimizer_weights: tuple[Array, ...]
     keras_version: str | None
     backend: str | None
+    zipped: bool = False
 
 
 def read_h5(path: str) -> StoredModel:
@@ -49,6 +50,21 @@ def read_h5(path: str) -> StoredModel:
             keras_version=attribute(file, "keras_version") or attribute(weights, "keras_version"),
             backend=attribute(file, "backend") or attribute(weights, "backend"),
         )
+
+
+def read_zip(path: str) -> StoredModel:
+    """Read a `.keras` file of tf.keras 2.12 to 2.15; its arrays are read with its layers."""
+    config, training, version = zipped.read_config(path)
+    return StoredModel(
+        path=path,
+        model_config=config,
+        training_config=training,
+        groups={},
+        optimizer_weights=(),
+        keras_version=version,
+        backend="tensorflow",
+        zipped=True,
+    )
 
 
 def read_keras_3_h5(path: str) -> tuple[Mapping[str, Any], Any, int]:
@@ -127,7 +143,7 @@ def _without_config(file: h5py.File, path: str) -> str:
     if attribute(file, "layer_names") is not None:
         return (
             f"{path} holds weights without a model (it was written by save_weights): save the "
-            "whole model with model.save(...), or give -modelPath model.json,weights.h5 with the text of "
-            "model.to_json() in model.json"
+            "whole model with model.save(...), or give -modelPath model.json,weights.h5 with the "
+            "text of model.to_json() in model.json"
         )
     return f"{path} is an HDF5 file, but no Keras model: it has no model_config"
