@@ -15,7 +15,7 @@ from irisspark.keras_import import ImportedModel, read
 from irisspark.keras_import.keras_3 import ARGUMENTS
 
 FILES = Path(__file__).parent / "models" / "files"
-FIXTURES = sorted(FILES.glob("*/*.h5"))
+FIXTURES = sorted([*FILES.glob("*/*.h5"), *FILES.glob("*/*.keras")])
 # What no Keras 3 can do; each is refused by name.
 REFUSED = {
     "average_pooling_same": "Theano's 'same' padding",

@@ -13,7 +13,7 @@ from irisspark.keras_import import sniffing
 from irisspark.keras_import.archives import read_keras_zip
 from irisspark.keras_import.imported_model import ImportedModel
 from irisspark.keras_import.importing import import_stored
-from irisspark.keras_import.stored import read_h5, read_pair, version_of_h5
+from irisspark.keras_import.stored import read_h5, read_pair, read_zip, version_of_h5
 
 __all__ = ["ImportedModel", "file_version", "read"]
 
@@ -22,7 +22,7 @@ def read(path: str, *, trust: bool = False) -> ImportedModel:
     """Read a model file of Keras 1, Keras 2 or tf.keras.
 
     Args:
-        path: an `.h5`, whatever its name, or `model.json,weights.h5`.
+        path: an `.h5`, or a `.keras` of tf.keras, whatever its name, or `model.json,weights.h5`.
         trust: taken for the sake of one signature; a Lambda of an old Keras holds the bytecode of
             an old Python, which no other Python can run, so it is refused either way.
 
@@ -33,10 +33,7 @@ def read(path: str, *, trust: bool = False) -> ImportedModel:
     if pair:
         return import_stored(read_pair(*pair))
     if sniffing.kind_of(path) == sniffing.KERAS_ZIP:
-        raise ModelError(
-            f"{path} is a .keras file of Keras {file_version(path)}: load it with that Keras and "
-            "save it as .h5"
-        )
+        return import_stored(read_zip(path))
     return import_stored(read_h5(path))
 
 

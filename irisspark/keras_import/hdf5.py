@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -25,14 +25,14 @@ _FREE_BYTES = 2**20
 
 
 @contextmanager
-def open_file(path: str) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading.
+def open_file(path: str, content: IO[bytes] | None = None) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; `content` where it does not lie on the disk by itself.
 
     Raises:
         ModelError: HDF5 cannot open it, or it turns out to be damaged while it is read.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(content or path, "r") as file:
             yield file
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from irisspark.errors import ModelError
-from irisspark.keras_import import keras_1, keras_2, layouts, rebuilt, weights
+from irisspark.keras_import import keras_1, keras_2, layouts, rebuilt, weights, zipped
 from irisspark.keras_import.emit import emit_network, weights_by_layer
 from irisspark.keras_import.findings import Findings
 from irisspark.keras_import.imported_model import ImportedModel
@@ -34,7 +34,10 @@ def import_stored(stored: StoredModel) -> ImportedModel:
         network = map_networks(network, keras_1.with_cosine_shapes)
     keras_2.check_classes(network)
     network = with_inputs(network, stored.groups)
-    network = weights.assign(network, stored.groups)
+    if stored.zipped:
+        network = zipped.assign(network, stored.path)
+    else:
+        network = weights.assign(network, stored.groups)
     if era == KERAS_1:
         network = network.map_layers(keras_1.weights_to_keras_2)
     if backend == "theano":

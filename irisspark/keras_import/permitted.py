@@ -24,9 +24,7 @@ _REFUSED = names(
     "IntegerLookup TextVectorization HashedCrossing"
 )
 _CODE = frozenset({"Lambda", "__lambda__"})
-_FUNCTION_MODULES = frozenset(
-    {"builtins", "keras.activations", "keras.losses", "keras.metrics", "keras"}
-)
+_FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics"})
 
 
 def check_config(config: Any, path: str, *, trust: bool) -> None:

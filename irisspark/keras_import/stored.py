@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from irisspark.errors import ModelError
-from irisspark.keras_import import json_text
+from irisspark.keras_import import json_text, zipped
 from irisspark.keras_import.hdf5 import array_at, attribute, checked_size, group_at, open_file
 from irisspark.keras_import.network import Array
 from irisspark.keras_import.weights import Groups, NamedArrays
@@ -26,6 +26,7 @@ class StoredModel:
     optimizer_weights: tuple[Array, ...]
     keras_version: str | None
     backend: str | None
+    zipped: bool = False
 
 
 def read_h5(path: str) -> StoredModel:
@@ -49,6 +50,21 @@ def read_h5(path: str) -> StoredModel:
             keras_version=attribute(file, "keras_version") or attribute(weights, "keras_version"),
             backend=attribute(file, "backend") or attribute(weights, "backend"),
         )
+
+
+def read_zip(path: str) -> StoredModel:
+    """Read a `.keras` file of tf.keras 2.12 to 2.15; its arrays are read with its layers."""
+    config, training, version = zipped.read_config(path)
+    return StoredModel(
+        path=path,
+        model_config=config,
+        training_config=training,
+        groups={},
+        optimizer_weights=(),
+        keras_version=version,
+        backend="tensorflow",
+        zipped=True,
+    )
 
 
 def read_keras_3_h5(path: str) -> tuple[Mapping[str, Any], Any, int]:

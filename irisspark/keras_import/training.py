@@ -67,6 +67,7 @@ LOSSES: Mapping[str, tuple[str, ...]] = {
 }
 _SHORT_LOSSES = {
     "bce": "binary_crossentropy",
+    "cosine_proximity": "cosine_similarity",
     "huber_loss": "huber",
     "kld": "kl_divergence",
     "kullback_leibler_divergence": "kl_divergence",
@@ -123,12 +124,14 @@ def convert_training(stored: Mapping[str, Any] | None, findings: Findings) -> Co
     return {
         "optimizer": optimizer,
         "loss": loss,
-        "metrics": _metrics(stored.get("metrics"), findings),
-        "loss_weights": stored.get("loss_weights"),
+        "metrics": _of_one_output(_metrics(stored.get("metrics"), findings)),
+        "loss_weights": stored.get("loss_weights") or None,
     }
 
 
 def _optimizer(stored: Any, findings: Findings) -> Config | None:
+    if isinstance(stored, str):
+        stored = {"class_name": stored}
     if not isinstance(stored, Mapping):
         return None
     name = str(stored.get("class_name")).rsplit(">", 1)[-1]
@@ -220,6 +223,13 @@ def _metrics(stored: Any, findings: Findings) -> Any:
     return metric
 
 
+def _of_one_output(metrics: Any) -> Any:
+    """tf.keras lists the metrics of each output, also where there is only one."""
+    if isinstance(metrics, list) and len(metrics) == 1 and isinstance(metrics[0], list):
+        return metrics[0]
+    return metrics
+
+
 def _metric(stored: Any) -> Any:
     if not isinstance(stored, Mapping):
         return stored if _snake(str(stored)) in _METRICS else None
@@ -255,7 +265,8 @@ def order_optimizer_weights(
     Args:
         optimizer: Keras 3's class.
         arrays: as stored: the number of steps (where there is one), then one kind of moment after
-            the other, each in the order of the trained variables.
+            the other, each in the order of the trained variables (or all of a variable's
+            moments together, from tf.keras 2.11 on).
         trained: the shapes of the trained variables, in order.
         states: the name and shape of each of Keras 3's variables.
 
@@ -271,10 +282,10 @@ def order_optimizer_weights(
         return None
     moments = rest[: kinds * count]
     shapes = [np.shape(moment) for moment in moments]
-    if len(scalars) == 2 and shapes == [shape for shape in trained for _ in range(kinds)]:
-        by_variable = moments  # tf.keras 2.11 and later: variable after variable, as Keras 3
-    elif shapes == trained * kinds:
+    if shapes == trained * kinds:
         by_variable = [moments[kind * count + i] for i in range(count) for kind in range(kinds)]
+    elif shapes == [shape for shape in trained for _ in range(kinds)]:
+        by_variable = moments  # tf.keras 2.11 and later: variable after variable, as Keras 3
     else:
         return None
     ordered: list[Array | None] = []

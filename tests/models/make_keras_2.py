@@ -4,6 +4,7 @@
     python3.7 -m venv old && old/bin/pip install keras==2.2.4 tensorflow==1.15.5 "h5py<3" \
         "protobuf<3.21" "numpy<1.19" "scipy<1.6"
     KERAS_BACKEND=tensorflow old/bin/python make_keras_2.py FOLDER keras [channels_first]
+    old/bin/python make_keras_2.py FOLDER tf.keras zip NAME ...    (.keras files, tf.keras 2.12 to 2.15)
 
 Also with keras==2.0.8, 2.1.6 and 2.3.1; and `make_keras_2.py FOLDER tf.keras` with tensorflow==1.15.5,
 2.1.4, 2.3.4, 2.4.4 (h5py<3), 2.8.4, 2.13.1 and 2.15.1 (tf_keras too).
@@ -23,6 +24,7 @@ from saving import Recorder
 
 L = keras.layers
 Model, Sequential, Input = keras.models.Model, keras.models.Sequential, keras.layers.Input
+SUFFIX = ".keras" if sys.argv[3:4] == ["zip"] else ".h5"
 FIRST = len(sys.argv) > 3 and sys.argv[3] == "channels_first"
 if FIRST:
     K.set_image_data_format("channels_first")
@@ -504,11 +506,15 @@ def main():
     for name in sorted(models):
         if not FIRST or name in IMAGES:
             K.clear_session()
-            recorder.add(name, models[name], 9 if name in WORDS else 0, fit=name.startswith("mlp"))
+            recorder.add(name, models[name], 9 if name in WORDS else 0, suffix=SUFFIX, fit=name.startswith("mlp"))
     for seed in range(random_models.COUNT):
         if not FIRST:
             K.clear_session()
-            recorder.add("random_%02d" % seed, lambda seed=seed: random_models.build(seed, terms()))
+            recorder.add(
+                "random_%02d" % seed,
+                lambda seed=seed: random_models.build(seed, terms()),
+                suffix=SUFFIX,
+            )
     recorder.close()
 
 
