@@ -15,6 +15,7 @@ from irisspark.keras_import import ImportedModel, file_version, read, sniffing
 from irisspark.keras_import.archives import read_keras_zip
 from irisspark.keras_import.permitted import check_config
 from irisspark.keras_import.stored import read_keras_3_h5
+from irisspark.keras_import.zipped import check_weights
 
 if TYPE_CHECKING:
     import keras
@@ -225,6 +226,7 @@ def _keras_3_config(path: str, zipped: bool) -> tuple[Mapping[str, Any], Any, in
     if not zipped:
         return read_keras_3_h5(path)
     config, _ = read_keras_zip(path)
+    check_weights(path)
     model = {key: value for key, value in config.items() if key != "compile_config"}
     return model, config.get("compile_config"), 4 * os.path.getsize(path)
 

@@ -332,5 +332,42 @@ def test_zip_bomb_is_refused(tmp_path):
     _refused(path, "unpacks to")
 
 
+def test_zip_without_weights_is_refused(tmp_path):
+    path = _keras_3(tmp_path)[1]
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "n.keras", "w") as new:
+        for member in ("config.json", "metadata.json"):
+            new.writestr(member, old.read(member))
+    _refused(tmp_path / "n.keras", "without its weights")
+
+
+def _keras_3_with_weights(tmp_path, edit):
+    path = _keras_3(tmp_path)[1]
+    inner = tmp_path / "inner.h5"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "n.keras", "w") as new:
+        inner.write_bytes(old.read("model.weights.h5"))
+        with h5py.File(inner, "r+") as file:
+            edit(file["layers/dense/vars"])
+        for member in ("config.json", "metadata.json"):
+            new.writestr(member, old.read(member))
+        new.write(inner, "model.weights.h5")
+    return tmp_path / "n.keras"
+
+
+def test_link_inside_a_zip_is_refused(tmp_path):
+    def edit(arrays):
+        del arrays["0"]
+        arrays["0"] = h5py.ExternalLink("/etc/other.h5", "/secret")
+
+    _refused(_keras_3_with_weights(tmp_path, edit), "link")
+
+
+def test_bomb_inside_a_zip_is_refused(tmp_path):
+    def edit(arrays):
+        del arrays["0"]
+        arrays.create_dataset("0", (2**34, 3), "float32", chunks=(2**10, 3), compression="gzip")
+
+    _refused(_keras_3_with_weights(tmp_path, edit), "claims")
+
+
 def test_zip_that_leaves_its_folder_is_refused(tmp_path):
     _refused(_keras_3(tmp_path, extra=[("../x", b"a")])[1], "outside itself")

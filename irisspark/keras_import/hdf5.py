@@ -95,6 +95,26 @@ def checked_size(weights: h5py.Group) -> int:
     return size
 
 
+def check_all(file: h5py.File) -> None:
+    """Check every link and array of a file, none of them read.
+
+    Raises:
+        ModelError: one of them is not safe to read.
+    """
+
+    def other_link(name: str, link: Any) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else name
+
+    def check_array(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            _check_bytes(node)
+
+    linked = file.visititems_links(other_link)
+    if linked is not None:
+        raise _linked(file, linked)
+    file.visititems(check_array)
+
+
 def _follow(group: h5py.Group, path: str) -> Any:
     node: Any = group
     for part in path.split("/"):
@@ -106,20 +126,29 @@ def _follow(group: h5py.Group, path: str) -> Any:
                 f"{group.file.filename} has no {path!r}: the file is damaged or incomplete"
             )
         if not isinstance(link, h5py.HardLink):
-            raise ModelError(
-                f"{group.file.filename}: {path!r} is a link to another place, which no Keras "
-                "writes: the file is refused"
-            )
+            raise _linked(group.file, path)
         node = node[part]
     return node
 
 
+def _linked(file: h5py.File, name: str) -> ModelError:
+    return ModelError(
+        f"{file.filename}: {name!r} is a link to another place, which no Keras writes: "
+        "the file is refused"
+    )
+
+
 def _check_storage(dataset: h5py.Dataset) -> None:
+    if dataset.shape is None or dataset.dtype.kind not in "fiub":
+        where = f"{dataset.file.filename}: the array {dataset.name!r}"
+        raise ModelError(f"{where} does not hold numbers (it holds {dataset.dtype})")
+    _check_bytes(dataset)
+
+
+def _check_bytes(dataset: h5py.Dataset) -> None:
     where = f"{dataset.file.filename}: the array {dataset.name!r}"
     if dataset.is_virtual or dataset.external:
         raise ModelError(f"{where} keeps its data in another file: the file is refused")
-    if dataset.shape is None or dataset.dtype.kind not in "fiub":
-        raise ModelError(f"{where} does not hold numbers (it holds {dataset.dtype})")
     stored = dataset.id.get_storage_size()
     if dataset.nbytes > _FREE_BYTES and dataset.nbytes > MAX_COMPRESSION * stored:
         raise ModelError(

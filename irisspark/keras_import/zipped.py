@@ -17,7 +17,7 @@ import h5py
 
 from irisspark.errors import ModelError
 from irisspark.keras_import.archives import read_keras_zip
-from irisspark.keras_import.hdf5 import array_at, group_at, open_file
+from irisspark.keras_import.hdf5 import array_at, check_all, group_at, open_file
 from irisspark.keras_import.network import Array, Layer, Network
 
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -49,6 +49,20 @@ def assign(network: Network, path: str) -> Network:
         content = io.BytesIO(archive.read("model.weights.h5"))
     with open_file(path, content) as file:
         return _fill_network(network, file)
+
+
+def check_weights(path: str) -> None:
+    """Check the arrays in a `.keras` file of any Keras, before Keras reads them.
+
+    Raises:
+        ModelError: one of them is not safe to read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if "model.weights.h5" not in archive.namelist():
+            raise ModelError(f"{path} holds a model without its weights (no model.weights.h5)")
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with open_file(path, content) as file:
+        check_all(file)
 
 
 def _fill_network(network: Network, group: h5py.Group) -> Network:
