@@ -1,6 +1,6 @@
 """The data of a run: its files, its columns, and the jobs that ask something about all of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,6 @@ from irisspark.batches import explain, record_end, schema
 from irisspark.batches.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.batches.columns import Columns, LabelCodes, parse_number
 from irisspark.batches.holdout import Holdout
-from irisspark.batches.records import UTF8_BOM
 from irisspark.errors import DataError
 from irisspark.splits import DataFile, Opener, Split, cut, group, opener, read_blocks
 from irisspark.storage import find_data
@@ -33,7 +32,6 @@ class Dataset:
         files: In the order of their rows.
         columns: Which column is what.
         open_file: Opens one of the files, here or on a worker.
-        header_like: True where the first line reads like names, though no header was declared.
         class_names: The classes in the order of the model's outputs, None where neither the options
             nor the labels name them.
         named_classes: True where the options name the classes.
@@ -43,7 +41,6 @@ class Dataset:
     files: tuple[DataFile, ...]
     columns: Columns
     open_file: Opener
-    header_like: bool
     class_names: tuple[str, ...] | None
     named_classes: bool = False
     holdout: Holdout | None = None
@@ -86,8 +83,7 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
         dtype=spec.input_dtype,
     )
     _check_width(head, columns, spec, options)
-    header_like = schema.looks_like_header(head, columns)
-    if header_like and options.bad_rows == "fail":
+    if schema.looks_like_header(head, columns):
         shown = ", ".join(head.first[:6]) + (", ..." if len(head.first) > 6 else "")
         raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
     names = options.class_names
@@ -96,7 +92,7 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
             f"-classNames gives {len(names)} names, but the model has "
             f"{spec.output.num_classes} classes"
         )
-    dataset = Dataset(files, columns, open_file, header_like, names, names is not None)
+    dataset = Dataset(files, columns, open_file, names, names is not None)
     if columns.label is None:
         return dataset
     names = names or _class_names(session, dataset, head, spec)
@@ -164,11 +160,13 @@ def _class_names(
     assert dataset.columns.label is not None
     num_classes = spec.output.num_classes
     numbers = schema.numeric_class_names(num_classes)
-    row = head.row if dataset.columns.header or dataset.header_like else head.first
+    row = head.row if dataset.columns.header else head.first
     is_whole = row is not None and len(row) == dataset.columns.num_columns
     if is_whole and row and parse_number(row[dataset.columns.label]) is not None:
         return numbers
-    found = find_labels(session, dataset)
+    found = _first_labels(dataset, head)
+    if len(found) != num_classes:
+        found = find_labels(session, dataset)
     codes = LabelCodes(numbers)
     if not found:
         label = dataset.columns.name(dataset.columns.label)
@@ -180,49 +178,91 @@ def _class_names(
     raise DataError(explain.unknown_labels(found, num_classes))
 
 
+def _first_labels(dataset: Dataset, head: schema.Head) -> list[str]:
+    """Find the labels at the beginning of the first file, sorted.
+
+    Where they are as many as the model has classes they are all the labels that the data may have,
+    and save the pass over it: any other label is a bad row.
+    """
+    index = next(i for i, file in enumerate(dataset.files) if file.path == head.path)
+    members = Group(0, (Split(dataset.files[index], index, 0, None),))
+    found = workers.find_labels([members], dataset.columns, dataset.open_file, max_blocks=1)
+    return _all_labels(found)
+
+
 def find_labels(session: "Session", dataset: Dataset) -> list[str]:
     """Find the distinct labels of the data, sorted, in one distributed pass."""
     columns, open_file = dataset.columns, dataset.open_file
     groups = dataset.groups(session.parallelism)
 
-    def find(members: Iterator[Group]) -> Iterator[frozenset[str]]:
+    def find(members: Iterator[Group]) -> Iterator[workers.FoundLabels]:
         return workers.find_labels(members, columns, open_file)
 
-    found: set[str] = set()
-    for labels in session.spread(groups).mapPartitions(find).collect():
-        found |= labels
-    return sorted(found)
+    return _all_labels(session.spread(groups).mapPartitions(find).collect())
 
 
-def find_line(session: "Session", dataset: Dataset, row: BadRow) -> int:
-    """Find the line number of a bad row, from 1: one pass over what lies before it."""
-    file = dataset.files[row.file_index]
-    if row.offset == 0:
-        return 1
-    open_file, index, offset = dataset.open_file, row.file_index, row.offset
+def _all_labels(found: Iterable[workers.FoundLabels]) -> list[str]:
+    found = list(found)
+    failures = sorted(failure for one in found for failure in one.failures)
+    if failures:
+        raise DataError(failures[0][2])
+    return sorted({label for one in found for label in one.labels})
+
+
+def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:
+    """Find the line numbers of bad rows, from 1: one pass over what lies before them."""
+    offsets: dict[int, list[int]] = {}
+    for row in rows:
+        offsets.setdefault(row.file_index, []).append(row.offset)
+    lines = {index: [1] * len(places) for index, places in offsets.items()}
+    if any(row.offset for row in rows):
+        open_file = dataset.open_file
+
+        def count(members: Iterator[Group]) -> Iterator[tuple[int, list[int]]]:
+            return workers.count_lines_before(members, offsets, open_file)
+
+        groups = _groups_before(session, dataset, offsets)
+        for index, counts in session.spread(groups).mapPartitions(count).collect():
+            lines[index] = [a + b for a, b in zip(lines[index], counts, strict=True)]
+    return [lines[row.file_index][offsets[row.file_index].index(row.offset)] for row in rows]
+
+
+def _groups_before(
+    session: "Session", dataset: Dataset, offsets: Mapping[int, Sequence[int]]
+) -> list[Group]:
+    """Cut what lies before the last offset of each file into tasks of about equal size."""
+    indices = sorted(offsets)
     before = replace(
         dataset,
-        files=(file,),
-        columns=replace(dataset.columns, multi_line=False),
+        files=tuple(dataset.files[index] for index in indices),
+        columns=replace(dataset.columns, multi_line=False),  # line ends are counted in quotes, too
     )
-    groups = [
-        Group(g.index, tuple(replace(s, file_index=index) for s in g.splits if s.start < offset))
-        for g in before.groups(session.parallelism)
+    wanted = [
+        replace(split, file_index=indices[split.file_index])
+        for members in before.groups(session.parallelism)
+        for split in members.splits
+        if split.start < max(offsets[indices[split.file_index]])
     ]
-
-    def count(members: Iterator[Group]) -> Iterator[int]:
-        return workers.count_lines_before(members, index, offset, open_file)
-
-    num_lines: int = sum(session.spread(groups).mapPartitions(count).collect())
-    return 1 + num_lines
+    num_groups = max(1, min(session.parallelism, len(wanted)))
+    dealt = enumerate(group(wanted, num_groups))
+    return [Group(index, members) for index, members in dealt if members]
 
 
 def describe(session: "Session", dataset: Dataset, row: BadRow) -> str:
     """Say where a bad row is and what is wrong with it, in one line."""
-    line = find_line(session, dataset, row)
-    path = dataset.files[row.file_index].path
-    return (
-        f"{explain.place(row, path, line, dataset.columns)}: {explain.fault(row, dataset.columns)}"
+    return describe_all(session, dataset, [row])[0]
+
+
+def describe_all(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> tuple[str, ...]:
+    """Describe bad rows, a line each; the lines' numbers are found in one pass for all of them."""
+    if not rows:
+        return ()
+    columns, files = dataset.columns, dataset.files
+    numbered = zip(rows, find_lines(session, dataset, rows), strict=True)
+    return tuple(
+        f"{explain.place(row, files[row.file_index].path, line, columns)}: "
+        f"{explain.fault(row, columns)}"
+        for row, line in numbered
     )
 
 
@@ -231,19 +271,19 @@ def bad_row_error(
 ) -> DataError:
     """Make the error that a run ends with at its first bad row."""
     row = bad.first[0]
-    header_like = dataset.header_like and row.offset <= len(UTF8_BOM)
     message = describe(session, dataset, row)
-    if row.reason == UNKNOWN_LABEL and not header_like:
+    if row.reason == UNKNOWN_LABEL:
         found = find_labels(session, dataset)
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
-    hint = explain.advice(row, dataset.columns, header_like=header_like)
+    hint = explain.advice(row, dataset.columns)
     return DataError(f"{message}; {hint}")
 
 
 def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes: int) -> None:
-    """Refuse numbers that are no class, unless ``-classNames`` says which numbers are.
+    """Refuse labels that may be classes, unless ``-classNames`` says what the classes are.
 
     Labels 1 to 3 for three classes would otherwise lose a class as bad rows, and shift the others.
+    A text among labels that are numbers is a bad row and no more.
 
     Raises:
         DataError: There are such labels.
@@ -254,9 +294,10 @@ def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes
     assert codes is not None
     labels = find_labels(session, dataset)
     strange = [text for text in labels if codes.encode(text) is None]
-    if any(parse_number(text) is not None for text in strange):
+    has_text_classes = any(parse_number(name) is None for name in codes.class_names)
+    if has_text_classes or any(parse_number(text) is not None for text in strange):
         raise DataError(
             f"{bad.counts[UNKNOWN_LABEL]} rows have labels that are no class; "
             f"{explain.unknown_labels(labels, num_classes)}; or, to leave rows with other labels "
-            f"out, pass -classNames {','.join(schema.numeric_class_names(num_classes))}"
+            f"out, pass -classNames {','.join(codes.class_names)}"
         )

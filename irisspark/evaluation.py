@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from irisspark import workers
 from irisspark.batches.bad_rows import BadRows
-from irisspark.dataset import bad_row_error, check_labels, describe
+from irisspark.dataset import bad_row_error, check_labels, describe, describe_all
 from irisspark.errors import DataError, ModelError
 from irisspark.metrics.scores import Scores, score
 from irisspark.workers import (
@@ -136,7 +136,7 @@ def scan(
     outcome = _run(session, spec, groups, task, dataset)
     job_seconds = time.perf_counter() - started
     _check(session, spec, dataset, options, outcome)
-    examples = tuple(describe(session, dataset, row) for row in outcome.bad.first)
+    examples = describe_all(session, dataset, outcome.bad.first)
     return ScanResult(outcome, examples, len(groups), job_seconds)
 
 

@@ -244,12 +244,20 @@ def end_of_last_line(data: bytes) -> int:
     return carriage_return + 1
 
 
-def count_lines(split: Split, open_file: Opener, before: int) -> int:
-    """Count the line ends of the split that lie before the offset ``before`` of its file."""
-    num_lines = 0
+def count_lines(split: Split, open_file: Opener, offsets: Sequence[int]) -> list[int]:
+    """Count the line ends of the split that lie before each of some offsets of its file."""
+    counts = [0] * len(offsets)
     for block in read_blocks(split, open_file):
-        data = block.data[: max(before - block.offset, 0)]
-        if not data:
+        if block.offset >= max(offsets):
             break
-        num_lines += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
-    return num_lines
+        in_block = _count_line_ends(block.data)
+        for index, offset in enumerate(offsets):
+            if offset >= block.offset + len(block.data):
+                counts[index] += in_block
+            elif offset > block.offset:
+                counts[index] += _count_line_ends(block.data[: offset - block.offset])
+    return counts
+
+
+def _count_line_ends(data: bytes) -> int:
+    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")

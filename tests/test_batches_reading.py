@@ -100,6 +100,20 @@ def test_any_cut_gives_the_rows_of_a_single_pass(tmp_path, end):
             assert bad_of(parts) == bad_of(whole)
 
 
+def test_what_was_bad_before_changes_nothing():
+    columns = Columns(4, (0, 1), label=2, labels=THREE, keep=(3,))
+    whole = parse(TROUBLE, columns)
+    blocks = [*whole.block.data.splitlines(keepends=True), TROUBLE]
+    for data in blocks:
+        alone = parse_block(Block(0, 9, data), columns)
+        for doubtful in (frozenset[int](), frozenset({0}), frozenset({1, 2}), frozenset({0, 1})):
+            told = parse_block(Block(0, 9, data), columns, doubtful)
+            assert rows_of([told]) == rows_of([alone])
+            assert told.bad == alone.bad
+    assert whole.doubtful == {0, 1, 2, 3} - {0}
+    assert parse_block(Block(0, 0, b"1,2,0,a\n"), columns, whole.doubtful).doubtful is None
+
+
 def test_first_ten_bad_rows_are_those_of_the_input_whatever_the_order(tmp_path):
     lines = [b"1,2,0" if i % 3 else b"1,x%d,0" % i for i in range(90)]
     file = data_file(tmp_path / "a.csv", b"\n".join(lines))
@@ -233,6 +247,7 @@ def test_float32_comes_back_from_its_shortest_text(number):
         ("int32", "1e3", 1000),
         ("int64", "9007199254740991", 2**53 - 1),
         ("int64", "-9007199254740991", -(2**53) + 1),
+        ("int64", "-9007199254740993", None),
         ("int64", "9007199254740993", None),  # float64 takes it for 2**53
         ("int32", "2147483648", None),
         ("int32", "1.5", None),

@@ -113,8 +113,10 @@ def test_every_room_has_its_place() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_module_imports_only_from_rooms_below(module: Path) -> None:
-    if room_of(module) in ROOMS:
-        assert broken_rules(room_of(module), module.read_text(encoding="utf-8")) == []
+    # A folder's own door, ``python -m irisspark.keras_import``, looks into the house from outside.
+    room = "__main__" if module.name == "__main__.py" else room_of(module)
+    if room in ROOMS:
+        assert broken_rules(room, module.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(

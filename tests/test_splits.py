@@ -195,13 +195,15 @@ def test_missing_file_says_what_a_worker_needs():
 @given(line_texts, st.integers(1, 40))
 def test_lines_are_counted_before_an_offset_by_any_splits(lines, split_bytes):
     data = b"".join(text + end for text, end in lines)
-    for offset, _ in whole_lines(data):
-        before = sum(1 for other, _ in whole_lines(data) if other < offset)
-        parts = [s for s in cut([DataFile("a", len(data))], split_bytes) if s.start < offset]
-        assert sum(count_lines(s, lambda _: io.BytesIO(data), offset) for s in parts) == before
+    offsets = [offset for offset, _ in whole_lines(data)]
+    if not offsets:
+        return
+    parts = cut([DataFile("a", len(data))], split_bytes)
+    counts = [count_lines(part, lambda _: io.BytesIO(data), offsets) for part in parts]
+    assert [sum(column) for column in zip(*counts, strict=True)] == list(range(len(offsets)))
 
 
 def test_offsets_of_a_compressed_file_are_those_of_its_text(tmp_path: Path):
     file = data_file(tmp_path / "a.csv.gz", b"11\n22\n33\n")
     (split,) = cut([file], 1e9)
-    assert count_lines(split, open_local, 6) == 2
+    assert count_lines(split, open_local, [6, 0, 3]) == [2, 0, 1]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from irisspark.batches.columns import Columns, parse_number, shorten
-from irisspark.batches.numbers import convert_numbers
+from irisspark.batches.numbers import arrow_number_type, convert_numbers, not_representable
 from irisspark.batches.records import Records, open_quotes
 
 WRONG_COLUMNS = "wrong number of columns"
@@ -113,6 +113,11 @@ class Examined:
     kept: tuple[pa.Array, ...]
     faults: dict[int, Fault]
 
+    @property
+    def bad_columns(self) -> frozenset[int]:
+        """The columns that have bad cells."""
+        return frozenset(fault.column for fault in self.faults.values()) - {WHOLE_LINE}
+
     def bad_rows(self, file_index: int, offsets: Ints) -> BadRows:
         """Count the bad records and keep the first ten; ``offsets`` are those of all records."""
         counts = Counter(fault.reason for fault in self.faults.values())
@@ -123,29 +128,50 @@ class Examined:
         return BadRows(dict(sorted(counts.items())), first)
 
 
-def examine(records: Records, columns: Columns) -> Examined:
-    """Read records column by column as text, and find out which are good.
+def examine(records: Records, columns: Columns, doubtful: frozenset[int] | None = None) -> Examined:
+    """Find out which records are good.
 
     A record's fault is the first one from the left; a whole line at fault comes before that.
+
+    Args:
+        records: What to read.
+        columns: Which column is what.
+        doubtful: The features that are likely to hold bad cells, None where nothing is known. Only
+            these are read as text, which costs more, as long as all others turn out to be good.
     """
-    table, rows, faults = _read_text(records, columns)
+    everything = frozenset(columns.features)
+    if doubtful is not None:
+        try:
+            return _examine(records, columns, everything & doubtful)
+        except pa.ArrowInvalid:  # it is another column this time
+            pass
+    return _examine(records, columns, everything)
+
+
+def _examine(records: Records, columns: Columns, doubtful: frozenset[int]) -> Examined:
+    cells, rows, faults = _read_text(records, columns, doubtful)
     values: dict[int, Array] = {}
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
-    kept = frozenset(columns.keep)
+    kept, is_known = frozenset(columns.keep), len(doubtful) < len(columns.features)
     for column in columns.used:
-        cells = table.column(_field(column)).combine_chunks()
-        values[column], is_bad = _convert(cells, column, columns, is_kept=column in kept)
+        if column in doubtful:
+            dtype = np.dtype(columns.dtype)
+            values[column], is_bad = convert_numbers(cells[column], dtype, likely_bad=is_known)
+        else:
+            values[column], is_bad = _convert(
+                cells[column], column, columns, is_kept=column in kept
+            )
         fault_columns[is_bad & (fault_columns == WHOLE_LINE)] = column
     is_good = fault_columns == WHOLE_LINE
-    for row in np.flatnonzero(~is_good):
+    for row in np.flatnonzero(~is_good).tolist():
         column = int(fault_columns[row])
-        cell = table.column(_field(column))[int(row)].as_py()
+        cell = cells[column][row].as_py()
         faults[int(rows[row])] = Fault(_reason(cell, column, columns), column, _shown(cell))
     return Examined(
         good=rows[is_good],
-        features=_matrix([values[c][is_good] for c in columns.features], columns, is_good),
+        features=_matrix([values[c] for c in columns.features], len(rows), columns)[is_good],
         labels=None if columns.label is None else values[columns.label][is_good],
-        kept=tuple(_kept(table.column(_field(c)), is_good) for c in columns.keep),
+        kept=tuple(_kept(cells[c], is_good) for c in columns.keep),
         faults=faults,
     )
 
@@ -154,11 +180,13 @@ def _field(column: int) -> str:
     return f"f{column}"
 
 
-def _read_text(records: Records, columns: Columns) -> tuple[pa.Table, Ints, dict[int, Fault]]:
-    """Parse records with every column as bytes.
+def _read_text(
+    records: Records, columns: Columns, doubtful: frozenset[int]
+) -> tuple[dict[int, pa.Array], Ints, dict[int, Fault]]:
+    """Parse records with every column as bytes but the features that are not doubtful.
 
     Returns:
-        The cells, the indices of their records, and what is wrong with the other records.
+        (cells of each column, indices of their records, what is wrong with the other records).
     """
     faults = {
         int(index): Fault(BROKEN_QUOTES, WHOLE_LINE, _shown(records[index]))
@@ -175,8 +203,9 @@ def _read_text(records: Records, columns: Columns) -> tuple[pa.Table, Ints, dict
 
     data = b"\n".join(records[i] for i in candidates) if faults else records.data
     names = [_field(c) for c in columns.used]
+    number = arrow_number_type(np.dtype(columns.dtype))
     if not len(candidates):
-        return pa.table({name: pa.array([], pa.binary()) for name in names}), candidates, faults
+        return {c: pa.array([], pa.binary()) for c in columns.used}, candidates, faults
     table = pacsv.read_csv(
         pa.BufferReader(data),
         pacsv.ReadOptions(
@@ -190,12 +219,15 @@ def _read_text(records: Records, columns: Columns) -> tuple[pa.Table, Ints, dict
             invalid_row_handler=note,
         ),
         pacsv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.binary()),
+            column_types=dict.fromkeys(names, pa.binary())
+            | {_field(c): number for c in columns.features if c not in doubtful},
             include_columns=names,
+            null_values=[""],
             strings_can_be_null=False,
         ),
     )
-    return table, np.setdiff1d(candidates, np.array(wrong, dtype=np.int64)), faults
+    cells = {c: table.column(_field(c)).combine_chunks() for c in columns.used}
+    return cells, np.setdiff1d(candidates, np.array(wrong, dtype=np.int64)), faults
 
 
 def _open_quotes(data: bytes, columns: Columns) -> Ints:
@@ -206,12 +238,20 @@ def _open_quotes(data: bytes, columns: Columns) -> Ints:
 def _convert(
     cells: pa.Array, column: int, columns: Columns, *, is_kept: bool
 ) -> tuple[Array, Mask]:
-    """Give the values of a column's cells (none of a kept one's), and which of them are bad."""
+    """Give the values of a column's cells (none of a kept one's), and which of them are bad.
+
+    Raises:
+        pyarrow.ArrowInvalid: A feature has bad cells, so it is to be read as text.
+    """
     if column == columns.label:
         return _convert_labels(cells, columns)
     if is_kept:
         return np.empty(0), _not_utf8(cells)
-    return convert_numbers(cells, np.dtype(columns.dtype))
+    values = cells.to_numpy(zero_copy_only=False)
+    is_bad = not_representable(values, np.dtype(columns.dtype))
+    if is_bad.any():  # an empty cell is null, which is NaN here
+        raise pa.ArrowInvalid("a feature that was not doubtful has a bad cell")
+    return values, is_bad
 
 
 def _not_utf8(cells: pa.Array) -> Mask:
@@ -253,14 +293,17 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in _MISSING_TEXTS
 
 
-def _matrix(values: list[Array], columns: Columns, is_good: Mask) -> Array:
-    if not values:
-        return np.empty((int(is_good.sum()), 0), dtype=columns.dtype)
-    return np.column_stack(values).astype(columns.dtype)
+def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:
+    """Put columns side by side; what stands in bad rows does not matter."""
+    matrix = np.empty((num_rows, len(values)), dtype=columns.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for position, column in enumerate(values):
+            matrix[:, position] = column
+    return matrix
 
 
-def _kept(cells: pa.ChunkedArray, is_good: Mask) -> pa.Array:
-    return cells.filter(pa.array(is_good)).combine_chunks().cast(pa.utf8())
+def _kept(cells: pa.Array, is_good: Mask) -> pa.Array:
+    return cells.filter(pa.array(is_good)).cast(pa.utf8())
 
 
 def _decode(value: bytes) -> str | None:

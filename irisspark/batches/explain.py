@@ -36,10 +36,8 @@ def fault(row: BadRow, columns: Columns) -> str:
     return f"the label '{row.value}' is none of the classes"
 
 
-def advice(row: BadRow, columns: Columns, *, header_like: bool) -> str:
+def advice(row: BadRow, columns: Columns) -> str:
     """Say what to do about a bad row."""
-    if header_like:
-        return "this line looks like a header: pass -header true"
     if row.reason == bad_rows.BROKEN_QUOTES and not columns.multi_line:
         return "if quoted fields hold line breaks, pass -multiLine true"
     if row.reason == bad_rows.NOT_A_NUMBER and (hint := _not_a_number_hint(row, columns)):

@@ -39,25 +39,39 @@ def not_representable(values: Array, dtype: np.dtype[Any]) -> Mask:
     return ~fits
 
 
-def convert_numbers(cells: pa.Array, dtype: np.dtype[Any]) -> tuple[Array, Mask]:
+def convert_numbers(
+    cells: pa.Array, dtype: np.dtype[Any], *, likely_bad: bool = False
+) -> tuple[Array, Mask]:
     """Convert cells with the conversion of the typed parser, blanks around them left out.
 
     Args:
         cells: Binary Arrow array without nulls.
         dtype: Of the model's input.
+        likely_bad: True saves the attempt to convert all cells at once.
 
     Returns:
         (the values as parsed, 0 for a cell that holds no number; which cells cannot be used).
     """
-    texts = _trimmed(_as_text(cells))
+    texts = _as_text(cells)
+    if not likely_bad:
+        try:
+            values = _to_numpy(texts.cast(arrow_number_type(dtype)))
+            return values, not_representable(values, dtype)
+        except pa.ArrowInvalid:
+            pass
+    values, is_bad = _convert_some(_trimmed(texts), dtype)
+    return values, is_bad | not_representable(values, dtype)
+
+
+def _convert_some(texts: pa.Array, dtype: np.dtype[Any]) -> tuple[Array, Mask]:
+    """Convert the cells that hold numbers, and tell which do not."""
     is_bad = _cannot_be_number(texts)
     try:
         values = _cast(texts, is_bad, dtype)
     except pa.ArrowInvalid:  # only the right bytes, in a wrong order: 1-2
-        is_bad |= ~_to_numpy(pc.match_substring_regex(cells, f"^[ \t]*(?:{NUMBER_PATTERN})[ \t]*$"))
+        is_bad |= ~_to_numpy(pc.match_substring_regex(texts, f"^(?:{NUMBER_PATTERN})$"))
         values = _cast(texts, is_bad, dtype)
-    unusable: Mask = is_bad | not_representable(values, dtype)
-    return values, unusable
+    return values, is_bad
 
 
 def _as_text(cells: pa.Array) -> pa.Array:

@@ -46,6 +46,7 @@ class Batch:
         columns: Which column is what.
         good: int64 [rows], which records of the block they are; None for all of them.
         bad: The other rows of the block, counted.
+        doubtful: Columns in which the next block may have bad cells, too; None for nothing known.
     """
 
     features: Array
@@ -55,6 +56,7 @@ class Batch:
     columns: Columns
     good: Ints | None = None
     bad: BadRows = field(default_factory=BadRows)
+    doubtful: frozenset[int] | None = None
 
     def __len__(self) -> int:
         """Count the good rows."""
@@ -86,10 +88,13 @@ def read_batches(
     Raises:
         DataError: The file cannot be read on this machine, or its header is not that of the first.
     """
+    doubtful: frozenset[int] | None = None
     for block in read_blocks(split, open_file, block_bytes, record_end(columns)):
         if block.offset == 0 and columns.header:
             _check_header(block.data, columns, split.file.path)
-        yield parse_block(block, columns)
+        batch = parse_block(block, columns, doubtful)
+        doubtful = batch.doubtful
+        yield batch
 
 
 def _check_header(data: bytes, columns: Columns, path: str) -> None:
@@ -104,10 +109,11 @@ def record_end(columns: Columns) -> Cutter:
     return quoted_record_end(columns.delimiter) if columns.multi_line else end_of_last_line
 
 
-def parse_block(block: Block, columns: Columns) -> Batch:
-    """Parse one block of whole records."""
+def parse_block(block: Block, columns: Columns, doubtful: frozenset[int] | None = None) -> Batch:
+    """Parse one block of whole records; ``doubtful`` is that of the block before."""
     block = _without_preamble(block, columns)
-    return _parse_typed(block, columns) or _parse_examined(block, columns)
+    batch = _parse_typed(block, columns) if doubtful is None else None
+    return batch or _parse_examined(block, columns, doubtful)
 
 
 def _without_preamble(block: Block, columns: Columns) -> Block:
@@ -222,10 +228,11 @@ def _records(block: Block, columns: Columns) -> Records:
     return find_records(block.data, columns.delimiter, multi_line=columns.multi_line)
 
 
-def _parse_examined(block: Block, columns: Columns) -> Batch:
+def _parse_examined(block: Block, columns: Columns, doubtful: frozenset[int] | None) -> Batch:
     """Parse a block as text: the good rows, and what is wrong with the others."""
     records = _records(block, columns)
-    examined = examine(records, columns)
+    examined = examine(records, columns, doubtful)
+    seen = examined.bad_columns | (doubtful or frozenset())
     return Batch(
         examined.features,
         examined.labels,
@@ -234,4 +241,5 @@ def _parse_examined(block: Block, columns: Columns) -> Batch:
         columns,
         examined.good,
         examined.bad_rows(block.file_index, block.offset + records.starts),
+        seen if examined.faults else None,
     )

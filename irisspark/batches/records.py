@@ -54,31 +54,22 @@ def find_records(data: bytes, delimiter: str, *, multi_line: bool) -> Records:
     With ``multi_line`` a line end inside quotes belongs to its record; what follows a quote that is
     never closed is one record.
     """
-    ends, afters = _line_ends(data)
+    ends = _line_ends(data)
     if multi_line and b'"' in data:
-        outside = ~_is_quoted(ends, data, delimiter)
-        ends, afters = ends[outside], afters[outside]
-    if not len(afters) or afters[-1] < len(data):
-        ends, afters = np.append(ends, len(data)), np.append(afters, len(data))
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), afters[:-1]])
+        ends = ends[~_is_quoted(ends, data, delimiter)]
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), ends + 1])
+    ends = np.append(ends, len(data))
     filled = ends > starts
     return Records(data, starts[filled], ends[filled])
 
 
-def _line_ends(data: bytes) -> tuple[Ints, Ints]:
-    """Find where line ends begin, and what is behind them; CRLF is one."""
+def _line_ends(data: bytes) -> Ints:
+    """Find the line feeds and carriage returns; between those of a CRLF lies a blank record."""
     array = np.frombuffer(data, dtype=np.uint8)
     is_end = array == _LF
-    if b"\r" not in data:
-        ends = np.flatnonzero(is_end)
-        return ends, ends + 1
-    is_cr = array == _CR
-    is_crlf = is_cr[:-1] & is_end[1:]
-    is_end[1:] &= ~is_crlf
-    ends = np.flatnonzero(is_end | is_cr)
-    afters = ends + 1
-    afters[ends < len(is_crlf)] += is_crlf[ends[ends < len(is_crlf)]]
-    return ends, afters
+    if b"\r" in data:
+        is_end |= array == _CR
+    return np.flatnonzero(is_end)
 
 
 @lru_cache
@@ -117,10 +108,10 @@ def quoted_record_end(delimiter: str) -> Callable[[bytes], int]:
             return end_of_last_line(data)
         start = len(UTF8_BOM) if data.startswith(UTF8_BOM) else 0
         text = data[start:]
-        ends, afters = _line_ends(text)
+        ends = _line_ends(text)
         if text.endswith(b"\r"):  # it may be half of a CRLF
-            ends, afters = ends[:-1], afters[:-1]
-        afters = afters[~_is_quoted(ends, text, delimiter)]
-        return int(afters[-1]) + start if len(afters) else 0
+            ends = ends[:-1]
+        ends = ends[~_is_quoted(ends, text, delimiter)]
+        return int(ends[-1]) + 1 + start if len(ends) else 0
 
     return find_end

@@ -1,33 +1,69 @@
 """Questions about the data that need a pass over it and no model."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from irisspark.batches import Columns, read_batches
 from irisspark.batches.bad_rows import is_missing
+from irisspark.errors import DataError
 from irisspark.splits import BLOCK_BYTES, Opener, count_lines
 from irisspark.workers.scanning import Group
 
 
 def count_lines_before(
-    groups: Iterable[Group], file_index: int, offset: int, open_file: Opener
-) -> Iterator[int]:
-    """Count the line ends of the groups' splits that lie before an offset of one file."""
+    groups: Iterable[Group], offsets: Mapping[int, Sequence[int]], open_file: Opener
+) -> Iterator[tuple[int, list[int]]]:
+    """Count the line ends that lie before some offsets.
+
+    Args:
+        groups: What to read.
+        offsets: By the index of a file; a file that is not there is not read.
+        open_file: Opens a file on this machine.
+
+    Yields:
+        (index of the file, a count for each of its offsets), one a split.
+    """
     for group in groups:
         for split in group.splits:
-            if split.file_index == file_index:
-                yield count_lines(split, open_file, offset)
+            wanted = offsets.get(split.file_index, ())
+            if wanted and split.start < max(wanted):
+                yield split.file_index, count_lines(split, open_file, wanted)
+
+
+@dataclass(frozen=True)
+class FoundLabels:
+    """The labels of a task.
+
+    Attributes:
+        labels: Distinct, as stripped text; missing ones are left out.
+        failures: (file index, start of the split, message) where the data could not be read.
+    """
+
+    labels: frozenset[str]
+    failures: tuple[tuple[int, int, str], ...] = ()
 
 
 def find_labels(
-    groups: Iterable[Group], columns: Columns, open_file: Opener
-) -> Iterator[frozenset[str]]:
-    """Find the distinct labels of each group, as stripped text; missing ones are left out."""
+    groups: Iterable[Group], columns: Columns, open_file: Opener, max_blocks: int | None = None
+) -> Iterator[FoundLabels]:
+    """Find the distinct labels of each group.
+
+    With ``max_blocks`` no more blocks are read of each split. A failure is returned and not raised,
+    as that of an evaluation is.
+    """
     assert columns.label is not None
     label_only = replace(columns, features=(), label=None, labels=None, keep=(columns.label,))
     for group in groups:
         found: set[str] = set()
+        failures: tuple[tuple[int, int, str], ...] = ()
         for split in group.splits:
-            for batch in read_batches(split, label_only, open_file, BLOCK_BYTES):
-                found.update(batch.kept[0].unique().to_pylist())
-        yield frozenset(text.strip() for text in found if not is_missing(text))
+            batches = read_batches(split, label_only, open_file, BLOCK_BYTES)
+            try:
+                for batch in islice(batches, max_blocks):
+                    found.update(batch.kept[0].unique().to_pylist())
+            except DataError as error:
+                failures = ((split.file_index, split.start, str(error)),)
+                break
+        labels = frozenset(text.strip() for text in found if not is_missing(text))
+        yield FoundLabels(labels, failures)

@@ -11,8 +11,9 @@ import pytest
 from in_process import InProcessSession
 from sklearn import datasets, metrics
 
-from irisspark import models
-from irisspark.dataset import Dataset, find_labels, find_line, open_dataset
+from irisspark import models, workers
+from irisspark.batches import BadRow
+from irisspark.dataset import Dataset, find_labels, find_lines, open_dataset
 from irisspark.errors import DataError
 from irisspark.evaluation import EvaluationResult, evaluate
 from irisspark.options import parse
@@ -126,6 +127,38 @@ def test_text_labels_that_do_not_fit_the_model(here, model, iris, tmp_path):
         opened(here, model, data)
 
 
+def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monkeypatch):
+    data = tmp_path / "a.csv"
+    texts = [NAMES[i] for i in iris["label"]]
+    iris.assign(label=texts).to_csv(data, index=False, header=False)
+    with monkeypatch.context() as patched:
+        patched.setattr("irisspark.dataset.find_labels", None)
+        assert opened(here, model, data).class_names == NAMES
+    monkeypatch.setattr("irisspark.workers.asking.BLOCK_BYTES", 300)  # a few rows of one class
+    assert opened(here, model, data).class_names == NAMES
+
+
+@pytest.mark.parametrize("bad_rows", ["fail", "skip"])
+def test_text_label_behind_the_first_block_is_an_error_that_lists_all(
+    here, model, iris, tmp_path, bad_rows, monkeypatch
+):
+    monkeypatch.setattr("irisspark.workers.asking.BLOCK_BYTES", 2600)
+    data = tmp_path / "a.csv"
+    texts = [NAMES[i % 3] for i in range(149)] + ["other"]
+    iris.assign(label=texts).to_csv(data, index=False, header=False)
+    with pytest.raises(DataError, match=r"found are Iris-s.*, other; .* 4 labels do not fit"):
+        run(here, model, data, "-badRows", bad_rows)
+
+
+def test_damaged_file_is_named_by_the_pass_over_the_labels(here, model, iris, tmp_path):
+    texts = iris.assign(label=[NAMES[0] for _ in iris["label"]])
+    texts.to_csv(tmp_path / "a.csv", index=False, header=False)
+    packed = gzip.compress(texts.to_csv(index=False, header=False).encode())
+    (tmp_path / "b.csv.gz").write_bytes(packed[:-50])
+    with pytest.raises(DataError, match=r"cannot read .*b\.csv\.gz"):
+        opened(here, model, tmp_path)
+
+
 def test_recipe_an_id_column_a_header_semicolons_and_the_label_first(
     here, model, iris, expected, tmp_path
 ):
@@ -229,21 +262,38 @@ def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffi
         run(here, model, path, "-header", "true")
 
 
-def test_line_of_the_first_row_needs_no_pass(here, model, iris, tmp_path, monkeypatch):
-    path = tmp_path / "a.csv"
-    path.write_text("1,1,1,?,0\n" + iris.to_csv(index=False, header=False))
-    dataset = opened(here, model, path)
-    with pytest.raises(DataError, match=r"line 1, column 3: '\?' is not a number"):
-        run(here, model, path)
-    from irisspark.batches import BadRow
+def test_lines_of_all_shown_rows_are_found_in_one_pass(here, model, iris, tmp_path, monkeypatch):
+    monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", 400)
+    for name in ("a.csv", "b.csv"):
+        lines = iris.to_csv(index=False, header=False).splitlines()
+        for at in (0, 7, 30, 31, 149):
+            lines[at] = lines[at].replace(",", ",?", 1)
+        (tmp_path / name).write_text("\n".join(lines))
+    passes = []
+    count = workers.count_lines_before
+    monkeypatch.setattr(
+        "irisspark.workers.count_lines_before", lambda *args: passes.append(1) or count(*args)
+    )
+    result = run(here, model, tmp_path, "-badRows", "skip")
+    assert [example.split(", column")[0] for example in result.bad_examples] == [
+        f"{tmp_path}/{name}, line {line}" for name in ("a.csv", "b.csv")
+        for line in (1, 8, 31, 32, 150)
+    ]  # fmt: skip
+    assert len(passes) <= 3  # one a task
 
-    assert find_line(None, dataset, BadRow(0, 0, "missing", 0, "")) == 1  # type: ignore[arg-type]
+
+def test_line_of_the_first_row_needs_no_pass(model, here, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(iris.to_csv(index=False, header=False))
+    dataset = opened(here, model, path)
+    assert find_lines(None, dataset, [BadRow(0, 0, "missing", 0, "")]) == [1]  # type: ignore
 
 
 def test_first_line_that_looks_like_names_says_so(here, model, iris, tmp_path):
     iris.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(DataError, match=r"a\.csv: line 1 looks like a header \(sepal length"):
-        opened(here, model, tmp_path / "a.csv")
+    for bad_rows in ("fail", "skip"):
+        with pytest.raises(DataError, match=r"a\.csv: line 1 looks like a header \(sepal length"):
+            opened(here, model, tmp_path / "a.csv", "-badRows", bad_rows)
 
 
 def test_feature_count_shows_both_numbers_and_the_columns_taken(here, model, iris, tmp_path):

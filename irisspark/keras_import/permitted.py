@@ -1,0 +1,87 @@
+"""The configuration of a Keras 3 file: what is in it is Keras's own, or it is refused.
+
+Keras's loader imports the modules that a file names: only those of these tables reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from irisspark.errors import ModelError
+from irisspark.keras_import.words import names
+
+_MODULES = names(
+    "keras keras.layers keras.initializers keras.regularizers keras.constraints "
+    "keras.optimizers keras.optimizers.schedules keras.losses keras.metrics "
+    "keras.activations keras.dtype_policies keras.src.models.functional "
+    "keras.src.models.sequential keras.src.ops.numpy keras.src.ops.nn keras.src.ops.core "
+    "keras.src.ops.math keras.src.ops.image keras.src.ops.linalg builtins"
+)
+# Layers that read other files, or run code that is not Keras's.
+_REFUSED = names(
+    "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace StringLookup "
+    "IntegerLookup TextVectorization HashedCrossing"
+)
+_CODE = frozenset({"Lambda", "__lambda__"})
+_FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics"})
+
+
+def check_config(config: Any, path: str, *, trust: bool) -> None:
+    """Refuse what is not Keras's own.
+
+    Args:
+        config: a parsed configuration.
+        path: the file, for the message.
+        trust: let Lambda layers pass.
+
+    Raises:
+        ModelError: names the class and the layer that holds it.
+    """
+    for layer, node in _objects(config, ""):
+        class_name, module = str(node["class_name"]), node.get("module")
+        where = f"{path}: layer {layer!r}" if layer else path
+        if class_name in _CODE and not trust:
+            raise ModelError(
+                f"{where} is a Lambda, whose code would run here: "
+                "-trustModel true allows it, if you know where the file is from"
+            )
+        if class_name in _REFUSED:
+            raise ModelError(f"{where} is a {class_name}, which is not opened from a file")
+        if not _is_own(class_name, module, node.get("registered_name"), node.get("config")):
+            raise ModelError(
+                f"{where} holds {class_name!r}"
+                + (f" of {module}" if module else "")
+                + ", which is not Keras's own: a model file does not hold its code"
+            )
+
+
+def _is_own(class_name: str, module: Any, registered: Any, config: Any) -> bool:
+    if registered and ">" in str(registered) and not str(registered).startswith("keras"):
+        return False
+    if class_name == "function":
+        return (
+            module in _FUNCTION_MODULES
+            and str(config).isidentifier()
+            and not registered_custom(registered, config)
+        )
+    return module is None or module in _MODULES
+
+
+def registered_custom(registered: Any, config: Any) -> bool:
+    """Whether a function was registered under another name than its own."""
+    return registered not in (None, config, "function")
+
+
+def _objects(value: Any, layer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _objects(item, layer)
+    if isinstance(value, Mapping):
+        config = value.get("config")
+        own = config.get("name") if isinstance(config, Mapping) else None
+        layer = str(own) if own else layer
+        if "class_name" in value:
+            yield layer, value
+        for item in value.values():
+            yield from _objects(item, layer)
