@@ -211,7 +211,7 @@ def test_skipped_rows_are_counted_shown_and_left_out(run):
 
 
 def test_rows_that_are_all_bad_are_an_error_even_when_skipped(run):
-    code, _, err = run("-badRows", "skip", data="a,b,c,d,0\n" * 5)
+    code, _, err = run("-badRows", "skip", data="1,oops,3,4,0\n" * 5)
     assert code == 1
     assert "every row is bad (5 of them)" in err
 
