@@ -73,7 +73,10 @@ class Worker:
 
 
 @pytest.fixture(autouse=True)
-def one_replica_at_a_time() -> Iterator[None]:
+def same_weights_and_a_new_replica_each_time() -> Iterator[None]:
+    import keras
+
+    keras.utils.set_random_seed(5)  # a layer draws its seed when it is made
     yield
     working._REPLICAS.clear()
 
@@ -92,7 +95,6 @@ def placed(features: np.ndarray, labels: np.ndarray) -> list[PlacedRows]:
 def save(path: Path, layers: list, num_features: int = 6, **settings) -> Path:
     import keras
 
-    keras.utils.set_random_seed(5)
     model = keras.Sequential([keras.Input((num_features,)), *layers])
     model.compile(**settings)
     model.save(path)
