@@ -121,17 +121,17 @@ def measure_rows(
     data, model = folder / f"data-{num_features}.csv", folder / f"model-{num_features}.keras"
     write_data(data, num_rows, num_features)
     save_model(model, num_features)
-    scripts = {"one.py": ONE_PROCESS, "elephas.py": ELEPHAS}
+    scripts = {"one_process.py": ONE_PROCESS, "with_elephas.py": ELEPHAS}
     for name, text in scripts.items():
         (folder / name).write_text(text)
     job = ["-modelPath", model, "-dataPath", data]
     ways = {
-        "pandas and Keras": command(sys.executable, folder / "one.py", model, data),
+        "pandas and Keras": command(sys.executable, folder / "one_process.py", model, data),
         "spark-submit irisspark.zip": command(SPARK_SUBMIT, archive, *job),
         "submit.sh": command(ROOT / "submit.sh", *job),
     }
     if num_features == 20:
-        ways["elephas"] = command(SPARK_SUBMIT, folder / "elephas.py", model, data)
+        ways["elephas"] = command(SPARK_SUBMIT, folder / "with_elephas.py", model, data)
     seconds = in_turn(ways, runs)
     data.unlink()
     goal = {20: "0.85", 784: "0.60"}[num_features]
