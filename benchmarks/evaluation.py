@@ -14,9 +14,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import ROOT, build_archive, in_turn, print_table, ratio, time_command
+from measure import BIN, ROOT, build_archive, in_turn, print_table, ratio, time_command
 
-BIN = Path(sys.executable).parent
 SPARK_SUBMIT = str(BIN / "spark-submit")
 
 BARE = """

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,12 @@ class Sample:
 
 def time_command(command: Sequence[str], env: Mapping[str, str] | None = None) -> Sample:
     """Run a command to its end; a failure ends the benchmark with what it printed."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"  # spark-submit asks python3 where it lies
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(
         command,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "PATH": path, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from irisspark import models, workers
 from irisspark.batches import Columns, LabelCodes
-from irisspark.quiet import import_tensorflow
+from irisspark.imports import import_tensorflow
 from irisspark.splits import DataFile, cut, opener
 from irisspark.workers import Group, PredictionTask, ScanTask
 from irisspark.workers.scanning import peak_memory_bytes

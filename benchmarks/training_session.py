@@ -13,8 +13,8 @@ sys.path.insert(0, str(ROOT))
 
 from irisspark import models
 from irisspark.dataset import open_dataset
+from irisspark.imports import import_tensorflow
 from irisspark.options import parse
-from irisspark.quiet import import_tensorflow
 from irisspark.session import Session, open_session
 from irisspark.training import TrainingResult, train
 

@@ -1,7 +1,9 @@
 """Build ``irisspark.zip``: a JAR for spark-submit, a zipapp and a py-file in one.
 
 The same source gives the same bytes on every machine: entries are sorted and stored without
-compression (zlib's output differs between versions), with one timestamp and one mode.
+compression (zlib's output differs between versions), with one timestamp and one mode. Beside each
+module lies its bytecode for the Python that builds, which saves every process its compiling; other
+Pythons read the source.
 """
 
 import argparse
@@ -27,6 +29,13 @@ PACKED_SUFFIXES = frozenset({".py", ".txt", ".java"})
 JANINO = "org.codehaus.commons.compiler.samples.CompilerDemo"
 JANINO_JARS = ("janino-*.jar", "commons-compiler-*.jar")
 SPARK_CORE_JAR = "spark-core_*.jar"
+
+_COMPILE = """
+import sys
+from py_compile import PycInvalidationMode, compile
+for name in sys.argv[1:]:
+    compile(name, name + "c", doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+"""
 
 
 def find_spark_home() -> Path:
@@ -114,10 +123,35 @@ def read_package(package: Path) -> dict[str, bytes]:
     return files | {"__main__.py": (package / "__main__.py").read_bytes()}
 
 
-def is_current(out: Path, package: Path = PACKAGE) -> bool:
-    """Tell whether both archives are there and hold the package as it is now.
+def compile_modules(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Compile the modules among some files to bytecode that is valid whatever their timestamps.
 
-    The Java sources are in the archive, so the class files need no comparing.
+    In a process of its own: marshal writes down which constants the compiling process shares.
+
+    Returns:
+        Name in the archive -> bytecode.
+
+    Raises:
+        IrissparkError: A module does not compile.
+    """
+    modules = {name: content for name, content in files.items() if name.endswith(".py")}
+    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+        for name, content in modules.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        command = [sys.executable, "-s", "-S", "-c", _COMPILE, *sorted(modules)]
+        environ = {"PATH": os.environ.get("PATH", ""), "PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise IrissparkError(f"the package does not compile: {done.stderr.strip()}")
+        return {f"{name}c": Path(folder, f"{name}c").read_bytes() for name in modules}
+
+
+def is_current(out: Path, package: Path = PACKAGE) -> bool:
+    """Tell whether both archives are there and hold the package as it is now, for this Python.
+
+    The sources are in the archive, so class files and bytecode need no comparing.
     """
     try:
         content = out.read_bytes()
@@ -127,8 +161,9 @@ def is_current(out: Path, package: Path = PACKAGE) -> bool:
     except (OSError, zipfile.BadZipFile):
         return False
     expected = read_package(package) | {MANIFEST_NAME: MANIFEST}
-    sources = {name: data for name, data in held.items() if not name.endswith(".class")}
-    return same_jar and sources == expected
+    sources = {name: held[name] for name in held if not name.endswith((".class", ".pyc"))}
+    for_this_python = held.get("__main__.pyc", b"").startswith(importlib.util.MAGIC_NUMBER)
+    return same_jar and for_this_python and sources == expected
 
 
 def build(out: Path, package: Path = PACKAGE) -> tuple[Path, Path]:
@@ -148,7 +183,8 @@ def build(out: Path, package: Path = PACKAGE) -> tuple[Path, Path]:
     if not (package / "__main__.py").is_file():
         raise IrissparkError(f"no sources in {package}: build from a checkout or an install")
     classes = compile_launcher(package / "launcher", find_spark_home())
-    content = pack(read_package(package) | classes)
+    files = read_package(package)
+    content = pack(files | classes | compile_modules(files))
     paths = (out, out.with_suffix(".jar"))
     for path in paths:
         _write_whole(path, content)

@@ -13,11 +13,11 @@ from irisspark import options as command_line
 from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
 from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.imports import import_tensorflow
 from irisspark.model_spec import ModelSpec
 from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.predictions import PredictionResult
-from irisspark.quiet import import_tensorflow
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.session import Session, open_session, quiet_log
 from irisspark.training import TrainingResult, train

@@ -24,7 +24,7 @@ from typing import Any
 from zipimport import zipimporter
 
 from irisspark import prefork
-from irisspark.quiet import fast_imports
+from irisspark.imports import fast_imports, prefer_unpacked_spark
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
 MODULES = ("pyspark.worker", "numpy", "pyarrow", "pyarrow.csv", "tensorflow", "keras")
@@ -73,6 +73,7 @@ def main() -> None:
 def serve() -> None:
     """Prepare this process, then serve Spark until it closes standard input."""
     global _state
+    prefer_unpacked_spark()
     daemon: Any = importlib.import_module("pyspark.daemon")
     start = time.monotonic()
     try:

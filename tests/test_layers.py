@@ -30,7 +30,7 @@ ROOMS = {
     "worker_daemon": "WORKER",
     "prefork": "WORKER",
     "workers": "WORKER",
-    "quiet": "WORKER",
+    "imports": "WORKER",
     "batches": "PURE",
     "splits": "PURE",
     "model_spec": "PURE",

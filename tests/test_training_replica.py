@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from irisspark import models
+from irisspark.imports import import_tensorflow
 from irisspark.options import parse
-from irisspark.quiet import import_tensorflow
 from irisspark.training.configuration import configure
 from irisspark.workers import training as working
 from irisspark.workers.averaging import Part, lay_out, take_chunk

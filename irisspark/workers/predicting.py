@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irisspark.imports import import_tensorflow
 from irisspark.model_spec import ModelSpec
-from irisspark.quiet import import_tensorflow
 
 Array = npt.NDArray[Any]
 Predict = Callable[[Array, Array], tuple[Array, Array | None]]

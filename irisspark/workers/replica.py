@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irisspark.imports import import_tensorflow
 from irisspark.model_spec import ModelSpec
-from irisspark.quiet import import_tensorflow
 from irisspark.workers.predicting import use_threads
 
 Array = npt.NDArray[Any]

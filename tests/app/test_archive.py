@@ -54,7 +54,10 @@ def test_archive_holds_the_package_and_nothing_else(archive: Path) -> None:
     assert modules.items() <= held.items()
     assert held["irisspark/samples/iris.txt"] == iris
     assert held["__main__.py"] == held["irisspark/__main__.py"]
-    rest = {name for name in held.keys() - modules.keys() if not name.endswith(".java")}
+    bytecode = {f"{name}c" for name in [*modules, "__main__.py"]}
+    assert bytecode <= held.keys()
+    rest = held.keys() - modules.keys() - bytecode
+    rest = {name for name in rest if not name.endswith(".java")}
     assert rest == {
         "META-INF/MANIFEST.MF",
         "KerasImportCSVSparkRunner.class",
@@ -102,6 +105,34 @@ def test_changed_module_makes_the_archive_stale(tmp_path: Path) -> None:
     with (package / "__init__.py").open("a") as module:
         module.write("# changed\n")
     assert not bundle.is_current(out, package)
+
+
+def test_modules_are_not_compiled_again_when_the_archive_is_imported(archive: Path) -> None:
+    script = """
+import builtins, sys, zipimport
+def refuse(*_):
+    raise AssertionError("a module was compiled")
+zipimport._compile_source = refuse
+import irisspark.cli
+print(irisspark.cli.__file__)
+"""
+    environ = clean_environ(PYTHONPATH=str(archive))
+    done = subprocess.run([sys.executable, "-Pc", script], env=environ, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().strip() == f"{archive}/irisspark/cli.pyc"
+
+
+def test_other_pythons_read_the_source(archive: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(archive) as held, zipfile.ZipFile(other, "w") as written:
+        for name in held.namelist():
+            content = held.read(name)
+            written.writestr(name, b"1234" + content[4:] if name.endswith(".pyc") else content)
+    assert not bundle.is_current(other)
+    environ = clean_environ(PYTHONPATH=str(other))
+    script = "import irisspark.cli; print(irisspark.cli.__file__)"
+    done = subprocess.run([sys.executable, "-Pc", script], env=environ, capture_output=True)
+    assert done.stdout.decode().strip() == f"{other}/irisspark/cli.py", done.stderr.decode()
 
 
 def test_lost_jar_makes_the_archive_stale(tmp_path: Path) -> None:

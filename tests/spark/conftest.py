@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from irisspark.quiet import import_tensorflow
+from irisspark.imports import import_tensorflow
 from irisspark.session import Session
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from irisspark.batches import BadRow
 from irisspark.dataset import Dataset, find_labels, find_lines, open_dataset
 from irisspark.errors import DataError
 from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.imports import import_tensorflow
 from irisspark.options import parse
-from irisspark.quiet import import_tensorflow
 from irisspark.session import Session
 
 pytestmark = pytest.mark.spark

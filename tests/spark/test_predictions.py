@@ -15,10 +15,10 @@ from irisspark import models, predictions, workers
 from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import DataError, IrissparkError, ModelError
 from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.imports import import_tensorflow
 from irisspark.model_spec import ModelSpec
 from irisspark.options import Options, parse
 from irisspark.predictions import PredictionResult
-from irisspark.quiet import import_tensorflow
 from irisspark.session import Session
 from irisspark.splits import cut, group
 from irisspark.storage import Staging

@@ -19,7 +19,7 @@ PRELUDE = """
 import json, os, sys, threading, time
 from pathlib import Path
 from irisspark import prefork, worker_daemon
-from irisspark.quiet import import_tensorflow
+from irisspark.imports import import_tensorflow
 from irisspark.session import open_session
 
 def ask(_):

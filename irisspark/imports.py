@@ -1,12 +1,42 @@
-"""TensorFlow without its start-up chatter."""
+"""Imports of Spark, TensorFlow and Keras: quietly, and without what serves nothing here."""
 
 import contextlib
 import gc
+import importlib.util
 import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+
+def prefer_unpacked_spark() -> None:
+    """Take pyspark from where the same Spark has it unpacked, in the place of its zip.
+
+    spark-submit puts ``pyspark.zip`` and py4j's first on the path. They hold source alone, which
+    every process would compile anew, for half a second; a folder keeps bytecode beside it.
+    """
+    for position, entry in enumerate(sys.path):
+        if Path(entry).parts[-3:] != ("python", "lib", "pyspark.zip"):
+            continue
+        home = Path(entry).parents[2]
+        if (home / "__init__.py").is_file():  # pip's: Spark's home is the package itself
+            _leave_out_archives(Path(entry).parent, home.parent)
+        elif (home / "python" / "pyspark" / "__init__.py").is_file():
+            sys.path[position] = str(home / "python")
+        return
+
+
+def _leave_out_archives(archives: Path, packages: Path) -> None:
+    """Take the zips of a folder off the path where it leads to the same modules unpacked."""
+    before = list(sys.path)
+    sys.path[:] = [entry for entry in sys.path if os.path.dirname(entry) != str(archives)]
+    for name in ("pyspark", "py4j"):
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin != str(packages / name / "__init__.py"):
+            sys.path[:] = before
+            return
 
 
 def import_tensorflow() -> Any:
