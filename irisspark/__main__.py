@@ -1,30 +1,39 @@
 """The door: of the archive, of ``python -m irisspark`` and of spark-submit's ``--py-files``."""
 
 import atexit
-import gc
+import contextlib
 import os
+import socket
 import sys
 
+from irisspark import early_driver, handover
 from irisspark.imports import prefer_unpacked_spark
 
 _OUTPUT_LOST = 120  # what Python itself ends with where its last output cannot be written
 
 
-def _end(code: int) -> None:
-    """End the process without taking TensorFlow's modules apart first, which takes a second."""
+def _run(asking: socket.socket | None) -> None:
+    """Run, tell the process that asked, and end."""
+    from irisspark.cli import main
+
+    code = main(sys.argv[1:])
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         code = code or _OUTPUT_LOST
-    os._exit(code)
+    if asking is not None:
+        with contextlib.suppress(OSError):
+            asking.sendall(str(code).encode())
+    os._exit(code)  # Python would take TensorFlow's modules apart first, for a second
 
 
 if __name__ == "__main__":
-    gc.disable()  # until everything is imported: there is nothing to collect in modules
     prefer_unpacked_spark()
-    from irisspark.cli import main
-
-    gc.enable()
-    _end(main(sys.argv[1:]))
+    if descriptors := os.environ.pop(handover.EARLY_DRIVER_DESCRIPTORS, None):
+        _run(early_driver.wait(descriptors))
+    elif (code := early_driver.hand_over()) is not None:
+        sys.exit(code)
+    else:
+        _run(None)

@@ -3,6 +3,7 @@
 The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 """
 
+import contextlib
 import sys
 import threading
 import traceback
@@ -75,13 +76,11 @@ def _run(options: Options) -> int:
 
 
 def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> int:
-    importing = threading.Thread(target=_import_ahead, daemon=True)
-    importing.start()
     with open_session(
         use_local=options.use_spark_local,
         verbose=options.verbose,
         fast_workers=options.fast_workers,
-        importing=importing,
+        importing=threading.Thread(target=_import_ahead, daemon=True),
     ) as session:
         clock.lap("session")
         model = _load_model(session, options)
@@ -123,11 +122,8 @@ def _predict_and_score(
 
 def _import_ahead() -> None:
     """Import what takes seconds while Spark starts; what goes wrong shows where it is needed."""
-    try:
+    with contextlib.suppress(Exception):
         import_tensorflow()
-        import elephas.spark_model  # noqa: F401
-    except Exception:
-        return
 
 
 def _load_model(session: Session, options: Options) -> LoadedModel:

@@ -6,9 +6,19 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+DEFAULTS = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+"""What TensorFlow and Keras are told by the environment where the user tells them nothing."""
+
+_IMPORTING = threading.Lock()
 
 
 def prefer_unpacked_spark() -> None:
@@ -48,13 +58,13 @@ def import_tensorflow() -> Any:
     Returns:
         The module ``tensorflow``.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if "tensorflow" not in sys.modules or "keras" not in sys.modules:
-        with _descriptor_2_led_away(), fast_imports():
-            import keras  # noqa: F401
-            import tensorflow  # noqa: F401
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    with _IMPORTING:  # a second thread waits: the modules are listed before they are whole
+        if "tensorflow" not in sys.modules or "keras" not in sys.modules:
+            with _descriptor_2_led_away(), fast_imports():
+                import keras  # noqa: F401
+                import tensorflow  # noqa: F401
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
     # TensorFlow's logger may write to the stream that stood in for standard error meanwhile.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -99,6 +109,7 @@ def _descriptor_2_led_away() -> Iterator[None]:
             yield
         finally:
             os.dup2(saved, 2)
-            sys.stderr = own
+            if sys.stderr is kept:
+                sys.stderr = own
             os.close(saved)
             os.close(nowhere)

@@ -6,7 +6,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,21 +21,39 @@ T = TypeVar("T")
 _MASTER_TIMEOUT_SECONDS = 10.0
 _MAX_WARM_UP_TASKS = 64
 _DAEMON_KEY = "spark.python.daemon.module"
+_GATEWAY_VARIABLE = "PYSPARK_GATEWAY_PORT"
 _SPARKS_DAEMON = "pyspark.daemon"
 _PYTHONPATH_KEY = "spark.executorEnv.PYTHONPATH"
 
 
-@dataclass(frozen=True)
 class Session:
     """An open Spark context, and what the rest of the driver asks about it.
 
     Attributes:
-        context: The context.
         shipped: Names of the files that ``--files`` shipped.
     """
 
-    context: "SparkContext"
-    shipped: tuple[str, ...]
+    def __init__(self, context: "SparkContext", warm_up: "_WarmUp | None" = None) -> None:
+        """Take over a context, and the first job on it where there is one."""
+        self._context = context
+        self._warm_up = warm_up
+        self.shipped = _shipped_names(context.getConf())
+
+    @property
+    def context(self) -> "SparkContext":
+        """The context, once its workers are ready.
+
+        Raises:
+            IrissparkError: They cannot be started.
+        """
+        if self._warm_up is not None:
+            warm_up, self._warm_up = self._warm_up, None
+            self._context = warm_up.finish()
+        return self._context
+
+    def stop(self) -> None:
+        """Stop Spark."""
+        _stop(self._context)
 
     @property
     def parallelism(self) -> int:
@@ -81,43 +98,62 @@ def open_session(
 ) -> Iterator[Session]:
     """Open the Spark context that spark-submit's options describe, and stop it at the end.
 
+    The workers start while the caller goes on: ``Session.context`` waits for them.
+
     Args:
         use_local: Run on ``local[*]`` where no master is named.
         verbose: Leave Spark's log as it is; otherwise it is set to WARN where the user has not.
         fast_workers: Fork the workers from a daemon that has imported TensorFlow.
-        importing: Imports TensorFlow in this process meanwhile; has ended once the session is open.
+        importing: Imports TensorFlow in this process; started here, and at its end once the session
+            is open.
 
     Raises:
         IrissparkError: Spark does not start, or its master does not answer.
     """
-    from pyspark import SparkContext
+    import pyspark  # noqa: F401  # first, for it takes less than what is imported meanwhile
 
+    if importing and _GATEWAY_VARIABLE in os.environ:
+        importing.start()
     # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
-    SparkContext._ensure_initialized()
+    _open_gateway()
+    if importing and not importing.ident:  # a JVM of our own has inherited standard error by now,
+        importing.start()  # which the import leads away
     conf = _configure(use_local=use_local, verbose=verbose)
     _check_master(str(conf.get("spark.master")))
     uses_daemon = fast_workers and _turn_on_daemon(conf, verbose=verbose)
     nursery = prefork.reserve() if uses_daemon and importing and _is_local(conf) else None
     if nursery:
-        conf.set(f"spark.executorEnv.{prefork.VARIABLE}", nursery)
-    context = _start(conf)
+        conf.set(f"spark.executorEnv.{prefork.VARIABLE}", nursery.path)
+    session = None
     try:
+        context = _start(conf)
+        session = Session(context, _WarmUp(context, conf) if uses_daemon else None)
         if importing:
             importing.join()
         if nursery:
-            prefork.start(nursery, worker_daemon.serve)
-        if uses_daemon:
-            context = _warm_up(context, conf)
-        yield Session(context, _shipped_names(context.getConf()))
+            nursery.start(worker_daemon.serve)
+        yield session
     finally:
-        _stop(context)
         if nursery:
-            prefork.stop(nursery)
+            nursery.stop()
+        if session:
+            session.stop()
+
+
+def _open_gateway() -> None:
+    """Connect to the JVM of spark-submit, or start one where this is a plain Python process."""
+    from pyspark import SparkContext
+    from pyspark.errors import PySparkException
+
+    try:
+        SparkContext._ensure_initialized()
+    except PySparkException as error:  # spark-submit has said what is wrong
+        raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
 
 
 def quiet_log() -> None:
     """Keep the JVM of spark-submit from logging its end where no session has set a level."""
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if _GATEWAY_VARIABLE not in os.environ:
         return
     with contextlib.suppress(Exception):  # a line of log more is no reason to fail
         from pyspark import SparkContext
@@ -168,31 +204,56 @@ def _turn_on_daemon(conf: "SparkConf", *, verbose: bool) -> bool:
     return True
 
 
-def _warm_up(context: "SparkContext", conf: "SparkConf") -> "SparkContext":
-    """Start the workers' daemons with a tiny job; without them, go on with Spark's own."""
-    tasks = min(int(context.defaultParallelism), _MAX_WARM_UP_TASKS)
-    level = conf.get("spark.log.level", None)
-    if level:
-        context.setLogLevel("OFF")  # Spark would tell a daemon's failure with four stack traces
-    try:
-        rdd = context.parallelize(range(tasks), tasks)
-        states = rdd.mapPartitions(worker_daemon.report_state).collect()
-        problem = next((state.problem for state in states if not state.ready), None)
-    except Exception as error:
-        if worker_daemon.__name__ not in str(error):
-            raise
-        problem = f"{worker_daemon.__name__} cannot be imported there"
-        context = _without_daemon(context, conf)
-    finally:
-        if level:
-            context.setLogLevel(str(level))
-    if problem is not None:
-        print(
-            f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
-            file=sys.stderr,
-            flush=True,
-        )
-    return context
+class _WarmUp:
+    """A tiny job that starts the workers' daemons; without them, Spark goes on with its own.
+
+    It runs in a thread of its own, since a daemon takes seconds to import TensorFlow, or to wait
+    for a driver that does.
+    """
+
+    def __init__(self, context: "SparkContext", conf: "SparkConf") -> None:
+        """Start the job."""
+        self._context = context
+        self._conf = conf
+        self._states: list[worker_daemon.DaemonState] = []
+        self._error: Exception | None = None
+        self._level = conf.get("spark.log.level", None)
+        if self._level:
+            context.setLogLevel("OFF")  # Spark would tell a daemon's failure with four stack traces
+        tasks = min(int(context.defaultParallelism), _MAX_WARM_UP_TASKS)
+        rdd = context.parallelize(range(tasks), tasks).mapPartitions(worker_daemon.report_state)
+        # Python's part of the job is done here: this process may fork while the thread runs, and a
+        # fork must not meet it in the middle of an import.
+        rdd.getNumPartitions()
+        self._thread = threading.Thread(target=self._run, args=(rdd,), daemon=True)
+        self._thread.start()
+
+    def _run(self, rdd: "RDD[worker_daemon.DaemonState]") -> None:
+        try:
+            self._states = rdd.collect()
+        except Exception as error:
+            self._error = error
+
+    def finish(self) -> "SparkContext":
+        """Wait for the job, and give the context to go on with."""
+        self._thread.join()
+        try:
+            problem = next((state.problem for state in self._states if not state.ready), None)
+            if self._error is not None:
+                if worker_daemon.__name__ not in str(self._error):
+                    raise self._error
+                problem = f"{worker_daemon.__name__} cannot be imported there"
+                self._context = _without_daemon(self._context, self._conf)
+        finally:
+            if self._level:
+                self._context.setLogLevel(str(self._level))
+        if problem is not None:
+            print(
+                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
+                file=sys.stderr,
+                flush=True,
+            )
+        return self._context
 
 
 def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext":

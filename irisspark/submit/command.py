@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from irisspark.bundle import build, find_java, find_spark_home, is_current
 from irisspark.errors import IrissparkError
+from irisspark.submit.early import start_early
 from irisspark.submit.environment import ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
 from irisspark.submit.shipping import read_option, ship
@@ -20,6 +22,7 @@ from irisspark.submit.spark_options import (
     DEPLOY_MODE,
     DRIVER_FLAGS,
     FILES,
+    SWITCHES,
     Configuration,
     choose_master,
     is_local,
@@ -49,25 +52,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     at = words.index("--") if "--" in words else -1
     try:
         environ = os.environ | {"SPARK_HOME": str(find_spark_home().absolute())}
-        command, additions = prepare(words[: max(at, 0)], words[at + 1 :], environ)
+        job = prepare(words[: max(at, 0)], words[at + 1 :], environ)
     except IrissparkError as error:
         print(f"irisspark: {error}", file=sys.stderr)
         return error.exit_code
-    os.execve(command[0], command, environ | additions)
+    environ |= job.additions
+    if job.has_our_driver:
+        environ |= start_early(ROOT / "irisspark.zip", environ)
+    os.execve(job.command[0], job.command, environ)
 
 
-def prepare(
-    spark_words: Sequence[str], args: Sequence[str], environ: Mapping[str, str]
-) -> tuple[list[str], dict[str, str]]:
+@dataclass(frozen=True)
+class Job:
+    """A job, ready to be started.
+
+    Attributes:
+        command: spark-submit's.
+        additions: What to add to the environment.
+        has_our_driver: The driver runs on this machine, and on this Python.
+    """
+
+    command: list[str]
+    additions: dict[str, str]
+    has_our_driver: bool
+
+
+def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[str, str]) -> Job:
     """Make sure that all a job needs is there, and put spark-submit's command together.
 
     Args:
         spark_words: Spark's options.
         args: The runner's words; none: the demo, for which the sample model is trained.
         environ: The environment, with SPARK_HOME.
-
-    Returns:
-        The command, and what to add to the environment.
 
     Raises:
         IrissparkError: Java does not fit, or something cannot be built.
@@ -105,7 +121,13 @@ def prepare(
     # Standalone clusters take only a .jar there.
     program = archive.with_suffix(".jar") if on_cluster else archive
     command = [str(spark_home / "bin" / "spark-submit"), *options.words, *added, str(program)]
-    return [*command, *args], choose_python(configuration, effective, local=is_local(master))
+    additions = choose_python(configuration, effective, local=is_local(master))
+    runs_here = not on_cluster and not SWITCHES.intersection(spark_words)
+    return Job(
+        [*command, *args],
+        additions,
+        runs_here and additions.get("PYSPARK_DRIVER_PYTHON") == sys.executable,
+    )
 
 
 def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:

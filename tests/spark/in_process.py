@@ -39,7 +39,7 @@ class InProcessSession(Session):
             broadcast=lambda value: SimpleNamespace(value=value, unpersist=lambda: None),
             getConf=dict,
         )
-        super().__init__(context, ())  # type: ignore[arg-type]
+        super().__init__(context)  # type: ignore[arg-type]
 
     @property
     def resolve(self) -> Callable[[str], str]:

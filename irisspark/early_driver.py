@@ -1,0 +1,101 @@
+"""The driver, started before its time.
+
+spark-submit starts the driver's Python when its JVM is up, and only then would TensorFlow be
+imported. So submit.sh starts a driver of its own beside the JVM, with an address where it listens.
+The Python that spark-submit starts hands over to it: by then it has imported most of what it needs.
+Where there is no such driver, or it does not fit, that Python goes on itself.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+
+from irisspark import handover
+from irisspark.imports import DEFAULTS, import_tensorflow
+
+
+def hand_over() -> int | None:
+    """Let a driver that was started early run in the place of this process.
+
+    Returns:
+        Its exit code, None where there is no such driver: nothing has been done then.
+    """
+    path = os.environ.get(handover.EARLY_DRIVER)
+    connection = handover.ask(path) if path else None
+    if connection is None:
+        return None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver too, which then ends
+    code = handover.wait_for(connection)
+    if code:
+        return int(code)
+    print(
+        "irisspark: the driver's process was killed; look at the memory of this machine",
+        file=sys.stderr,
+        flush=True,
+    )
+    return 1
+
+
+def wait(descriptors: str) -> socket.socket:
+    """Import what takes seconds, and take the place of the process that asks.
+
+    Args:
+        descriptors: Of the listening socket, and of the pipe that ends with spark-submit.
+
+    Returns:
+        Where the exit code goes. Does not return where spark-submit ends first.
+    """
+    listening_descriptor, alive = map(int, descriptors.split(","))
+    taken = threading.Event()
+    threading.Thread(target=_end_with_spark_submit, args=(alive, taken), daemon=True).start()
+    importing = threading.Thread(target=_import_ahead, daemon=True)
+    importing.start()
+    import irisspark.cli  # noqa: F401  # meanwhile
+
+    with socket.socket(fileno=listening_descriptor) as listening:
+        connection, _ = listening.accept()
+    _remove_address()
+    request = handover.receive(connection)
+    if not request.fits:
+        os._exit(0)
+    taken.set()
+    # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
+    handover.take_over(request, kept=DEFAULTS, with_descriptors=False)
+    threading.Thread(target=_take_descriptors, args=(importing, request), daemon=True).start()
+    threading.Thread(target=_end_with_asking, args=(connection,), daemon=True).start()
+    sys.path[:] = request.facts["path"]
+    return connection
+
+
+def _import_ahead() -> None:
+    with contextlib.suppress(Exception):  # the run will meet it again, and say so
+        import_tensorflow()
+
+
+def _take_descriptors(importing: threading.Thread, request: handover.Request) -> None:
+    importing.join()
+    handover.take_descriptors(request)
+
+
+def _end_with_spark_submit(alive: int, taken: threading.Event) -> None:
+    os.read(alive, 1)
+    if not taken.is_set():
+        _remove_address()
+        os._exit(0)
+
+
+def _end_with_asking(connection: socket.socket) -> None:
+    """Interrupt the run where the process that asked is killed in the middle of it."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _remove_address() -> None:
+    path = os.environ[handover.EARLY_DRIVER]
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+        os.rmdir(os.path.dirname(path))
