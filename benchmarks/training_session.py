@@ -1,7 +1,8 @@
-"""What the training benchmarks share: a Spark session, a model file, a training run."""
+"""What benchmarks inside an application share: a session, a model file, a training run."""
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +21,15 @@ from irisspark.training import TrainingResult, train
 
 
 @contextmanager
-def session(master: str, *settings: str) -> Iterator[Session]:
-    """Open Spark with workers that import this checkout."""
+def session(master: str, *settings: str, fast_workers: bool = True) -> Iterator[Session]:
+    """Open Spark with workers that import this checkout; without ``fast_workers``, on Spark's."""
     os.environ["PYTHONPATH"] = str(ROOT)
     os.environ["PYSPARK_PYTHON"] = sys.executable
     words = [f"--conf {setting}" for setting in ("spark.ui.enabled=false", *settings)]
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master {master} {' '.join(words)} pyspark-shell"
-    import_tensorflow()
-    with open_session() as opened:
+    importing = threading.Thread(target=import_tensorflow)
+    with open_session(fast_workers=fast_workers, importing=importing) as opened:
+        opened.wait_for_workers()
         yield opened
 
 

@@ -90,6 +90,8 @@ def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> in
             return EXIT_DONE
         dataset = open_dataset(session, options, model.spec)
         clock.lap("data")
+        session.wait_for_workers()
+        clock.lap("workers")
         spec, trained = model.spec, None
         if options.train:
             trained = train(session, model, dataset, options, _show)

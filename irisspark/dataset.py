@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from irisspark.options import Options
     from irisspark.session import Session
 
-SPLIT_BYTES = 64 << 20
+TASK_BYTES = 128 << 20
+"""What a worker reads and predicts in a second or two, so that starting a task does not count."""
 _MIN_SPLIT_BYTES = 1 << 20
 _HEAD_BYTES = 64 << 10
 
@@ -53,10 +54,8 @@ class Dataset:
     def groups(self, parallelism: int) -> list[Group]:
         """Cut the files into tasks: none tiny while there is enough, none so large that it lags."""
         size = self.num_bytes
-        num_groups = max(1, min(parallelism, size // _MIN_SPLIT_BYTES))
-        if size > SPLIT_BYTES * parallelism:
-            rounds = -(-size // (SPLIT_BYTES * parallelism))
-            num_groups = rounds * parallelism
+        rounds = size // (TASK_BYTES * parallelism)
+        num_groups = max(1, min(parallelism, size // _MIN_SPLIT_BYTES), rounds * parallelism)
         splits = cut(self.files, max(size / num_groups, 1), whole_files=self.columns.multi_line)
         grouped = [members for members in group(splits, num_groups) if members]
         return [Group(index, members) for index, members in enumerate(grouped)]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib import metadata
+from typing import Any
 
 from irisspark import __version__
 from irisspark import options as command_line
@@ -15,6 +16,8 @@ from irisspark.options import Options
 from irisspark.predictions import PredictionResult
 from irisspark.session import Session
 from irisspark.workers.scanning import peak_memory_bytes
+
+_OF_WORKERS = ("build", "read", "parse", "predict")
 
 
 class Clock:
@@ -56,9 +59,10 @@ def describe_run(
         "started": clock.started.isoformat(timespec="seconds"),
         "seconds": {
             **clock.seconds,
-            "workers_model": result.stats.model_seconds,
-            "workers_parse": result.stats.parse_seconds,
-            "workers_predict": result.stats.predict_seconds,
+            # Adding up, checking and scoring what the job gave; the driver alone does that.
+            "evaluate": result.job_seconds,
+            "merge": max(clock.seconds["evaluate"] - result.job_seconds, 0.0),
+            **{name: getattr(result.stats, f"{name}_seconds") for name in _OF_WORKERS},
         },
         "tasks": result.num_tasks,
         "workers": min(result.num_tasks, session.parallelism),
@@ -69,12 +73,27 @@ def describe_run(
     }
 
 
-def phases_text(run: Mapping[str, object]) -> str:
-    """Lay the seconds by phase out as a table, for ``-verbose true``."""
+def phases_text(run: Mapping[str, Any]) -> str:
+    """Lay seconds by phase, speed and memory out as a table, for ``-verbose true``."""
     seconds = run["seconds"]
-    assert isinstance(seconds, Mapping)
-    rows = [f"{name.replace('_', ' '):<20}{value:>9.2f} s" for name, value in seconds.items()]
-    return "\n".join(["seconds by phase (workers: added up over all tasks)", *rows])
+    return "\n".join(
+        [
+            "seconds by phase",
+            *(_line(name, seconds[name], "s") for name in seconds if name not in _OF_WORKERS),
+            "added up over all tasks of the evaluation",
+            *(_line(name, seconds[name], "s") for name in _OF_WORKERS),
+            "speed of the evaluation",
+            _line("rows", run["rows_per_second"], "a second", digits=0),
+            _line("bytes", run["bytes_per_second"] / 2**20, "MiB a second"),
+            "peak memory",
+            _line("driver", run["driver_peak_memory_bytes"] / 2**20, "MiB", digits=0),
+            _line("largest worker", run["worker_peak_memory_bytes"] / 2**20, "MiB", digits=0),
+        ]
+    )
+
+
+def _line(name: str, value: float, unit: str, *, digits: int = 2) -> str:
+    return f"  {name.replace('_', ' '):<16}{value:>14,.{digits}f} {unit}"
 
 
 def _versions() -> dict[str, str | None]:

@@ -41,15 +41,15 @@ class Session:
 
     @property
     def context(self) -> "SparkContext":
-        """The context, once its workers are ready.
+        """The context, once its workers are ready."""
+        self.wait_for_workers()
+        return self._context
 
-        Raises:
-            IrissparkError: They cannot be started.
-        """
+    def wait_for_workers(self) -> None:
+        """Wait until the workers have imported what they need."""
         if self._warm_up is not None:
             warm_up, self._warm_up = self._warm_up, None
             self._context = warm_up.finish()
-        return self._context
 
     def stop(self) -> None:
         """Stop Spark."""

@@ -9,7 +9,8 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -152,7 +153,7 @@ def read_blocks(
     open_file: Opener,
     block_bytes: int = BLOCK_BYTES,
     last_line_end: Cutter | None = None,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Read the lines whose first byte lies in the split, as blocks of about ``block_bytes``.
 
     Args:
@@ -173,6 +174,23 @@ def read_blocks(
     except (OSError, EOFError, ValueError, zlib.error) as error:
         # EOFError: gzip and bz2 of a truncated file; ValueError: pyarrow of a damaged zstd
         raise DataError(f"cannot read {split.file.path}: {error}") from error
+
+
+def read_ahead(blocks: Generator[Block, None, None]) -> Iterator[Block]:
+    """Read the next block while the caller works on this one; in a thread, one block ahead.
+
+    Raises:
+        DataError: As reading without it does, in the same place.
+    """
+    with ThreadPoolExecutor(1, "read ahead") as reader:
+        coming = reader.submit(next, blocks, None)
+        try:
+            while (block := coming.result()) is not None:
+                coming = reader.submit(next, blocks, None)
+                yield block
+        finally:
+            wait([coming])  # only then may the file be closed
+            blocks.close()
 
 
 def _read_lines(

@@ -5,6 +5,8 @@ import gzip
 import io
 import random
 import re
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from irisspark import splits
 from irisspark.errors import DataError
-from irisspark.splits import DataFile, Split, count_lines, cut, group, read_blocks
+from irisspark.splits import DataFile, Split, count_lines, cut, group, read_ahead, read_blocks
 
 
 class Named(io.BytesIO):
@@ -102,6 +104,66 @@ def test_a_split_reads_little_beyond_its_bytes():
     assert [block.offset for block in blocks] == [60_006]
     assert sum(len(block.data) for block in blocks) == 60_000
     assert stream.num_read < 60_000 + 3 * (64 << 10)
+
+
+class Watched(io.BytesIO):
+    """Counts the bytes that were read, and in which threads."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.num_read = 0
+        self.threads: set[int] = set()
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.num_read += len(data)
+        self.threads.add(threading.get_ident())
+        return data
+
+
+def test_a_block_is_read_while_the_caller_works_on_the_one_before():
+    data = b"some line\n" * 1000
+    stream = Watched(data)
+    split = Split(DataFile("data.csv", len(data)), 0, 0, None)
+    blocks = read_ahead(read_blocks(split, lambda _: stream, 100))
+    first = next(blocks)
+    deadline = time.monotonic() + 10
+    while stream.num_read < 2 * len(first.data) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert 2 * len(first.data) <= stream.num_read <= 3 * len(first.data)
+    rest = b"".join(block.data for block in blocks)
+    assert first.data + rest == data
+    assert threading.get_ident() not in stream.threads
+
+
+def test_reading_ahead_ends_where_the_caller_does():
+    stream = Watched(b"some line\n" * 1000)
+    split = Split(DataFile("data.csv", 10_000), 0, 0, None)
+    blocks = read_ahead(read_blocks(split, lambda _: stream, 100))
+    next(blocks)
+    blocks.close()
+    assert stream.closed
+    assert not [t for t in threading.enumerate() if t.name.startswith("read ahead")]
+
+
+def test_error_of_reading_ahead_comes_behind_the_blocks_before_it(tmp_path):
+    lines = [random.Random(number).randbytes(30).hex() for number in range(3000)]
+    whole = gzip.compress("\n".join(lines).encode())
+    path = tmp_path / "data.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    split = Split(DataFile(str(path), len(whole) // 2), 0, 0, None)
+    opened = splits.opener(str)
+
+    def read(blocks):
+        found = []
+        with pytest.raises(DataError) as error:
+            for block in blocks:
+                found.append(block.data)
+        return found, str(error.value)
+
+    plain = read(read_blocks(split, opened, 1000))
+    assert len(plain[0]) > 10
+    assert read(read_ahead(read_blocks(split, opened, 1000))) == plain
 
 
 def test_line_longer_than_the_limit_is_an_error(monkeypatch):

@@ -2,7 +2,7 @@
 
 from irisspark.batches.bad_rows import BadRow, BadRows
 from irisspark.batches.columns import Columns, LabelCodes
-from irisspark.batches.reading import Batch, parse_block, read_batches, record_end
+from irisspark.batches.reading import Batch, parse_block, parse_blocks, read_batches, record_end
 
 __all__ = [
     "BadRow",
@@ -11,6 +11,7 @@ __all__ = [
     "Columns",
     "LabelCodes",
     "parse_block",
+    "parse_blocks",
     "read_batches",
     "record_end",
 ]

@@ -5,7 +5,7 @@ second time, record by record, to tell the good rows from the bad ones. Both way
 values for the same row, so how a file is cut never changes a result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -88,10 +88,20 @@ def read_batches(
     Raises:
         DataError: The file cannot be read on this machine, or its header is not that of the first.
     """
+    blocks = read_blocks(split, open_file, block_bytes, record_end(columns))
+    return parse_blocks(blocks, columns, split.file.path)
+
+
+def parse_blocks(blocks: Iterable[Block], columns: Columns, path: str) -> Iterator[Batch]:
+    """Parse the blocks of a split in their order, one batch a block.
+
+    Raises:
+        DataError: The header of the file at ``path`` is not that of the first file.
+    """
     doubtful: frozenset[int] | None = None
-    for block in read_blocks(split, open_file, block_bytes, record_end(columns)):
+    for block in blocks:
         if block.offset == 0 and columns.header:
-            _check_header(block.data, columns, split.file.path)
+            _check_header(block.data, columns, path)
         batch = parse_block(block, columns, doubtful)
         doubtful = batch.doubtful
         yield batch

@@ -77,7 +77,7 @@ def evaluate(
 def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Opener) -> Outcome:
     started = time.perf_counter()
     predict = predictor(spec, len(task.columns.features), task.num_threads)
-    model_seconds = time.perf_counter() - started
+    build_seconds = time.perf_counter() - started
     scan = Scan(group, task, open_file)
     tally = _tally(spec, task, group.index)
     writer = _writer(task, group)
@@ -107,7 +107,12 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
             writer.discard()
         failures = ((*scan.place, str(error)),)
     stats = WorkerStats(
-        scan.read_bytes, scan.seconds, predict_seconds, model_seconds, peak_memory_bytes()
+        scan.read_bytes,
+        scan.read_seconds,
+        scan.parse_seconds,
+        predict_seconds,
+        build_seconds,
+        peak_memory_bytes(),
     )
     return Outcome(None if tally is None else tally.counts, scan.bad, failures, stats, parts)
 

@@ -5,17 +5,18 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.batches import BadRows, Batch, Columns, read_batches
+from irisspark.batches import BadRows, Batch, Columns, parse_blocks, record_end
 from irisspark.batches.holdout import Holdout
-from irisspark.splits import BLOCK_BYTES, Opener, Split
+from irisspark.splits import BLOCK_BYTES, Block, Opener, Split, read_ahead, read_blocks
 from irisspark.workers.writing import PredictionTask
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,32 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class WorkerStats:
-    """What a task took; ``+`` adds seconds and bytes up and keeps the larger peak of memory."""
+    """What a task took; ``+`` adds seconds and bytes up and keeps the larger peak of memory.
+
+    Attributes:
+        read_bytes: What was read, after decompression.
+        read_seconds: Waiting for bytes; what is read while the worker is busy costs nothing here.
+        parse_seconds: From bytes to numbers.
+        predict_seconds: From numbers to counts.
+        build_seconds: Building the model and its compiled function.
+        peak_memory_bytes: The largest resident set of the worker's process.
+    """
 
     read_bytes: int = 0
+    read_seconds: float = 0.0
     parse_seconds: float = 0.0
     predict_seconds: float = 0.0
-    model_seconds: float = 0.0
+    build_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
     def __add__(self, other: "WorkerStats") -> "WorkerStats":
         """Add two tasks' stats up."""
         return WorkerStats(
             self.read_bytes + other.read_bytes,
+            self.read_seconds + other.read_seconds,
             self.parse_seconds + other.parse_seconds,
             self.predict_seconds + other.predict_seconds,
-            self.model_seconds + other.model_seconds,
+            self.build_seconds + other.build_seconds,
             max(self.peak_memory_bytes, other.peak_memory_bytes),
         )
 
@@ -76,7 +88,8 @@ class Scan:
     Attributes:
         bad: The bad rows so far.
         read_bytes: Bytes so far.
-        seconds: What reading took so far.
+        read_seconds: What waiting for them took so far.
+        parse_seconds: What parsing them took so far.
         place: (file index, offset) up to which everything is read.
     """
 
@@ -87,32 +100,45 @@ class Scan:
         self._open_file = open_file
         self.bad = BadRows()
         self.read_bytes = 0
-        self.seconds = 0.0
+        self.read_seconds = 0.0
+        self.parse_seconds = 0.0
         self.place = (0, 0)
 
     def __iter__(self) -> Iterator[Batch]:
         """Read the batches, up to the first bad row where the task stops there."""
         for split in self._group.splits:
             self.place = (split.file_index, split.start)
-            started = time.perf_counter()
-            for batch in read_batches(
-                split, self._task.columns, self._open_file, self._task.block_bytes
-            ):
-                self.seconds += time.perf_counter() - started
+            batches = parse_blocks(self._read(split), self._task.columns, split.file.path)
+            for batch, seconds in timed(batches):
+                self.parse_seconds += seconds
                 self.read_bytes += len(batch.block.data)
                 self.place = (split.file_index, batch.block.offset + len(batch.block.data))
                 self.bad += batch.bad
                 if self.bad.total and self._task.stop_at_bad_row:
                     return
                 yield self._select(batch)
-                started = time.perf_counter()
-            self.seconds += time.perf_counter() - started
+
+    def _read(self, split: Split) -> Iterator[Block]:
+        end = record_end(self._task.columns)
+        blocks = read_blocks(split, self._open_file, self._task.block_bytes, end)
+        for block, seconds in timed(read_ahead(blocks)):
+            self.read_seconds += seconds
+            self.parse_seconds -= seconds  # which waits for this as a part of parsing
+            yield block
 
     def _select(self, batch: Batch) -> Batch:
         holdout = self._task.holdout
         if holdout is None:
             return batch
         return batch.where(holdout.mask(batch.block.file_index, batch.offsets))
+
+
+def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:
+    """Yield items with the seconds that each took to come."""
+    started = time.perf_counter()
+    for item in items:
+        yield item, time.perf_counter() - started
+        started = time.perf_counter()
 
 
 class LabelledRows(Protocol):
@@ -138,6 +164,8 @@ def fixed_blocks(
     Keras predicts a row differently in the last digits in a block of another shape, so all rows
     are predicted in blocks of one shape.
 
+    Rows are copied only where a block is made of those of two batches.
+
     Yields:
         (features [block_rows, num_features], labels int64 [block_rows], rows that count). The
         arrays are only valid until the next block is asked for.
@@ -150,6 +178,11 @@ def fixed_blocks(
             features = np.zeros((block_rows, batch.features.shape[1]), dtype=batch.features.dtype)
         taken = 0
         while taken < len(batch):
+            if not filled and batch.labels is not None and len(batch) - taken >= block_rows:
+                rows = slice(taken, taken + block_rows)
+                yield batch.features[rows], batch.labels[rows], block_rows
+                taken += block_rows
+                continue
             count = min(block_rows - filled, len(batch) - taken)
             features[filled : filled + count] = batch.features[taken : taken + count]
             if batch.labels is not None:

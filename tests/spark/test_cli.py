@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,30 @@ def test_the_block_is_the_last_thing_printed(run):
 def test_verbose_shows_the_seconds_of_each_phase(run):
     code, _, err = run("-verbose", "true")
     assert code == 0
-    for phase in ("session", "model", "evaluate", "workers parse", "workers predict"):
-        assert re.search(rf"^{phase} +\d+\.\d\d s$", err, re.MULTILINE), err
+    for phase in ("session", "model", "evaluate", "merge", "build", "read", "parse", "predict"):
+        assert re.search(rf"^  {phase} +\d+\.\d\d s$", err, re.MULTILINE), err
+    assert re.search(r"^  rows +[\d,]+ a second$", err, re.MULTILINE), err
+    assert re.search(r"^  bytes +\d+\.\d\d MiB a second$", err, re.MULTILINE), err
+    for process in ("driver", "largest worker"):
+        assert re.search(rf"^  {process} +[\d,]+ MiB$", err, re.MULTILINE), err
+
+
+def test_metrics_tell_seconds_speed_and_memory(run):
+    started = time.perf_counter()
+    run("-outputPath", "out")
+    wall = time.perf_counter() - started
+    told = json.loads(Path("out/metrics.json").read_text())["run"]
+    on_driver = ("session", "model", "data", "workers", "evaluate", "merge")
+    in_tasks = ("build", "read", "parse", "predict")
+    assert set(told["seconds"]) == {*on_driver, *in_tasks}
+    assert all(value >= 0 for value in told["seconds"].values())
+    assert sum(told["seconds"][name] for name in on_driver) <= wall
+    evaluate = told["seconds"]["evaluate"]
+    assert told["rows_per_second"] == pytest.approx(150 / evaluate)
+    assert told["bytes_per_second"] == pytest.approx(IRIS.stat().st_size / evaluate)
+    # A process with TensorFlow in it takes hundreds of MB, and none takes this machine's memory.
+    for process in ("driver", "worker"):
+        assert 100 << 20 < told[f"{process}_peak_memory_bytes"] < 100 << 30
 
 
 def test_layout_1_0_prints_the_matrix(run):

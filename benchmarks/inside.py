@@ -1,0 +1,174 @@
+"""What is measured inside one application; ``evaluation.py`` and ``growth.py`` start it.
+
+    python benchmarks/inside.py {jobs,memory,evaluate} [--master M] [--stock] [--model F --data F]
+
+Prints JSON: seconds of jobs, or MB of workers.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from training_session import session
+
+from irisspark import models
+from irisspark.dataset import open_dataset
+from irisspark.evaluation import evaluate
+from irisspark.imports import import_tensorflow
+from irisspark.options import parse
+from irisspark.workers.scanning import peak_memory_bytes
+
+NUM_TRIVIAL_JOBS = 30
+NUM_MEMORY_TASKS = 4
+HOLD_SECONDS = 2.0
+
+
+def time_trivial_jobs(spark: Any) -> list[float]:
+    """Time jobs of two tasks that do nothing; the first ones, which warm up, are left out."""
+    seconds = []
+    for _ in range(NUM_TRIVIAL_JOBS):
+        started = time.perf_counter()
+        spark.spread([1, 2]).mapPartitions(list).collect()
+        seconds.append(time.perf_counter() - started)
+    return seconds[NUM_TRIVIAL_JOBS // 3 :]
+
+
+def private_megabytes(_: Iterator[int]) -> Iterator[float]:
+    """Predict once, and tell how much memory this worker shares with nobody."""
+    import numpy as np
+
+    tensorflow = import_tensorflow()
+    import keras
+
+    layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(64, "relu")]
+    model = keras.Sequential([keras.Input((20,)), *layers, keras.layers.Dense(3, "softmax")])
+    compiled = tensorflow.function(lambda rows: model(rows, training=False))
+    compiled(np.zeros((256, 20), "float32"))
+    time.sleep(HOLD_SECONDS)  # the workers are to be there at the same time
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    fields = dict(line.split(":") for line in lines if line.endswith(" kB"))
+    kilobytes = sum(int(fields[name].split()[0]) for name in ("Private_Clean", "Private_Dirty"))
+    yield kilobytes / 1024
+
+
+def evaluate_halves(connection: Connection, model_path: str, data_path: str) -> None:
+    """Parse a file with pyarrow and predict it with a compiled function, each time it is told to.
+
+    The least that an evaluation has to do: its accuracy, and nothing else.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+
+    tensorflow = import_tensorflow()
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    import keras
+
+    model = keras.models.load_model(model_path)
+    num_features = model.inputs[0].shape[1]
+    names = [f"f{index}" for index in range(num_features + 1)]
+    types = dict.fromkeys(names, pa.float32()) | {names[-1]: pa.int64()}
+    signature = [tensorflow.TensorSpec((None, num_features), "float32")]
+
+    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def predict(rows: Any) -> Any:
+        return tensorflow.argmax(model(rows, training=False), axis=1)
+
+    predict(np.zeros((8192, num_features), "float32"))
+    connection.send("ready")
+    while connection.recv():
+        num_right = 0
+        reader = pacsv.open_csv(
+            data_path,
+            pacsv.ReadOptions(column_names=names, use_threads=False, block_size=4 << 20),
+            convert_options=pacsv.ConvertOptions(column_types=types),
+        )
+        for batch in reader:
+            rows = np.column_stack([column.to_numpy() for column in batch.columns[:-1]])
+            labels = batch.columns[-1].to_numpy()
+            for start in range(0, len(rows), 8192):
+                predicted = predict(rows[start : start + 8192]).numpy()
+                num_right += int((predicted == labels[start : start + 8192]).sum())
+        connection.send(num_right)
+
+
+def split_in_halves(data: Path) -> list[Path]:
+    """Write the two halves of a file beside it."""
+    content = data.read_bytes()
+    middle = content.index(b"\n", len(content) // 2) + 1
+    halves = [data.with_suffix(".first"), data.with_suffix(".second")]
+    for half, part in zip(halves, (content[:middle], content[middle:]), strict=True):
+        half.write_bytes(part)
+    return halves
+
+
+def time_evaluations(spark: Any, model: Path, data: Path, runs: int) -> dict[str, Any]:
+    """Time the evaluation of a file, and, in turn, the least that two processes have to do."""
+    options = parse(["-modelPath", str(model), "-dataPath", str(data)])
+    loaded = models.load(options.model_path)
+    dataset = open_dataset(spark, options, loaded.spec)
+    starter = multiprocessing.get_context("spawn")
+    pipes, processes = [], []
+    for half in split_in_halves(data):
+        ours, theirs = starter.Pipe()
+        target = (theirs, str(model), str(half))
+        processes.append(starter.Process(target=evaluate_halves, args=target, daemon=True))
+        processes[-1].start()
+        pipes.append(ours)
+    for pipe in pipes:
+        pipe.recv()
+    seconds: dict[str, list[float]] = {"irisspark": [], "least": []}
+    accuracy: dict[str, float] = {}
+    for _ in range(runs + 1):  # the first one warms up
+        started = time.perf_counter()
+        result = evaluate(spark, loaded.spec, dataset, options)
+        seconds["irisspark"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for pipe in pipes:
+            pipe.send(True)
+        num_right = sum(pipe.recv() for pipe in pipes)
+        seconds["least"].append(time.perf_counter() - started)
+        accuracy = {
+            "irisspark": float(result.scores.accuracy),
+            "least": num_right / result.num_rows,
+        }
+    for process in processes:
+        process.terminate()
+    return {
+        "seconds": {name: taken[1:] for name, taken in seconds.items()},
+        "accuracy": accuracy,
+        "driver_peak_megabytes": peak_memory_bytes() / 2**20,
+    }
+
+
+def main() -> None:
+    """Measure one thing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["jobs", "memory", "evaluate"])
+    parser.add_argument("--master", default="local[2]")
+    parser.add_argument("--stock", action="store_true", help="on Spark's own daemon")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--data", type=Path)
+    given = parser.parse_args()
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    with session(given.master, fast_workers=not given.stock) as spark:
+        if given.what == "jobs":
+            found: Any = time_trivial_jobs(spark)
+        elif given.what == "memory":
+            tasks = spark.spread(list(range(NUM_MEMORY_TASKS)))
+            found = tasks.mapPartitions(private_megabytes).collect()
+        else:
+            found = time_evaluations(spark, given.model, given.data, given.runs)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
