@@ -1,21 +1,24 @@
-"""Evaluation as whole commands, beside what a user would otherwise run.
+"""Evaluation, as whole commands and inside an application, beside what a user would run otherwise.
 
-    python benchmarks/evaluation.py [--runs N] [--rows N]
+    python benchmarks/evaluation.py [--runs N] [--rows N] [--only PART]
 
 Prints a table of medians and of ratios, each beside its goal. Writes its own data, and needs the
 Python in which irisspark's requirements are installed.
 """
 
 import argparse
+import json
 import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from measure import BIN, ROOT, build_archive, in_turn, print_table, ratio, time_command
 
+NARROW, WIDE = 20, 784
 SPARK_SUBMIT = str(BIN / "spark-submit")
 
 BARE = """
@@ -84,6 +87,29 @@ def command(*words: object) -> Callable[[], float]:
     return lambda: time_command([str(word) for word in words]).seconds
 
 
+def inside(*words: object) -> Any:
+    """Run a measurement inside an application, and give what it found."""
+    script = Path(__file__).with_name("inside.py")
+    output = time_command([sys.executable, str(script), *map(str, words)]).output
+    return json.loads(output.splitlines()[-1])
+
+
+def compare(
+    work: str, seconds: Mapping[str, Sequence[float]], peer: str, goals: Mapping[str, str]
+) -> list[list[str]]:
+    """Make the rows of some ways of doing the same work."""
+    return [
+        [
+            work,
+            name,
+            f"{statistics.median(taken):.3g} s",
+            "" if name == peer else f"{ratio(seconds, name, peer):.2f} of {peer}",
+            goals.get(name, ""),
+        ]
+        for name, taken in seconds.items()
+    ]
+
+
 def measure_iris(folder: Path, archive: Path, runs: int) -> list[list[str]]:
     """Time the evaluation of iris beside a bare spark-submit."""
     model, data = folder / "my_model.h5", ROOT / "irisspark" / "samples" / "iris.txt"
@@ -96,21 +122,12 @@ def measure_iris(folder: Path, archive: Path, runs: int) -> list[list[str]]:
     job = ["-labelIndex", 4, "-numClasses", 3, "-modelPath", model, "-dataPath", data]
     ways = {
         "bare spark-submit": command(SPARK_SUBMIT, bare),
-        "spark-submit irisspark.zip": command(SPARK_SUBMIT, archive, *job),
         "submit.sh": command(ROOT / "submit.sh", *job),
+        "spark-submit irisspark.zip": command(SPARK_SUBMIT, archive, *job),
     }
+    goals = {"submit.sh": "0.65", "spark-submit irisspark.zip": "1.00"}
     seconds = in_turn(ways, runs)
-    goals = {"spark-submit irisspark.zip": "1.00", "submit.sh": "0.65"}
-    return [
-        [
-            "iris, whole command",
-            name,
-            f"{statistics.median(taken):.2f}",
-            f"{ratio(seconds, name, 'bare spark-submit'):.2f}",
-            goals.get(name, ""),
-        ]
-        for name, taken in seconds.items()
-    ]
+    return compare("iris, whole command", seconds, "bare spark-submit", goals)
 
 
 def measure_rows(
@@ -126,28 +143,42 @@ def measure_rows(
     job = ["-modelPath", model, "-dataPath", data]
     ways = {
         "pandas and Keras": command(sys.executable, folder / "one_process.py", model, data),
-        "spark-submit irisspark.zip": command(SPARK_SUBMIT, archive, *job),
         "submit.sh": command(ROOT / "submit.sh", *job),
+        "spark-submit irisspark.zip": command(SPARK_SUBMIT, archive, *job),
     }
-    if num_features == 20:
+    is_narrow = num_features == NARROW
+    if is_narrow:
         ways["elephas"] = command(SPARK_SUBMIT, folder / "with_elephas.py", model, data)
     seconds = in_turn(ways, runs)
+    goals = {"submit.sh": "0.85" if is_narrow else "0.60"}
+    work = f"{num_rows:,} x {num_features}"
+    rows = compare(f"{work}, whole command", seconds, "pandas and Keras", goals)
+    if is_narrow:
+        against = {name: seconds[name] for name in ("elephas", "submit.sh")}
+        rows += compare(f"{work}, whole command", against, "elephas", {"submit.sh": "0.40"})[1:]
+        words = ("--runs", runs, "--model", model, "--data", data)
+        job_seconds = inside("evaluate", *words)["seconds"]
+        ways_of_job = {
+            "pyarrow and a compiled function, 2 processes": job_seconds["least"],
+            "irisspark": job_seconds["irisspark"],
+        }
+        peer = next(iter(ways_of_job))
+        rows += compare(f"{work}, the job alone, warm", ways_of_job, peer, {"irisspark": "1.30"})
     data.unlink()
-    goal = {20: "0.85", 784: "0.60"}[num_features]
-    work = f"{num_rows:,} x {num_features}, whole command"
-    rows = [
-        [
-            work,
-            name,
-            f"{statistics.median(taken):.2f}",
-            f"{ratio(seconds, name, 'pandas and Keras'):.2f}",
-            goal if "submit" in name else "",
-        ]
-        for name, taken in seconds.items()
-    ]
-    if "elephas" in seconds:
-        against = ratio(seconds, "submit.sh", "elephas")
-        rows.append([f"{work}, against elephas", "submit.sh", "", f"{against:.2f}", "0.40"])
+    return rows
+
+
+def measure_workers() -> list[list[str]]:
+    """Time jobs that do nothing, and weigh workers, on irisspark's daemon and on Spark's."""
+    rows = []
+    for name, flags in (("Spark's own daemon", ["--stock"]), ("irisspark", [])):
+        milliseconds = 1000 * statistics.median(inside("jobs", *flags))
+        goal = "" if flags else "60 ms"
+        rows.append(["a job of two trivial tasks", name, f"{milliseconds:.0f} ms", "", goal])
+    for name, flags in (("Spark's own daemon", ["--stock"]), ("irisspark", [])):
+        megabytes = statistics.median(inside("memory", "--master", "local[4]", *flags))
+        goal = "" if flags else "100 MB"
+        rows.append(["private memory of a worker", name, f"{megabytes:.0f} MB", "", goal])
     return rows
 
 
@@ -156,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--only", choices=["iris", "rows", "wide"])
+    parser.add_argument("--only", choices=["iris", "rows", "wide", "workers"])
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="irisspark-benchmark-"))
     try:
@@ -165,10 +196,12 @@ def main() -> None:
         if arguments.only in (None, "iris"):
             table += measure_iris(folder, archive, arguments.runs)
         if arguments.only in (None, "rows"):
-            table += measure_rows(folder, archive, arguments.runs, arguments.rows, 20)
+            table += measure_rows(folder, archive, arguments.runs, arguments.rows, NARROW)
         if arguments.only in (None, "wide"):
-            table += measure_rows(folder, archive, arguments.runs, arguments.rows // 10, 784)
-        print_table(["work", "way", "seconds (median)", "ratio to the first", "goal"], table)
+            table += measure_rows(folder, archive, arguments.runs, arguments.rows // 10, WIDE)
+        if arguments.only in (None, "workers"):
+            table += measure_workers()
+        print_table(["work", "way", "median", "ratio", "goal"], table)
     finally:
         shutil.rmtree(folder)
 

@@ -109,41 +109,57 @@ def split_in_halves(data: Path) -> list[Path]:
     return halves
 
 
-def time_evaluations(spark: Any, model: Path, data: Path, runs: int) -> dict[str, Any]:
-    """Time the evaluation of a file, and, in turn, the least that two processes have to do."""
+class Least:
+    """Two processes that do the least that an evaluation of a file has to do."""
+
+    def __init__(self, model: Path, data: Path) -> None:
+        """Start them, and wait until they are warm."""
+        starter = multiprocessing.get_context("spawn")
+        self._pipes, self._processes = [], []
+        for half in split_in_halves(data):
+            ours, theirs = starter.Pipe()
+            target = (theirs, str(model), str(half))
+            process = starter.Process(target=evaluate_halves, args=target, daemon=True)
+            process.start()
+            self._processes.append(process)
+            self._pipes.append(ours)
+        for pipe in self._pipes:
+            pipe.recv()
+
+    def evaluate(self) -> int:
+        """Evaluate both halves, and count the rows that are classified rightly."""
+        for pipe in self._pipes:
+            pipe.send(True)
+        return sum(pipe.recv() for pipe in self._pipes)
+
+    def stop(self) -> None:
+        """End them."""
+        for process in self._processes:
+            process.terminate()
+
+
+def time_evaluations(
+    spark: Any, model: Path, data: Path, runs: int, *, alone: bool
+) -> dict[str, Any]:
+    """Time the evaluation of a file and, in turn, the least that two processes have to do."""
     options = parse(["-modelPath", str(model), "-dataPath", str(data)])
     loaded = models.load(options.model_path)
     dataset = open_dataset(spark, options, loaded.spec)
-    starter = multiprocessing.get_context("spawn")
-    pipes, processes = [], []
-    for half in split_in_halves(data):
-        ours, theirs = starter.Pipe()
-        target = (theirs, str(model), str(half))
-        processes.append(starter.Process(target=evaluate_halves, args=target, daemon=True))
-        processes[-1].start()
-        pipes.append(ours)
-    for pipe in pipes:
-        pipe.recv()
+    least = None if alone else Least(model, data)
     seconds: dict[str, list[float]] = {"irisspark": [], "least": []}
-    accuracy: dict[str, float] = {}
     for _ in range(runs + 1):  # the first one warms up
         started = time.perf_counter()
         result = evaluate(spark, loaded.spec, dataset, options)
         seconds["irisspark"].append(time.perf_counter() - started)
-        started = time.perf_counter()
-        for pipe in pipes:
-            pipe.send(True)
-        num_right = sum(pipe.recv() for pipe in pipes)
-        seconds["least"].append(time.perf_counter() - started)
-        accuracy = {
-            "irisspark": float(result.scores.accuracy),
-            "least": num_right / result.num_rows,
-        }
-    for process in processes:
-        process.terminate()
+        if least is not None:
+            started = time.perf_counter()
+            num_right = least.evaluate()
+            seconds["least"].append(time.perf_counter() - started)
+            assert num_right == round(result.scores.accuracy * result.num_rows)
+    if least is not None:
+        least.stop()
     return {
         "seconds": {name: taken[1:] for name, taken in seconds.items()},
-        "accuracy": accuracy,
         "driver_peak_megabytes": peak_memory_bytes() / 2**20,
     }
 
@@ -154,6 +170,7 @@ def main() -> None:
     parser.add_argument("what", choices=["jobs", "memory", "evaluate"])
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--stock", action="store_true", help="on Spark's own daemon")
+    parser.add_argument("--alone", action="store_true", help="without the processes beside it")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path)
@@ -166,7 +183,7 @@ def main() -> None:
             tasks = spark.spread(list(range(NUM_MEMORY_TASKS)))
             found = tasks.mapPartitions(private_megabytes).collect()
         else:
-            found = time_evaluations(spark, given.model, given.data, given.runs)
+            found = time_evaluations(spark, given.model, given.data, given.runs, alone=given.alone)
     print(json.dumps(found))
 
 

@@ -27,7 +27,6 @@ def hand_over() -> int | None:
     connection = handover.ask(path) if path else None
     if connection is None:
         return None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver too, which then ends
     code = handover.wait_for(connection)
     if code:
         return int(code)
@@ -48,6 +47,7 @@ def wait(descriptors: str) -> socket.socket:
     Returns:
         Where the exit code goes. Does not return where spark-submit ends first.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends spark-submit, whose end is seen here
     listening_descriptor, alive = map(int, descriptors.split(","))
     taken = threading.Event()
     threading.Thread(target=_end_with_spark_submit, args=(alive, taken), daemon=True).start()
@@ -62,6 +62,7 @@ def wait(descriptors: str) -> socket.socket:
     if not request.fits:
         os._exit(0)
     taken.set()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
     handover.take_over(request, kept=DEFAULTS, with_descriptors=False)
     threading.Thread(target=_take_descriptors, args=(importing, request), daemon=True).start()

@@ -9,6 +9,7 @@ import array
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Collection
@@ -48,11 +49,14 @@ class Request:
 def ask(path: str) -> socket.socket | None:
     """Ask the process that listens at ``path`` to take the place of this one, and wait for it.
 
+    Ctrl-C is for that process from then on.
+
     Returns:
         The connection to it once it has taken over; None where nobody does, and nothing was done.
     """
     streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", _STANDARD_STREAMS))]
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         connection.connect(path)
         message = json.dumps(_facts()).encode() + b"\n"
@@ -63,6 +67,7 @@ def ask(path: str) -> socket.socket | None:
     except OSError:
         pass
     connection.close()
+    signal.signal(signal.SIGINT, before)
     return None
 
 
@@ -124,8 +129,8 @@ def take_over(
         take_descriptors(request)
         streams = _STANDARD_STREAMS
     sys.stdin = os.fdopen(streams[0], closefd=False)
-    sys.stdout = os.fdopen(streams[1], "w", closefd=False)
-    sys.stderr = os.fdopen(streams[2], "w", closefd=False, errors="backslashreplace")
+    sys.stdout = os.fdopen(streams[1], "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(streams[2], "w", buffering=1, closefd=False, errors="backslashreplace")
     environ = request.facts["environ"]
     for name in os.environ.keys() - environ.keys() - set(kept):
         del os.environ[name]

@@ -1,6 +1,7 @@
 """Opens and stops the Spark context, and ships the archive to the workers."""
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -114,6 +115,8 @@ def open_session(
 
     if importing and _GATEWAY_VARIABLE in os.environ:
         importing.start()
+    if not verbose:  # py4j would log the trace of every failed call, of which cli tells in a line
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
     # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
     _open_gateway()
     if importing and not importing.ident:  # a JVM of our own has inherited standard error by now,
@@ -121,7 +124,8 @@ def open_session(
     conf = _configure(use_local=use_local, verbose=verbose)
     _check_master(str(conf.get("spark.master")))
     uses_daemon = fast_workers and _turn_on_daemon(conf, verbose=verbose)
-    nursery = prefork.reserve() if uses_daemon and importing and _is_local(conf) else None
+    shares = uses_daemon and importing is not None and _is_on_one_machine(conf)
+    nursery = prefork.reserve() if shares else None
     if nursery:
         conf.set(f"spark.executorEnv.{prefork.VARIABLE}", nursery.path)
     session = None
@@ -268,6 +272,12 @@ def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext
 
 
 def _is_local(conf: "SparkConf") -> bool:
+    """Tell whether driver and executors are one JVM."""
+    return str(conf.get("spark.master")).split("[")[0] == "local"
+
+
+def _is_on_one_machine(conf: "SparkConf") -> bool:
+    """Tell whether they are on one machine: ``local-cluster`` has a JVM for each executor."""
     return str(conf.get("spark.master")).startswith("local")
 
 
@@ -288,7 +298,10 @@ def _configure(*, use_local: bool, verbose: bool) -> "SparkConf":
         conf.setIfMissing("spark.log.level", "WARN")
     if _on_terminal():
         conf.setIfMissing("spark.ui.showConsoleProgress", "true")
-    if _is_local(conf) and not conf.contains("spark.pyspark.python"):
+    if _is_local(conf):
+        # It takes most of a second to start, and is gone with the run.
+        conf.setIfMissing("spark.ui.enabled", "false")
+    if _is_on_one_machine(conf) and not conf.contains("spark.pyspark.python"):
         # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return conf

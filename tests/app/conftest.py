@@ -1,7 +1,6 @@
 """The built archive, the sample model, spark-submit, checkouts to run and a real cluster."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,7 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from running import ROOT, RUN_SECONDS, SPARK_HOME, START_SECONDS, Cluster, Run, clean_environ
+from running import (
+    ROOT,
+    RUN_SECONDS,
+    SPARK_HOME,
+    START_SECONDS,
+    Cluster,
+    Run,
+    clean_environ,
+    free_port,
+)
 
 from irisspark import bundle
 from irisspark.submit.environment import MARKER
@@ -94,24 +102,18 @@ def checkout(tmp_path: Path) -> Path:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and two workers, each a process of its own."""
     logs = tmp_path_factory.mktemp("cluster")
-    port = _free_port()
+    port = free_port()
     url = f"spark://127.0.0.1:{port}"
     work_dirs = tuple(logs / f"work {number}" for number in (1, 2))
-    at_master = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(_free_port())]
+    at_master = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(free_port())]
     with ExitStack() as stack:
         _start(stack, "master.Master", at_master, logs / "master.log", "New state: ALIVE")
         for work_dir in work_dirs:
-            words = ["--host", "127.0.0.1", "--webui-port", str(_free_port())]
+            words = ["--host", "127.0.0.1", "--webui-port", str(free_port())]
             words += ["--cores", "2", "--memory", "3g", "--work-dir", str(work_dir), url]
             log = logs / f"{work_dir.name}.log"
             _start(stack, "worker.Worker", words, log, "Successfully registered")
         yield Cluster(url, work_dirs)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start(stack: ExitStack, name: str, words: Sequence[str], log: Path, ready: str) -> None:

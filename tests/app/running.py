@@ -1,6 +1,7 @@
 """What the tests of the archive share: paths, a clean environment, the shape of a cluster."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ def clean_environ(**more: str) -> dict[str, str]:
         if name not in ours and not name.startswith(("SPARK_", "PYSPARK_", "LOG4J_"))
     }
     return kept | {"SPARK_LOCAL_IP": "127.0.0.1"} | more
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

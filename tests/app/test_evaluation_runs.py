@@ -1,6 +1,7 @@
 """Evaluation by the built archive under a real spark-submit: what the person at it sees."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,29 @@ def test_master_that_does_not_answer_is_one_line(archive: Path, spark_submit: Ru
     assert done.returncode == 1
     assert len(said) == 1
     assert "spark://127.0.0.1:1 does not answer" in said[0]
+
+
+def test_executors_of_a_local_cluster_evaluate(archive: Path, spark_submit: Run) -> None:
+    spark = ["--master", "local-cluster[2,2,1024]", "--executor-memory", "1g"]
+    done = spark_submit(*spark, *FILES, archive, *JOB)
+    assert done.returncode == 0, done.stderr
+    assert " Accuracy:        0.9733\n" in done.stdout
+    assert complaint(done.stdout + done.stderr) == []
+
+
+def test_model_is_shipped_once_and_not_with_every_task(
+    archive: Path, spark_submit: Run, job_folder: Path
+) -> None:
+    import keras
+
+    wide = [keras.layers.Dense(1500, "relu"), keras.layers.Dense(1500, "relu")]
+    model = keras.Sequential([keras.Input((4,)), *wide, keras.layers.Dense(3, "softmax")])
+    model.save(job_folder / "wide.keras")
+    assert (job_folder / "wide.keras").stat().st_size > 8 << 20
+    words = ["-modelPath", "wide.keras", "-dataPath", "iris.txt", "-verbose", "true"]
+    info = ["--conf", "spark.log.level=INFO"]
+    done = spark_submit("--master", "local[2]", *info, archive, *words)
+    assert done.returncode == 0, done.stderr
+    sizes = [int(size) for size in re.findall(r"Starting task .* (\d+) bytes", done.stderr)]
+    assert sizes
+    assert max(sizes) < 100_000

@@ -1,16 +1,19 @@
 """submit.sh: what it hands to spark-submit (a stand-in that notes it), and whole real runs."""
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from running import ROOT, RUN_SECONDS, SPARK_HOME, Cluster, clean_environ
+from running import ROOT, RUN_SECONDS, SPARK_HOME, Cluster, clean_environ, free_port
 
 from irisspark.submit.environment import MARKER
 
@@ -518,6 +521,41 @@ def test_classes_are_shared_with_later_runs_and_a_damaged_file_harms_nothing(
     classes.write_bytes(b"damaged" * 1000)
     third = run_for_real(checkout, job_folder, *JOB)
     assert (third.returncode, third.stdout) == (0, second.stdout), third.stderr
+
+
+def test_event_log_and_ui_work_where_they_are_turned_on(
+    checkout: Path, job_folder: Path, tmp_path: Path
+) -> None:
+    events = tmp_path / "events"
+    events.mkdir()
+    port = free_port()
+    settings = {"eventLog.enabled": "true", "eventLog.dir": events.as_uri()}
+    settings |= {"eventLog.compress": "false"}
+    settings |= {"ui.enabled": "true", "ui.port": str(port)}
+    spark = [word for key, value in settings.items() for word in ("--conf", f"spark.{key}={value}")]
+    process = subprocess.Popen(
+        [checkout / "submit.sh", *spark, "--", *JOB],
+        cwd=job_folder,
+        env=clean_environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    shown = None
+    while process.poll() is None:
+        with contextlib.suppress(OSError, json.JSONDecodeError):  # it is not up yet
+            address = f"http://127.0.0.1:{port}/api/v1/applications"
+            shown = json.loads(urllib.request.urlopen(address).read())
+        time.sleep(0.01)
+    assert process.wait() == 0, process.communicate()[1]
+    process.communicate()
+    assert shown is not None
+    assert [application["name"] for application in shown] == ["irisspark.zip"]
+    assert not list(events.rglob("*.inprogress"))
+    (log,) = events.rglob("events_1_*")
+    told = [json.loads(line)["Event"] for line in log.read_text().splitlines()]
+    assert told[-1] == "SparkListenerApplicationEnd"
+    assert told.count("SparkListenerJobEnd") >= 2
 
 
 def test_checkout_tracks_no_built_archive() -> None:
