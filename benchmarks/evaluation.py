@@ -168,14 +168,20 @@ def measure_rows(
     return rows
 
 
-def measure_workers() -> list[list[str]]:
-    """Time jobs that do nothing, and weigh workers, on irisspark's daemon and on Spark's."""
-    rows = []
-    for name, flags in (("Spark's own daemon", ["--stock"]), ("irisspark", [])):
+def measure_workers(runs: int) -> list[list[str]]:
+    """Time first jobs and jobs that do nothing, and weigh workers, on both daemons."""
+    kinds = {"Spark's own daemon": ["--stock"], "irisspark": []}
+    first: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(runs):
+        for name, flags in kinds.items():
+            first[name].append(inside("first", "--master", "local[8]", *flags))
+    work = "a session's start and its first job, 8 workers that predict"
+    rows = compare(work, first, "Spark's own daemon", {})
+    for name, flags in kinds.items():
         milliseconds = 1000 * statistics.median(inside("jobs", *flags))
         goal = "" if flags else "60 ms"
         rows.append(["a job of two trivial tasks", name, f"{milliseconds:.0f} ms", "", goal])
-    for name, flags in (("Spark's own daemon", ["--stock"]), ("irisspark", [])):
+    for name, flags in kinds.items():
         megabytes = statistics.median(inside("memory", "--master", "local[4]", *flags))
         goal = "" if flags else "100 MB"
         rows.append(["private memory of a worker", name, f"{megabytes:.0f} MB", "", goal])
@@ -200,7 +206,7 @@ def main() -> None:
         if arguments.only in (None, "wide"):
             table += measure_rows(folder, archive, arguments.runs, arguments.rows // 10, WIDE)
         if arguments.only in (None, "workers"):
-            table += measure_workers()
+            table += measure_workers(arguments.runs)
         print_table(["work", "way", "median", "ratio", "goal"], table)
     finally:
         shutil.rmtree(folder)

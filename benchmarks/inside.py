@@ -1,6 +1,6 @@
 """What is measured inside one application; ``evaluation.py`` and ``growth.py`` start it.
 
-    python benchmarks/inside.py {jobs,memory,evaluate} [--master M] [--stock] [--model F --data F]
+    python benchmarks/inside.py {first,jobs,memory,evaluate} [--master M] [--stock] ...
 
 Prints JSON: seconds of jobs, or MB of workers.
 """
@@ -26,6 +26,7 @@ from irisspark.workers.scanning import peak_memory_bytes
 
 NUM_TRIVIAL_JOBS = 30
 NUM_MEMORY_TASKS = 4
+NUM_FIRST_TASKS = 8
 HOLD_SECONDS = 2.0
 
 
@@ -37,6 +38,17 @@ def time_trivial_jobs(spark: Any) -> list[float]:
         spark.spread([1, 2]).mapPartitions(list).collect()
         seconds.append(time.perf_counter() - started)
     return seconds[NUM_TRIVIAL_JOBS // 3 :]
+
+
+def predict_once(_: Iterator[int]) -> Iterator[bool]:
+    """Build a small model and predict a row."""
+    import numpy as np
+
+    import_tensorflow()
+    import keras
+
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(3, "softmax")])
+    yield bool(np.isfinite(model(np.zeros((1, 20), "float32"))).all())
 
 
 def private_megabytes(_: Iterator[int]) -> Iterator[float]:
@@ -167,7 +179,7 @@ def time_evaluations(
 def main() -> None:
     """Measure one thing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["jobs", "memory", "evaluate"])
+    parser.add_argument("what", choices=["first", "jobs", "memory", "evaluate"])
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--stock", action="store_true", help="on Spark's own daemon")
     parser.add_argument("--alone", action="store_true", help="without the processes beside it")
@@ -176,9 +188,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     given = parser.parse_args()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    started = time.perf_counter()
     with session(given.master, fast_workers=not given.stock) as spark:
-        if given.what == "jobs":
-            found: Any = time_trivial_jobs(spark)
+        found: Any
+        if given.what == "first":
+            spark.spread(list(range(NUM_FIRST_TASKS))).mapPartitions(predict_once).collect()
+            found = time.perf_counter() - started
+        elif given.what == "jobs":
+            found = time_trivial_jobs(spark)
         elif given.what == "memory":
             tasks = spark.spread(list(range(NUM_MEMORY_TASKS)))
             found = tasks.mapPartitions(private_megabytes).collect()

@@ -31,7 +31,11 @@ class Nursery:
         """Listen at a socket in a folder that only this user may enter."""
         self.path = str(Path(tempfile.mkdtemp(prefix="irisspark-")) / "nursery")
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listening.bind(self.path)
+        try:
+            self._listening.bind(self.path)
+        except OSError:
+            self.stop()
+            raise
         self._listening.listen()
         # The nursery sees this pipe end when the driver does, however it ends.
         self._alive, self._kept = os.pipe()
@@ -64,8 +68,13 @@ class Nursery:
 
 
 def reserve() -> Nursery | None:
-    """Make a nursery, None where processes do not fork."""
-    return Nursery() if hasattr(os, "fork") else None
+    """Make a nursery, None where processes do not fork or cannot listen."""
+    if not hasattr(os, "fork"):
+        return None
+    try:
+        return Nursery()
+    except OSError:  # the path of a socket may not be longer than a hundred bytes
+        return None
 
 
 def _has_run_tensorflow() -> bool:

@@ -34,10 +34,10 @@ class Session:
         shipped: Names of the files that ``--files`` shipped.
     """
 
-    def __init__(self, context: "SparkContext", warm_up: "_WarmUp | None" = None) -> None:
-        """Take over a context, and the first job on it where there is one."""
+    def __init__(self, context: "SparkContext") -> None:
+        """Take over a context."""
         self._context = context
-        self._warm_up = warm_up
+        self._warm_up: _WarmUp | None = None
         self.shipped = _shipped_names(context.getConf())
 
     @property
@@ -45,6 +45,10 @@ class Session:
         """The context, once its workers are ready."""
         self.wait_for_workers()
         return self._context
+
+    def warm_up(self, conf: "SparkConf") -> None:
+        """Begin to start the workers."""
+        self._warm_up = _WarmUp(self._context, conf)
 
     def wait_for_workers(self) -> None:
         """Wait until the workers have imported what they need."""
@@ -113,14 +117,15 @@ def open_session(
     """
     import pyspark  # noqa: F401  # first, for it takes less than what is imported meanwhile
 
-    if importing and _GATEWAY_VARIABLE in os.environ:
+    has_jvm = _GATEWAY_VARIABLE in os.environ
+    if importing and has_jvm:
         importing.start()
     if not verbose:  # py4j would log the trace of every failed call, of which cli tells in a line
         logging.getLogger("py4j").setLevel(logging.CRITICAL)
     # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
     _open_gateway()
-    if importing and not importing.ident:  # a JVM of our own has inherited standard error by now,
-        importing.start()  # which the import leads away
+    if importing and not has_jvm:  # only now: the import leads away what a JVM of ours inherits
+        importing.start()
     conf = _configure(use_local=use_local, verbose=verbose)
     _check_master(str(conf.get("spark.master")))
     uses_daemon = fast_workers and _turn_on_daemon(conf, verbose=verbose)
@@ -130,8 +135,9 @@ def open_session(
         conf.set(f"spark.executorEnv.{prefork.VARIABLE}", nursery.path)
     session = None
     try:
-        context = _start(conf)
-        session = Session(context, _WarmUp(context, conf) if uses_daemon else None)
+        session = Session(_start(conf))
+        if uses_daemon:
+            session.warm_up(conf)
         if importing:
             importing.join()
         if nursery:

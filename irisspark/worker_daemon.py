@@ -27,7 +27,10 @@ from irisspark import prefork
 from irisspark.imports import fast_imports, prefer_unpacked_spark
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
-MODULES = ("pyspark.worker", "numpy", "pyarrow", "pyarrow.csv", "tensorflow", "keras")
+MODULES = (
+    *("pyspark.worker", "numpy", "pyarrow", "pyarrow.csv", "tensorflow", "keras"),
+    "irisspark.workers",
+)
 VERBOSE_VARIABLE = "IRISSPARK_VERBOSE"
 COLLECT_SHARE = 0.05  # of a worker's time, at most, goes into full garbage collections
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     environ |= job.additions
     if job.has_our_driver:
-        environ |= start_early(ROOT / "irisspark.zip", environ)
+        environ |= start_early(ROOT / "irisspark.zip", job.sourced | job.additions)
     os.execve(job.command[0], job.command, environ)
 
 
@@ -69,11 +69,13 @@ class Job:
     Attributes:
         command: spark-submit's.
         additions: What to add to the environment.
+        sourced: The environment as spark-env.sh leaves it.
         has_our_driver: The driver runs on this machine, and on this Python.
     """
 
     command: list[str]
     additions: dict[str, str]
+    sourced: dict[str, str]
     has_our_driver: bool
 
 
@@ -126,6 +128,7 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
     return Job(
         [*command, *args],
         additions,
+        effective,
         runs_here and additions.get("PYSPARK_DRIVER_PYTHON") == sys.executable,
     )
 

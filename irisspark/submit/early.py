@@ -1,6 +1,5 @@
 """Starts the driver beside the JVM, which takes a second to start Python."""
 
-import contextlib
 import os
 import shutil
 import socket
@@ -18,32 +17,40 @@ def start_early(archive: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         archive: irisspark.zip.
-        environ: What spark-submit is started with.
+        environ: What the driver is started with.
 
     Returns:
         What to add to the environment of spark-submit; nothing where the driver does not start.
     """
-    folder = tempfile.mkdtemp(prefix="irisspark-")
-    path = os.path.join(folder, "driver")
     alive, kept = os.pipe()
     os.set_inheritable(kept, True)  # spark-submit keeps it open until its end
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+    try:
+        folder = tempfile.mkdtemp(prefix="irisspark-")
         try:
-            listening.bind(path)
-            listening.listen()
-            descriptors = (listening.fileno(), alive)
-            given = {handover.EARLY_DRIVER_DESCRIPTORS: ",".join(map(str, descriptors))}
-            # One BLAS thread, as spark-submit's own Python has.
-            given |= {"OMP_NUM_THREADS": environ.get("OMP_NUM_THREADS", "1")}
-            given |= {handover.EARLY_DRIVER: path}
-            subprocess.Popen(
-                [sys.executable, str(archive)], env={**environ, **given}, pass_fds=descriptors
-            )
+            path = os.path.join(folder, "driver")
+            _start(archive, environ, path, alive)
         except OSError:
-            os.close(kept)
-            with contextlib.suppress(OSError):
-                shutil.rmtree(folder)
-            return {}
-        finally:
-            os.close(alive)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except OSError:  # spark-submit's own Python will do
+        os.close(kept)
+        return {}
+    finally:
+        os.close(alive)
     return {handover.EARLY_DRIVER: path}
+
+
+def _start(archive: Path, environ: Mapping[str, str], path: str, alive: int) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(path)
+        listening.listen()
+        descriptors = (listening.fileno(), alive)
+        given = {
+            handover.EARLY_DRIVER: path,
+            handover.EARLY_DRIVER_DESCRIPTORS: ",".join(map(str, descriptors)),
+            # One BLAS thread, as spark-submit's own Python has.
+            "OMP_NUM_THREADS": environ.get("OMP_NUM_THREADS", "1"),
+        }
+        subprocess.Popen(
+            [sys.executable, str(archive)], env={**environ, **given}, pass_fds=descriptors
+        )

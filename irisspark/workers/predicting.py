@@ -51,7 +51,8 @@ def _compile(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
         tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
         tf.TensorSpec((spec.block_rows,), "int64"),
     ]
-    compiled = tf.function(run, input_signature=signature)
+    # The concrete function spares each block the search for the one that fits its arguments.
+    compiled = tf.function(run, input_signature=signature).get_concrete_function()
 
     def predict(features: Array, labels: Array) -> tuple[Array, Array | None]:
         output, losses = compiled(tf.constant(features), tf.constant(labels))

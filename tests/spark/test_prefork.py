@@ -103,6 +103,16 @@ def test_driver_that_has_run_tensorflow_leaves_the_import_to_the_daemon(tmp_path
     assert found["predicted"] == [2.0, 2.0]
 
 
+def test_daemon_imports_itself_where_a_socket_has_too_long_a_path(tmp_path):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    found = finish(*run(tmp_path, OPEN_AND_ASK, TMPDIR=str(folder)))
+    for state in found["states"]:
+        assert state["ready"]
+        assert "irisspark.worker_daemon" in state["parent"]
+    assert not list(folder.glob("irisspark-*"))
+
+
 def test_nursery_and_workers_end_with_a_driver_that_is_killed(tmp_path):
     script = """
     with open_session(importing=importing) as session:

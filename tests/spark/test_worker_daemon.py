@@ -50,8 +50,8 @@ def save(result):
 def archive(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("archive") / "irisspark.zip"
     with zipfile.ZipFile(path, "w") as package:
-        for name in ("__init__.py", "handover.py", "imports.py", "prefork.py", "worker_daemon.py"):
-            package.write(ROOT / "irisspark" / name, f"irisspark/{name}")
+        for module in (ROOT / "irisspark").rglob("*.py"):
+            package.write(module, module.relative_to(ROOT))
     return path
 
 
