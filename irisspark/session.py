@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from irisspark import prefork, worker_daemon
 from irisspark.errors import IrissparkError
+from irisspark.warm_up import NOT_FOUND, WarmUp
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkConf, SparkContext
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MASTER_TIMEOUT_SECONDS = 10.0
-_MAX_WARM_UP_TASKS = 64
 _DAEMON_KEY = "spark.python.daemon.module"
 _GATEWAY_VARIABLE = "PYSPARK_GATEWAY_PORT"
 _SPARKS_DAEMON = "pyspark.daemon"
@@ -37,7 +37,8 @@ class Session:
     def __init__(self, context: "SparkContext") -> None:
         """Take over a context."""
         self._context = context
-        self._warm_up: _WarmUp | None = None
+        self._conf: SparkConf | None = None
+        self._warm_up: WarmUp | None = None
         self.shipped = _shipped_names(context.getConf())
 
     @property
@@ -47,14 +48,24 @@ class Session:
         return self._context
 
     def warm_up(self, conf: "SparkConf") -> None:
-        """Begin to start the workers."""
-        self._warm_up = _WarmUp(self._context, conf)
+        """Begin to start the workers from irisspark's daemon, which ``conf`` names."""
+        self._conf = conf
+        self._warm_up = WarmUp(self._context, conf.get("spark.log.level", None))
 
     def wait_for_workers(self) -> None:
         """Wait until the workers have imported what they need."""
-        if self._warm_up is not None:
-            warm_up, self._warm_up = self._warm_up, None
-            self._context = warm_up.finish()
+        if self._warm_up is None or self._conf is None:
+            return
+        warm_up, self._warm_up = self._warm_up, None
+        problem = warm_up.wait()
+        if problem == NOT_FOUND:
+            self._context = _without_daemon(self._context, self._conf)
+        if problem is not None:
+            print(
+                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def stop(self) -> None:
         """Stop Spark."""
@@ -212,58 +223,6 @@ def _turn_on_daemon(conf: "SparkConf", *, verbose: bool) -> bool:
         conf.set(f"spark.executorEnv.{worker_daemon.VERBOSE_VARIABLE}", "1")
     conf.set(_DAEMON_KEY, worker_daemon.__name__)
     return True
-
-
-class _WarmUp:
-    """A tiny job that starts the workers' daemons; without them, Spark goes on with its own.
-
-    It runs in a thread of its own, since a daemon takes seconds to import TensorFlow, or to wait
-    for a driver that does.
-    """
-
-    def __init__(self, context: "SparkContext", conf: "SparkConf") -> None:
-        """Start the job."""
-        self._context = context
-        self._conf = conf
-        self._states: list[worker_daemon.DaemonState] = []
-        self._error: Exception | None = None
-        self._level = conf.get("spark.log.level", None)
-        if self._level:
-            context.setLogLevel("OFF")  # Spark would tell a daemon's failure with four stack traces
-        tasks = min(int(context.defaultParallelism), _MAX_WARM_UP_TASKS)
-        rdd = context.parallelize(range(tasks), tasks).mapPartitions(worker_daemon.report_state)
-        # Python's part of the job is done here: this process may fork while the thread runs, and a
-        # fork must not meet it in the middle of an import.
-        rdd.getNumPartitions()
-        self._thread = threading.Thread(target=self._run, args=(rdd,), daemon=True)
-        self._thread.start()
-
-    def _run(self, rdd: "RDD[worker_daemon.DaemonState]") -> None:
-        try:
-            self._states = rdd.collect()
-        except Exception as error:
-            self._error = error
-
-    def finish(self) -> "SparkContext":
-        """Wait for the job, and give the context to go on with."""
-        self._thread.join()
-        try:
-            problem = next((state.problem for state in self._states if not state.ready), None)
-            if self._error is not None:
-                if worker_daemon.__name__ not in str(self._error):
-                    raise self._error
-                problem = f"{worker_daemon.__name__} cannot be imported there"
-                self._context = _without_daemon(self._context, self._conf)
-        finally:
-            if self._level:
-                self._context.setLogLevel(str(self._level))
-        if problem is not None:
-            print(
-                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
-                file=sys.stderr,
-                flush=True,
-            )
-        return self._context
 
 
 def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext":

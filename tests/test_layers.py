@@ -19,6 +19,7 @@ ROOMS = {
     "cli": "DRIVER",
     "run_record": "DRIVER",
     "session": "DRIVER",
+    "warm_up": "DRIVER",
     "training": "DRIVER",
     "predictions": "DRIVER",
     "evaluation": "DRIVER",

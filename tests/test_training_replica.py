@@ -59,7 +59,7 @@ class Worker:
         )
         partition = changes.pop("partition", 0)
         chunks = [take_chunk(self.recipe.layout, 0, self.variables)]
-        (_, report), *parts = train_round(partition, rows, self.recipe, plan, chunks)
+        (_, report), *parts = train_round(partition, rows, self.recipe, plan, lambda: chunks)
         for _, part in parts:
             assert isinstance(part, Part)
             shapes = [variable.shape for variable in self.variables]
@@ -291,7 +291,9 @@ def test_dropout_depends_on_seed_epoch_round_and_worker_alone(tmp_path):
         plan = {"epoch": epoch, "number": 0, "first_batch": 0, "num_batches": None, "seed": 7}
         plan |= {"shuffle": False, "rate_scale": 1.0, "ramp_batches": 1, **changes}
         chunks = [take_chunk(worker.recipe.layout, 0, worker.variables)]
-        _, (_, part) = train_round(partition, rows, worker.recipe, RoundPlan(**plan), chunks)
+        _, (_, part) = train_round(
+            partition, rows, worker.recipe, RoundPlan(**plan), lambda: chunks
+        )
         return part.arrays[0]
 
     expected = trained()

@@ -128,7 +128,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         reports: list[RoundReport] = []
 
         def train(partition: int, blocks: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-            return working.train_round(partition, blocks, recipe, plan, shared.chunks())
+            return working.train_round(partition, blocks, recipe, plan, shared.chunks)
 
         def check(found: list[RoundReport]) -> None:
             reports.extend(sorted(found, key=lambda report: report.partition))

@@ -22,8 +22,8 @@ class Trained:
         num_rows: Rows that were learned from.
         loss_sum: Sum over the rows of their batch's loss.
         num_correct: Rows whose class was predicted right, before each update.
-        diverged: Number of the first batch whose loss or weights are not finite; None where all
-            are.
+        diverged: Number of the last batch that was learned from, where its loss or the weights
+            after it are not finite; None where all are.
     """
 
     num_rows: int
@@ -101,6 +101,15 @@ class Replica:
         for state, child in zip(self._seeds, children, strict=True):
             seed = child.generate_state(2, np.uint32) & 0x7FFFFFFF
             state.assign(seed.astype(state.dtype))
+
+    def state(self) -> list[Array]:
+        """Copy everything that a round goes on from, the random generators' states included."""
+        return [*self.values(), *(np.array(state.numpy()) for state in self._seeds)]
+
+    def restore(self, state: Sequence[Array]) -> None:
+        """Go back to what ``state()`` gave."""
+        for variable, value in zip([*self._variables, *self._seeds], state, strict=True):
+            variable.assign(value)
 
     def train(
         self,

@@ -6,7 +6,7 @@ A worker's process keeps the built model and its compiled function between round
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from irisspark.model_spec import ModelSpec
 from irisspark.workers.averaging import Layout, Part, put_together, take_chunk
 from irisspark.workers.placing import PlacedRows, join
-from irisspark.workers.replica import Replica
+from irisspark.workers.replica import Replica, Trained
 from irisspark.workers.scanning import fixed_blocks
 
 Array = npt.NDArray[Any]
@@ -149,7 +149,7 @@ def train_round(
     blocks: Iterable[PlacedRows],
     recipe: Recipe,
     plan: RoundPlan,
-    chunks: Iterable[Sequence[Array]],
+    chunks: Callable[[], Iterable[Sequence[Array]]],
 ) -> Iterator[tuple[int, Part | RoundReport]]:
     """Train one worker's rows for one round.
 
@@ -158,7 +158,7 @@ def train_round(
         blocks: Its rows, in order.
         recipe: The model.
         plan: The round.
-        chunks: The averaged variables that the round starts from.
+        chunks: Gives the averaged variables that the round starts from.
 
     Yields:
         (``REPORT``, what was done), then (number, values) of each chunk where there were rows.
@@ -172,8 +172,12 @@ def train_round(
         yield REPORT, RoundReport(partition)
         return
     model = replica(recipe)
-    model.load(put_together(recipe.layout, chunks))
-    report = _train(model, partition, join(rows), plan, (first, last))
+    learner = _Learner(model, partition, join(rows), plan)
+    model.load(put_together(recipe.layout, chunks()))
+    report = learner.train((first, last))
+    if report.diverged is not None:
+        model.load(put_together(recipe.layout, chunks()))
+        report = replace(report, diverged=learner.find_diverging(first, report.diverged))
     yield REPORT, report
     if report.diverged is not None or report.failure is not None:
         return
@@ -183,27 +187,63 @@ def train_round(
         yield chunk, Part(partition, report.num_rows, arrays)
 
 
-def _train(
-    model: Replica, partition: int, rows: PlacedRows, plan: RoundPlan, span: tuple[int, int]
-) -> RoundReport:
-    model.reseed((plan.seed, plan.epoch, plan.number, partition))
-    order = np.arange(len(rows), dtype=np.int32)
-    if plan.shuffle:
-        # The same order in all rounds of an epoch.
-        order = np.random.default_rng((plan.seed, plan.epoch, partition)).permutation(order)
-    # From rate to rate * scale, in equal steps over the first epoch.
-    growth = (plan.rate_scale - 1.0) / max(plan.ramp_batches, 1) if plan.epoch == 0 else 0.0
-    start = 1.0 if plan.epoch == 0 else plan.rate_scale
-    learned = RoundReport(partition)
-    try:
-        done = model.train(rows.features, rows.labels, order, span, (start, growth))
-    except model.errors as error:
-        return replace(learned, failure=_first_line(error))
-    if done.diverged is not None:
-        return replace(learned, diverged=done.diverged)
-    return replace(
-        learned, num_rows=done.num_rows, loss_sum=done.loss_sum, num_correct=done.num_correct
-    )
+class _Learner:
+    """One worker's round on a replica that holds the variables that it starts from."""
+
+    def __init__(self, model: Replica, partition: int, rows: PlacedRows, plan: RoundPlan) -> None:
+        """Put the rows in the order of the epoch."""
+        self._model, self._partition, self._rows, self._plan = model, partition, rows, plan
+        self._order = np.arange(len(rows), dtype=np.int32)
+        if plan.shuffle:
+            # The same order in all rounds of an epoch.
+            random = np.random.default_rng((plan.seed, plan.epoch, partition))
+            self._order = random.permutation(self._order)
+        # From rate to rate * scale, in equal steps over the first epoch.
+        growth = (plan.rate_scale - 1.0) / max(plan.ramp_batches, 1) if plan.epoch == 0 else 0.0
+        self._ramp = (1.0 if plan.epoch == 0 else plan.rate_scale, growth)
+
+    def train(self, span: tuple[int, int]) -> RoundReport:
+        """Learn from the batches ``span[0]`` to ``span[1]`` (not included)."""
+        self._reseed()
+        learned = RoundReport(self._partition)
+        try:
+            done = self._learn(*span)
+        except self._model.errors as error:
+            return replace(learned, failure=_first_line(error))
+        if done.diverged is not None:
+            return replace(learned, diverged=done.diverged)
+        return replace(
+            learned, num_rows=done.num_rows, loss_sum=done.loss_sum, num_correct=done.num_correct
+        )
+
+    def find_diverging(self, first: int, last: int) -> int:
+        """Find the first of some batches after which the loss or a weight is not finite.
+
+        A round looks at the weights at its end alone, and a loss may stay finite when they are not:
+        some kernels of relu make 0 of NaN. By halves that is another round at most.
+
+        Args:
+            first: The batch that the replica is to go on with.
+            last: A batch after which something is not finite.
+        """
+        self._reseed()
+        good = self._model.state()
+        while first < last:
+            middle = (first + last) // 2
+            self._model.restore(good)
+            if self._learn(first, middle + 1).diverged is None:
+                first, good = middle + 1, self._model.state()
+            else:
+                last = middle
+        return first
+
+    def _reseed(self) -> None:
+        plan = self._plan
+        self._model.reseed((plan.seed, plan.epoch, plan.number, self._partition))
+
+    def _learn(self, first: int, last: int) -> Trained:
+        rows, span = self._rows, (first, last)
+        return self._model.train(rows.features, rows.labels, self._order, span, self._ramp)
 
 
 def measure_rows(
