@@ -1,6 +1,8 @@
 """One Spark context for all tests that need one in this process."""
 
+import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,22 @@ from irisspark.imports import import_tensorflow
 from irisspark.session import Session
 
 ROOT = Path(__file__).parents[2]
+TEST_SECONDS = 300
+
+
+@pytest.fixture(autouse=True)
+def _no_endless_wait(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End the run where a test waits for Spark without end, and show where it stands."""
+
+    def give_up(_: int, __: object) -> None:
+        faulthandler.dump_traceback(sys.__stderr__)
+        pytest.exit(f"{request.node.nodeid} took over {TEST_SECONDS} s", returncode=1)
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")
