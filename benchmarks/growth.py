@@ -1,4 +1,4 @@
-"""What becomes of an evaluation as its rows, its workers and its model grow.
+"""What becomes of an evaluation as its rows and its workers grow.
 
     python benchmarks/growth.py [--rows N]
 

@@ -3,9 +3,7 @@
 The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 """
 
-import contextlib
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 
@@ -14,7 +12,7 @@ from irisspark import options as command_line
 from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
 from irisspark.evaluation import EvaluationResult, evaluate
-from irisspark.imports import import_tensorflow
+from irisspark.imports import importing_ahead
 from irisspark.model_spec import ModelSpec
 from irisspark.models import LoadedModel
 from irisspark.options import Options
@@ -80,7 +78,7 @@ def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> in
         use_local=options.use_spark_local,
         verbose=options.verbose,
         fast_workers=options.fast_workers,
-        importing=threading.Thread(target=_import_ahead, daemon=True),
+        importing=importing_ahead(),
     ) as session:
         clock.lap("session")
         model = _load_model(session, options)
@@ -120,12 +118,6 @@ def _predict_and_score(
     result = run(session, spec, dataset, options, task)
     predictions.commit(task, result.parts)
     return result
-
-
-def _import_ahead() -> None:
-    """Import what takes seconds while Spark starts; what goes wrong shows where it is needed."""
-    with contextlib.suppress(Exception):
-        import_tensorflow()
 
 
 def _load_model(session: Session, options: Options) -> LoadedModel:

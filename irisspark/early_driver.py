@@ -14,7 +14,7 @@ import sys
 import threading
 
 from irisspark import handover
-from irisspark.imports import DEFAULTS, import_tensorflow
+from irisspark.imports import DEFAULTS, importing_ahead
 
 
 def hand_over() -> int | None:
@@ -51,7 +51,7 @@ def wait(descriptors: str) -> socket.socket:
     listening_descriptor, alive = map(int, descriptors.split(","))
     taken = threading.Event()
     threading.Thread(target=_end_with_spark_submit, args=(alive, taken), daemon=True).start()
-    importing = threading.Thread(target=_import_ahead, daemon=True)
+    importing = importing_ahead()
     importing.start()
     import irisspark.cli  # noqa: F401  # meanwhile
 
@@ -69,11 +69,6 @@ def wait(descriptors: str) -> socket.socket:
     threading.Thread(target=_end_with_asking, args=(connection,), daemon=True).start()
     sys.path[:] = request.facts["path"]
     return connection
-
-
-def _import_ahead() -> None:
-    with contextlib.suppress(Exception):  # the run will meet it again, and say so
-        import_tensorflow()
 
 
 def _take_descriptors(importing: threading.Thread, request: handover.Request) -> None:

@@ -84,7 +84,7 @@ class Session:
     @property
     def is_local(self) -> bool:
         """True where driver and workers are on this machine."""
-        return str(self.context.master).startswith("local")
+        return _is_on_one_machine(str(self.context.master))
 
     @property
     def spark_version(self) -> str:
@@ -138,9 +138,10 @@ def open_session(
     if importing and not has_jvm:  # only now: the import leads away what a JVM of ours inherits
         importing.start()
     conf = _configure(use_local=use_local, verbose=verbose)
-    _check_master(str(conf.get("spark.master")))
+    master = str(conf.get("spark.master"))
+    _check_master(master)
     uses_daemon = fast_workers and _turn_on_daemon(conf, verbose=verbose)
-    shares = uses_daemon and importing is not None and _is_on_one_machine(conf)
+    shares = uses_daemon and importing is not None and _is_on_one_machine(master)
     nursery = prefork.reserve() if shares else None
     if nursery:
         conf.set(f"spark.executorEnv.{prefork.VARIABLE}", nursery.path)
@@ -241,9 +242,9 @@ def _is_local(conf: "SparkConf") -> bool:
     return str(conf.get("spark.master")).split("[")[0] == "local"
 
 
-def _is_on_one_machine(conf: "SparkConf") -> bool:
+def _is_on_one_machine(master: str) -> bool:
     """Tell whether they are on one machine: ``local-cluster`` has a JVM for each executor."""
-    return str(conf.get("spark.master")).startswith("local")
+    return master.startswith("local")
 
 
 def _configure(*, use_local: bool, verbose: bool) -> "SparkConf":
@@ -266,7 +267,8 @@ def _configure(*, use_local: bool, verbose: bool) -> "SparkConf":
     if _is_local(conf):
         # It takes most of a second to start, and is gone with the run.
         conf.setIfMissing("spark.ui.enabled", "false")
-    if _is_on_one_machine(conf) and not conf.contains("spark.pyspark.python"):
+    is_near = _is_on_one_machine(str(conf.get("spark.master")))
+    if is_near and not conf.contains("spark.pyspark.python"):
         # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return conf

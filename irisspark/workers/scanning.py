@@ -178,9 +178,10 @@ def fixed_blocks(
             features = np.zeros((block_rows, batch.features.shape[1]), dtype=batch.features.dtype)
         taken = 0
         while taken < len(batch):
-            if not filled and batch.labels is not None and len(batch) - taken >= block_rows:
+            if not filled and len(batch) - taken >= block_rows:
                 rows = slice(taken, taken + block_rows)
-                yield batch.features[rows], batch.labels[rows], block_rows
+                own = labels if batch.labels is None else batch.labels[rows]
+                yield batch.features[rows], own, block_rows
                 taken += block_rows
                 continue
             count = min(block_rows - filled, len(batch) - taken)

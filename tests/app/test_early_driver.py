@@ -93,7 +93,7 @@ class Early:
 def early(archive: Path, job_folder: Path) -> Iterator[Early]:
     process = subprocess.Popen(
         [sys.executable, "-c", START, archive],
-        env=clean_environ(LANG="early"),
+        env=clean_environ(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -104,3 +104,4 @@ def test_model_is_shipped_once_and_not_with_every_task(
     sizes = [int(size) for size in re.findall(r"Starting task .* (\d+) bytes", done.stderr)]
     assert sizes
     assert max(sizes) < 100_000
+    assert "SparkUI" not in done.stderr  # as nobody has turned it on
