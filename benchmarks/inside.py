@@ -161,7 +161,7 @@ def time_evaluations(
     seconds: dict[str, list[float]] = {"irisspark": [], "least": []}
     for _ in range(runs + 1):  # the first one warms up
         started = time.perf_counter()
-        result = evaluate(spark, loaded.spec, dataset, options)
+        result = evaluate(spark, loaded, dataset, options)
         seconds["irisspark"].append(time.perf_counter() - started)
         if least is not None:
             started = time.perf_counter()

@@ -77,7 +77,7 @@ def measure(
         for count in workers:
             words = ["-epochs", epochs, "-batchSizePerWorker", batch_size, "-workers", count]
             result = run(spark, model_path, path, *words, "-seed", seed)
-            model.set_weights(list(result.spec.weights))
+            model.set_weights(result.spec.build().get_weights())
             accuracies[count].append(model.evaluate(features, labels, verbose=0)[1])
         model.set_weights(first)
         compile_with(model, optimizer)

@@ -50,6 +50,6 @@ def run(spark: Session, model: Path, data: Path, *words: object) -> TrainingResu
     """Train a model file on a CSV with the options of the command line."""
     argv = ["-train", "true", "-modelPath", model, "-dataPath", data, *words]
     options = parse([str(word) for word in argv])
-    loaded = models.load(options.model_path)
+    loaded = models.load(options.model_path, training_seed=options.seed)
     dataset = open_dataset(spark, options, loaded.spec)
     return train(spark, loaded, dataset, options, lambda line: None)

@@ -69,7 +69,7 @@ class Job:
         """Train with irisspark on two workers."""
         words = ["-epochs", self.epochs, "-batchSizePerWorker", self.batch_size, "-workers", 2]
         result = run(self.spark, self.model, self.data, *words)
-        self._judge("irisspark", list(result.spec.weights))
+        self._judge("irisspark", result.spec.build().get_weights())
         return sum(row["seconds"] for row in result.history)
 
     def elephas(self) -> float:

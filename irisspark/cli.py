@@ -11,9 +11,8 @@ from irisspark import models, predictions, report, storage
 from irisspark import options as command_line
 from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
-from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.evaluation import Evaluated, EvaluationResult, evaluate
 from irisspark.imports import importing_ahead
-from irisspark.model_spec import ModelSpec
 from irisspark.models import LoadedModel
 from irisspark.options import Options
 from irisspark.predictions import PredictionResult
@@ -81,23 +80,24 @@ def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> in
         importing=importing_ahead(),
     ) as session:
         clock.lap("session")
+        if not options.load_data:
+            return _show_model(session, options)
         model = _load_model(session, options)
         clock.lap("model")
-        if not options.load_data:
-            model.network.summary(print_fn=print)
-            return EXIT_DONE
         dataset = open_dataset(session, options, model.spec)
         clock.lap("data")
         session.wait_for_workers()
         clock.lap("workers")
-        spec, trained = model.spec, None
+        trained = None
         if options.train:
             trained = train(session, model, dataset, options, _show)
-            spec, dataset = trained.spec, trained.dataset
+            dataset = trained.dataset
             clock.lap("train")
-        result = _predict_and_score(session, spec, dataset, options, staging)
+        result = _predict_and_score(session, trained or model, dataset, options, staging)
         clock.lap("evaluate")
         run = describe_run(session, options, model, dataset, result, clock)
+    if result.comparison.note is not None:
+        _say(result.comparison.note)
     if isinstance(result, PredictionResult):
         return _finish_predictions(result, run, staging)
     return _finish(options, result, run, staging, trained)
@@ -105,28 +105,38 @@ def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> in
 
 def _predict_and_score(
     session: Session,
-    spec: ModelSpec,
+    model: Evaluated,
     dataset: Dataset,
     options: Options,
     staging: storage.Staging | None,
 ) -> EvaluationResult | PredictionResult:
     """Evaluate, write predictions, or both, in one pass over the rows."""
     if staging is None or not options.predictions:
-        return evaluate(session, spec, dataset, options)
-    task = predictions.prepare(session, spec, dataset, options, staging.folder)
+        return evaluate(session, model, dataset, options)
+    task = predictions.prepare(session, model.spec, dataset, options, staging.folder)
     run = evaluate if dataset.columns.label is not None else predictions.predict
-    result = run(session, spec, dataset, options, task)
+    result = run(session, model, dataset, options, task)
     predictions.commit(task, result.parts)
     return result
 
 
-def _load_model(session: Session, options: Options) -> LoadedModel:
+def _show_model(session: Session, options: Options) -> int:
+    """Print a model's summary, whatever the model takes and puts out."""
     path = storage.find_model(options.model_path, session.shipped, session.resolve)
+    opened = models.open_network(path, trust=options.trust_model, training_seed=options.seed)
+    for note in opened.notes:
+        _say(note)
+    opened.model.summary(print_fn=print)
+    return EXIT_DONE
+
+
+def _load_model(session: Session, options: Options) -> LoadedModel:
     model = models.load(
-        path,
+        storage.find_model(options.model_path, session.shipped, session.resolve),
         loss=options.loss,
         trust=options.trust_model,
         num_classes=options.num_classes,
+        training_seed=options.seed if options.train else None,
     )
     for note in model.notes:
         _say(note)

@@ -14,7 +14,7 @@ import sys
 import threading
 
 from irisspark import handover
-from irisspark.imports import DEFAULTS, importing_ahead
+from irisspark.imports import DEFAULTS, FORCED, importing_ahead
 
 
 def hand_over() -> int | None:
@@ -64,7 +64,7 @@ def wait(descriptors: str) -> socket.socket:
     taken.set()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
-    handover.take_over(request, kept=DEFAULTS, with_descriptors=False)
+    handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
     threading.Thread(target=_take_descriptors, args=(importing, request), daemon=True).start()
     threading.Thread(target=_end_with_asking, args=(connection,), daemon=True).start()
     sys.path[:] = request.facts["path"]

@@ -4,11 +4,12 @@ import functools
 import operator
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from irisspark import workers
 from irisspark.batches.bad_rows import BadRows
+from irisspark.comparison import Comparison, Reference
 from irisspark.dataset import bad_row_error, check_labels, describe, describe_all
 from irisspark.errors import DataError, ModelError
 from irisspark.metrics.scores import Scores, score
@@ -22,6 +23,8 @@ from irisspark.workers import (
 )
 
 if TYPE_CHECKING:
+    import keras
+
     from irisspark.dataset import Dataset
     from irisspark.model_spec import ModelSpec
     from irisspark.options import Options
@@ -29,6 +32,18 @@ if TYPE_CHECKING:
 
 _MAX_COLLECTED_TASKS = 64
 """Above this many tasks their outcomes are added up on the cluster before they are fetched."""
+
+
+class Evaluated(Protocol):
+    """A model that is evaluated: loaded from a file, or trained."""
+
+    @property
+    def network(self) -> "keras.Model":
+        """On the driver; the workers' copies are compared with it."""
+
+    @property
+    def spec(self) -> "ModelSpec":
+        """What the workers build."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ class EvaluationResult:
         stats: What the workers took.
         num_tasks: Tasks of the job.
         job_seconds: From the job's start to its end.
+        comparison: Of the workers' predictions with the driver's.
         parts: The predictions that were written, in the order of the input.
     """
 
@@ -51,6 +67,7 @@ class EvaluationResult:
     stats: WorkerStats
     num_tasks: int
     job_seconds: float
+    comparison: Comparison
     parts: tuple[Part, ...] = ()
 
     @property
@@ -68,17 +85,19 @@ class ScanResult:
         bad_examples: The first bad rows, described for a person.
         num_tasks: Tasks of the job.
         job_seconds: From the job's start to its end.
+        comparison: Of the workers' predictions with the driver's.
     """
 
     outcome: Outcome
     bad_examples: tuple[str, ...]
     num_tasks: int
     job_seconds: float
+    comparison: Comparison
 
 
 def evaluate(
     session: "Session",
-    spec: "ModelSpec",
+    model: Evaluated,
     dataset: "Dataset",
     options: "Options",
     predictions: PredictionTask | None = None,
@@ -87,16 +106,16 @@ def evaluate(
 
     Args:
         session: The open session.
-        spec: The model.
+        model: The model.
         dataset: The rows.
         options: The command line.
         predictions: Where the prediction of each row goes, None for nowhere.
 
     Raises:
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
-        ModelError: The model's predictions are not numbers.
+        ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
-    found = scan(session, spec, dataset, options, predictions)
+    found = scan(session, model, dataset, options, predictions)
     outcome = found.outcome
     assert outcome.counts is not None
     return EvaluationResult(
@@ -106,13 +125,14 @@ def evaluate(
         stats=outcome.stats,
         num_tasks=found.num_tasks,
         job_seconds=found.job_seconds,
+        comparison=found.comparison,
         parts=outcome.parts,
     )
 
 
 def scan(
     session: "Session",
-    spec: "ModelSpec",
+    model: Evaluated,
     dataset: "Dataset",
     options: "Options",
     predictions: PredictionTask | None,
@@ -121,7 +141,7 @@ def scan(
 
     Raises:
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
-        ModelError: The model's predictions are not numbers.
+        ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
     groups = dataset.groups(session.parallelism)
     task = ScanTask(
@@ -132,12 +152,16 @@ def scan(
         predictions=predictions,
         holdout=dataset.holdout,
     )
+    spec = model.spec
+    reference = Reference(model.network, spec, dataset, groups, task)
+    task = replace(task, sample_until=reference.last_place)
     started = time.perf_counter()
     outcome = _run(session, spec, groups, task, dataset)
     job_seconds = time.perf_counter() - started
     _check(session, spec, dataset, options, outcome)
+    comparison = reference.compare(outcome.samples, options.model_path)
     examples = describe_all(session, dataset, outcome.bad.first)
-    return ScanResult(outcome, examples, len(groups), job_seconds)
+    return ScanResult(outcome, examples, len(groups), job_seconds, comparison)
 
 
 def _run(

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,13 +114,18 @@ def receive(connection: socket.socket) -> Request:
 
 
 def take_over(
-    request: Request, *, kept: Collection[str] = (), with_descriptors: bool = True
+    request: Request,
+    *,
+    kept: Collection[str] = (),
+    forced: Mapping[str, str] | None = None,
+    with_descriptors: bool = True,
 ) -> None:
     """Take the place of the process that asked, which waits from now on.
 
     Args:
         request: What it handed over.
         kept: Names in this environment that stay, where that process has none of them.
+        forced: What this environment says whatever that process's does.
         with_descriptors: Take its standard streams as 0, 1 and 2 as well; False leaves that to
             ``take_descriptors``.
     """
@@ -131,7 +136,7 @@ def take_over(
     sys.stdin = os.fdopen(streams[0], closefd=False)
     sys.stdout = os.fdopen(streams[1], "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(streams[2], "w", buffering=1, closefd=False, errors="backslashreplace")
-    environ = request.facts["environ"]
+    environ = request.facts["environ"] | (forced or {})
     for name in os.environ.keys() - environ.keys() - set(kept):
         del os.environ[name]
     os.environ.update(environ)

@@ -13,10 +13,19 @@ from typing import Any
 
 DEFAULTS = {
     "CUDA_VISIBLE_DEVICES": "-1",
-    "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 """What TensorFlow and Keras are told by the environment where the user tells them nothing."""
+
+FORCED = {
+    "KERAS_BACKEND": "tensorflow",
+    # Keras reads its globals from keras.json here, and writes one where there is none. Below a file
+    # it can do neither, so a user's floatx or image_data_format changes no number.
+    "KERAS_HOME": os.path.join(os.devnull, "keras"),
+    "KERAS_NNX_ENABLED": "false",
+    "TF_USE_LEGACY_KERAS": "0",
+}
+"""What they are told whatever the user's environment says: a model means the same everywhere."""
 
 _IMPORTING = threading.Lock()
 
@@ -60,15 +69,34 @@ def import_tensorflow() -> Any:
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    settle_environment()
     with _IMPORTING:  # a second thread waits: the modules are listed before they are whole
         if "tensorflow" not in sys.modules or "keras" not in sys.modules:
             with _descriptor_2_led_away(), fast_imports():
                 import keras  # noqa: F401
                 import tensorflow  # noqa: F401
+            settle_keras()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
     # TensorFlow's logger may write to the stream that stood in for standard error meanwhile.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return sys.modules["tensorflow"]
+
+
+def settle_environment() -> None:
+    """Say ``FORCED`` in the environment, before TensorFlow and Keras are imported."""
+    os.environ.update(FORCED)
+
+
+def settle_keras() -> None:
+    """Give Keras's globals the values that Keras has by itself; the rest is the model file's word.
+
+    A file names its own dtypes and data formats; where it leaves one out it means these.
+    """
+    import keras
+
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
 
 
 def importing_ahead() -> threading.Thread:

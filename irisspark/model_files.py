@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from irisspark import keras_private
 from irisspark.errors import IrissparkError, ModelError
 from irisspark.keras_import import ImportedModel, file_version, read, sniffing
-from irisspark.keras_import.archives import read_keras_zip
-from irisspark.keras_import.permitted import check_config
+from irisspark.keras_import.archives import has_assets, read_keras_zip
+from irisspark.keras_import.permitted import check_config, check_tables
 from irisspark.keras_import.stored import read_keras_3_h5
 from irisspark.keras_import.zipped import check_weights
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 # Numbers a row that a layer may put out: beyond any model that a CPU can run.
 MAX_OUTPUT_SIZE = 2**30
+_OF_LOSS = ("loss", "loss_weights")
+_TO_EVALUATE = (*_OF_LOSS, "optimizer_config")  # an .h5's loss is not read without the last
 _Built = TypeVar("_Built")
 
 
@@ -34,23 +39,36 @@ class OpenedModel:
     notes: tuple[str, ...]
 
 
-def open_model(path: str, *, trust: bool = False) -> OpenedModel:
+def open_model(path: str, *, trust: bool = False, training_seed: int | None = None) -> OpenedModel:
     """Open a model file of Keras 1, 2 or 3; its content decides what it is, not its name.
 
     Args:
         path: a model file, or `model.json,weights.h5`.
         trust: allow Lambda layers, whose code then runs.
+        training_seed: where it is given, the optimizer is restored as well, and random layers draw
+            as after `keras.utils.set_random_seed`, since no file holds their state; None where the
+            model only predicts: it is then compiled with its loss alone, for an optimizer's
+            variables may be twice the weights.
 
     Raises:
         ModelError: the file is no model, is damaged or unsafe, or cannot be rebuilt.
     """
     version = file_version(path)
     if version and version.startswith("3"):
-        return _open_keras_3(path, version, trust)
-    imported = read(path, trust=trust)
+        return _open_keras_3(path, version, trust, training_seed)
+    for_training = training_seed is not None
+    imported = read(path, trust=trust, optimizer=for_training)
+    _seed(training_seed)
     model = _told(path, lambda: build(imported))
-    notes = (*imported.notes, *_compile(model, imported))
+    notes = (*imported.notes, *_compile(model, imported, for_training))
     return OpenedModel(model, imported.keras_version, notes)
+
+
+def _seed(seed: int | None) -> None:
+    import keras
+
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
 
 
 def build(imported: ImportedModel) -> keras.Model:
@@ -59,8 +77,6 @@ def build(imported: ImportedModel) -> keras.Model:
     Raises:
         ModelError: the arrays do not fit the configuration.
     """
-    import keras
-
     plain = _without_state(imported.config)
     model = _checked(lambda: _rebuilt(plain), lambda model: _fit(model, imported))
     if plain != imported.config:  # a stateful layer's states cannot wait for their values
@@ -69,15 +85,24 @@ def build(imported: ImportedModel) -> keras.Model:
         arrays = imported.weights.get(path, ())
         if arrays:
             layer.set_weights(list(arrays))
-            if isinstance(layer, keras.layers.Normalization):  # works out its scale from them
-                layer.finalize_state()
+    _derive_state(model)
     return model
+
+
+def _derive_state(model: Any) -> None:
+    """Let every layer work out what it computes with from the weights that it was given.
+
+    Keras itself does so for the layers of the outermost model alone where it reads an `.h5`.
+    """
+    for layer in keras_private.layers_of(model):
+        if hasattr(layer, "finalize_state") and layer.weights:
+            layer.finalize_state()
 
 
 def _rebuilt(config: Mapping[str, Any]) -> Any:
     import keras
 
-    with _unsafe(False):
+    with keras_private.safe_mode(True):
         return keras.saving.deserialize_keras_object(dict(config))
 
 
@@ -89,21 +114,14 @@ def _without_state(value: Any) -> Any:
 
 
 def _checked(build_it: Callable[[], Any], check: Callable[[Any], None]) -> Any:
-    """Build a model with its variables still without values, check it, then give them values.
+    """Build a model with its variables still without values, check it, then give them values."""
 
-    Keras makes variables inside a `StatelessScope` without memory; it fills them at the end of it.
-    """
-    import keras
-    from keras.src.backend.common import global_state
+    def build_and_check() -> Any:
+        model = build_it()
+        check(model)
+        return model
 
-    with keras.StatelessScope():
-        try:
-            model = build_it()
-            check(model)
-        except BaseException:
-            global_state.get_global_attribute("uninitialized_variables", []).clear()
-            raise
-    return model
+    return keras_private.without_memory(build_and_check)
 
 
 def _fit(model: Any, imported: ImportedModel) -> None:
@@ -122,14 +140,13 @@ def _fit(model: Any, imported: ImportedModel) -> None:
 
 def _check_outputs(model: Any) -> None:
     for layer in getattr(model, "layers", ()):
-        for node in getattr(layer, "_inbound_nodes", ()):
-            for tensor in node.output_tensors:
-                size = int(np.prod([float(n or 1) for n in tensor.shape[1:]]))
-                if size > MAX_OUTPUT_SIZE:
-                    raise ModelError(
-                        f"layer {layer.name!r} puts out {size:,} numbers for a row: "
-                        "no computer runs that"
-                    )
+        for tensor in keras_private.outputs_of(layer):
+            size = int(np.prod([float(n or 1) for n in tensor.shape[1:]]))
+            if size > MAX_OUTPUT_SIZE:
+                raise ModelError(
+                    f"layer {layer.name!r} puts out {size:,} numbers for a row: "
+                    "no computer runs that"
+                )
         _check_outputs(layer)
 
 
@@ -145,7 +162,7 @@ def _leaves(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield path, layer
 
 
-def _compile(model: Any, imported: ImportedModel) -> tuple[str, ...]:
+def _compile(model: Any, imported: ImportedModel, for_training: bool) -> tuple[str, ...]:
     """Compile the model as its file says; what does not work out is left, and said."""
     import keras
 
@@ -155,12 +172,21 @@ def _compile(model: Any, imported: ImportedModel) -> tuple[str, ...]:
         settings = {
             key: _objects(value, keras.saving.deserialize_keras_object)
             for key, value in imported.training_config.items()
+            if for_training or key in _OF_LOSS
         }
+        if not for_training:
+            _compile_loss(model, settings)
+            return ()
         model.compile(**settings)
         model.optimizer.build(model.trainable_variables)
     except Exception as error:
         return (f"the training configuration cannot be used ({_first_line(error)})",)
     return _restore_optimizer(model, imported)
+
+
+def _compile_loss(model: Any, settings: Mapping[str, Any]) -> None:
+    """Compile a model with the loss of its training, and nothing else of it."""
+    model.compile(None, loss=settings.get("loss"), loss_weights=settings.get("loss_weights"))
 
 
 def _restore_optimizer(model: Any, imported: ImportedModel) -> tuple[str, ...]:
@@ -192,33 +218,109 @@ def _objects(value: Any, deserialize: Callable[[Any], Any]) -> Any:
     return [_objects(item, deserialize) for item in value] if isinstance(value, list) else value
 
 
-def _open_keras_3(path: str, version: str, trust: bool) -> OpenedModel:
+def _open_keras_3(path: str, version: str, trust: bool, training_seed: int | None) -> OpenedModel:
     """Hand a file of Keras 3 to Keras's own loader, once it has been checked."""
-    import keras
-
     zipped = sniffing.kind_of(path) == sniffing.KERAS_ZIP
     config, training, size = _keras_3_config(path, zipped)
     check_config(config, path, trust=trust)
-    notes: tuple[str, ...] = ()
-    usable = True
+    if not zipped or not has_assets(path):
+        check_tables(config, path)
+    notes: list[str] = []
+    if training_seed is None and training is not None:
+        training = {name: value for name, value in training.items() if name in _TO_EVALUATE}
     try:
         check_config(training, path, trust=trust)
     except ModelError as error:
-        usable, notes = False, (f"the training configuration is left out: {error}",)
+        notes.append(_left_out(training, str(error)))
+        training = None
 
-    def load() -> Any:
-        with _unsafe(trust):
+    def load(with_training: Any) -> Any:
+        for_training = training_seed is not None
+        _seed(training_seed)
+        model = _load_keras_3(path, zipped, for_training and with_training is not None, trust)
+        _derive_state(model)
+        if with_training is not None and not for_training:
+            with keras_private.safe_mode(not trust):
+                _compile_loss(model, _loss_settings(with_training, zipped))
+        return model
+
+    def check_and_load() -> Any:
+        with keras_private.safe_mode(not trust):
             _checked(
                 lambda: _from_config(_without_state(config), zipped),
                 lambda model: _affordable(model, size, path),
             )
-        with tempfile.TemporaryDirectory() as folder:
-            named = os.path.join(folder, "model.keras" if zipped else "model.h5")
-            os.symlink(os.path.abspath(path), named)  # Keras goes by the name
-            return keras.models.load_model(named, compile=usable, safe_mode=not trust)
+        try:
+            return load(training)
+        except Exception as error:
+            if training is None:
+                raise
+            model = load(None)  # raises again where the training configuration is not to blame
+            notes.append(_left_out(training, _first_line(error)))
+            return model
 
-    model = _told(path, load)
-    return OpenedModel(model, version, notes)
+    model = _told(path, check_and_load)
+    return OpenedModel(model, version, tuple(notes))
+
+
+def _left_out(training: Mapping[str, Any], reason: str) -> str:
+    """Say that a file's training configuration is left out, and which loss with it."""
+    loss = training.get("loss")
+    if isinstance(loss, Mapping):
+        inner = loss.get("config")
+        loss = inner if isinstance(inner, str) else loss.get("class_name")
+    return f"the training configuration (loss: {loss}) is left out: {reason}"
+
+
+def _load_keras_3(path: str, zipped: bool, restore: bool, trust: bool) -> Any:
+    """Let Keras load a file, as it is on the disk.
+
+    A zip is unpacked first: Keras reads a packed file's arrays into memory all at once, those of
+    the optimizer among them, and an unpacked one's one by one.
+    """
+    import keras
+
+    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+        if zipped:
+            place = os.path.join(folder, "model")
+            _unpack(path, place)
+        else:
+            place = os.path.join(folder, "model.h5")
+            os.symlink(os.path.abspath(path), place)  # Keras goes by the name
+        return keras.models.load_model(place, compile=restore, safe_mode=not trust)
+
+
+def _unpack(path: str, folder: str) -> None:
+    """Unpack a zip whose members have been checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                target = os.path.join(folder, name)
+                if name.endswith("/"):
+                    os.makedirs(target, exist_ok=True)
+                    continue
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with archive.open(name) as source, open(target, "wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{path} is a damaged .keras file ({error})") from None
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be unpacked into {tempfile.gettempdir()}: {error.strerror or error}; "
+            "set TMPDIR to a folder with more room"
+        ) from error
+
+
+def _loss_settings(training: Mapping[str, Any], zipped: bool) -> Mapping[str, Any]:
+    """Read loss and loss weights of a file's training, as `keras.Model.compile` takes them."""
+    import keras
+
+    if not zipped:
+        return keras_private.compile_arguments_of_h5(dict(training))
+    return {
+        name: _objects(training.get(name), keras.saving.deserialize_keras_object)
+        for name in _OF_LOSS
+    }
 
 
 def _keras_3_config(path: str, zipped: bool) -> tuple[Mapping[str, Any], Any, int]:
@@ -233,11 +335,10 @@ def _keras_3_config(path: str, zipped: bool) -> tuple[Mapping[str, Any], Any, in
 
 def _from_config(config: Mapping[str, Any], zipped: bool) -> Any:
     import keras
-    from keras.src.legacy.saving import saving_utils
 
     if zipped:
         return keras.saving.deserialize_keras_object({**config, "build_config": None})
-    return saving_utils.model_from_config(dict(config))
+    return keras_private.model_of_h5_config(dict(config))
 
 
 def _affordable(model: Any, size: int, path: str) -> None:
@@ -248,12 +349,6 @@ def _affordable(model: Any, size: int, path: str) -> None:
             f"{size:,} bytes: the file is damaged, or from another model"
         )
     _check_outputs(model)
-
-
-def _unsafe(trust: bool) -> Any:
-    from keras.src.saving import serialization_lib
-
-    return serialization_lib.SafeModeScope(not trust)
 
 
 def _told(path: str, work: Callable[[], _Built]) -> _Built:
@@ -271,5 +366,6 @@ def _told(path: str, work: Callable[[], _Built]) -> _Built:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    innermost = str(error).rsplit("Exception encountered: ", 1)[-1]
+    lines = [line.strip() for line in innermost.splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

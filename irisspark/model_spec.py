@@ -1,14 +1,13 @@
 """The recipe of a model: what the driver hands out, and what a worker builds once from it."""
 
 import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from irisspark import keras_file, keras_private
 from irisspark.errors import DataError
 from irisspark.outputs import OutputMeaning
 
@@ -27,8 +26,7 @@ class ModelSpec:
     """Everything that a worker needs to build a model and to know what it puts out.
 
     Attributes:
-        config: Keras's own JSON of the architecture.
-        weights: The arrays of ``keras.Model.get_weights``, in its order.
+        file: The bytes of the model's ``.keras`` file, without its training (``keras_file``).
         loss: Keras's serialized loss, None where the model has none.
         loss_weight: What the training configuration multiplies the loss by.
         penalty: The sum of the weights' regularization losses, part of what Keras calls the loss.
@@ -37,11 +35,12 @@ class ModelSpec:
         input_dtype: numpy name of the dtype of the model's input.
         batch_rows: The batch size that the model insists on, None for any.
         values_per_row: Numbers that all layers put out for one row, to size blocks by.
+        half_precision: True where a layer computes with 16 bits.
         trusted: True where the user allows the file's own code (Lambda layers) to run.
+        digest: SHA-256 of the file, kept where its bytes travel apart.
     """
 
-    config: str
-    weights: tuple[npt.NDArray[Any], ...]
+    file: bytes
     loss: dict[str, Any] | str | None
     loss_weight: float
     penalty: float
@@ -50,16 +49,28 @@ class ModelSpec:
     input_dtype: str
     batch_rows: int | None = None
     values_per_row: int = 0
+    half_precision: bool = False
     trusted: bool = False
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        """Take the file's digest, where the spec has the file and not yet its digest."""
+        if not self.digest:
+            object.__setattr__(self, "digest", hashlib.sha256(self.file).hexdigest())
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest of the recipe: equal for equal models, so that a worker builds each once."""
-        digest = hashlib.sha256(self.config.encode())
-        digest.update(repr((self.loss, self.loss_weight, self.output)).encode())
-        for array in self.weights:
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        parts = (self.digest, self.loss, self.loss_weight, self.penalty, self.output)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def with_file(self, file: bytes) -> "ModelSpec":
+        """Give the spec of another model of the same shape, by its file."""
+        return replace(self, file=file, digest="")
+
+    def without_file(self) -> "ModelSpec":
+        """Give the spec without the bytes of its file, which then travel apart."""
+        return replace(self, file=b"")
 
     @property
     def block_rows(self) -> int:
@@ -98,15 +109,8 @@ class ModelSpec:
         )
 
     def build(self) -> "keras.Model":
-        """Build the model in this process, with its weights where the recipe has them."""
-        import keras
-
-        model = keras.saving.deserialize_keras_object(
-            json.loads(self.config), safe_mode=not self.trusted
-        )
-        if self.weights:
-            model.set_weights(list(self.weights))
-        return model
+        """Open the model in this process."""
+        return keras_file.from_bytes(self.file, trusted=self.trusted)
 
     def build_loss(self) -> "keras.losses.Loss | None":
         """Build the loss so that it gives a value a row, not their mean."""
@@ -116,8 +120,6 @@ class ModelSpec:
 
         loss = keras.losses.get(self.loss)
         if not isinstance(loss, keras.losses.Loss):
-            from keras.src.losses.losses import LossFunctionWrapper
-
-            return LossFunctionWrapper(loss, reduction=None)
+            return keras_private.loss_of_rows(loss)
         loss.reduction = "none"
         return loss

@@ -1,15 +1,17 @@
 """A model file -> Keras model -> elephas's ``SparkModel`` and the ``ModelSpec`` of its workers."""
 
+import contextlib
 import hashlib
-import json
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irisspark import keras_file, keras_private
 from irisspark.errors import ModelError
-from irisspark.model_files import open_model
+from irisspark.model_files import OpenedModel, open_model
 from irisspark.model_spec import ModelSpec
 from irisspark.outputs import OutputMeaning, resolve
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _SHAPE_ONLY = frozenset(["Flatten", "Reshape", "Dropout", "Permute", "ActivityRegularization"])
 _PLACEHOLDER_LOSS = "mean_squared_error"
 DEFAULT_OPTIMIZER = "adam"
+_HALF = frozenset(["float16", "bfloat16"])
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,12 @@ class LoadedModel:
 
 
 def load(
-    path: str, *, loss: str | None = None, trust: bool = False, num_classes: int | None = None
+    path: str,
+    *,
+    loss: str | None = None,
+    trust: bool = False,
+    num_classes: int | None = None,
+    training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a model file for the cluster.
 
@@ -57,14 +65,12 @@ def load(
         loss: Keras's name of a loss that takes the place of the file's.
         trust: Whether Lambda layers may run.
         num_classes: What the user says the number of classes is.
+        training_seed: As for ``model_files.open_model``.
 
     Raises:
         ModelError: The file holds no model, or one that irisspark cannot evaluate.
     """
-    with warnings.catch_warnings():
-        # Keras remarks on optimizers that never made a step, and on old file formats.
-        warnings.simplefilter("ignore")
-        opened = open_model(path, trust=trust)
+    opened = open_network(path, trust=trust, training_seed=training_seed)
     model = opened.model
     _check_single(model)
     model = _with_integer_input(model)
@@ -76,22 +82,69 @@ def load(
         model.compile(optimizer=DEFAULT_OPTIMIZER, loss=_PLACEHOLDER_LOSS)
     from elephas.spark_model import SparkModel
 
-    spark_model = SparkModel(model)
-    recipe = spark_model.serialized_model
+    with without_copies(model):
+        spark_model = SparkModel(model)
     spec = ModelSpec(
-        config=recipe["model"],
-        weights=tuple(recipe["weights"]),
+        file=file_of(model),
         loss=loss_config,
         loss_weight=loss_weight,
-        penalty=float(sum(float(penalty) for penalty in model.losses)),
+        penalty=penalty_of(model),
         output=meaning,
         input_shape=tuple(model.inputs[0].shape[1:]),
         input_dtype=model.inputs[0].dtype,
         batch_rows=model.inputs[0].shape[0],
         values_per_row=_values_per_row(model),
+        half_precision=_is_half_precision(model),
         trusted=trust,
     )
     return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, opened.notes)
+
+
+def open_network(
+    path: str, *, trust: bool = False, training_seed: int | None = None
+) -> OpenedModel:
+    """Open a model file, whatever its model takes and puts out.
+
+    Raises:
+        ModelError: The file holds no model.
+    """
+    with warnings.catch_warnings():
+        # Keras remarks on optimizers that never made a step, and on old file formats.
+        warnings.simplefilter("ignore")
+        return open_model(path, trust=trust, training_seed=training_seed)
+
+
+def file_of(model: "keras.Model") -> bytes:
+    """Give the bytes of a model's ``.keras`` file, without its training.
+
+    Raises:
+        ModelError: There is no room for it on the disk.
+    """
+    try:
+        return keras_file.to_bytes(model)
+    except OSError as error:
+        raise ModelError(
+            f"the model cannot be written to {tempfile.gettempdir()}, from where it goes to the "
+            f"workers: {error.strerror or error}; set TMPDIR to a folder with more room"
+        ) from error
+
+
+def penalty_of(model: "keras.Model") -> float:
+    """Give the sum of the weights' regularization losses."""
+    return float(sum(float(penalty) for penalty in model.losses))
+
+
+@contextlib.contextmanager
+def without_copies(model: "keras.Model") -> Iterator[None]:
+    """Keep elephas from copying the weights, twice, as it does when it is given a model.
+
+    Its copies are what it would hand to its own workers; ours open the model's file.
+    """
+    model.get_weights = list
+    try:
+        yield
+    finally:
+        del model.get_weights
 
 
 def save(model: "keras.Model", suffix: str) -> bytes:
@@ -129,7 +182,13 @@ def _check_single(model: "keras.Model") -> None:
                 f"one input and one output"
             )
     if model.inputs[0].dtype == "string":
-        raise ModelError("the model's input takes text; irisspark feeds numbers")
+        consumers = keras_private.consumers_of(model, model.inputs[0])
+        takers = ", ".join(f"{layer.name} ({type(layer).__name__})" for layer in consumers)
+        raise ModelError(
+            f"the model's input {model.inputs[0].name!r} takes text for {takers}: "
+            "text columns are not available yet, irisspark feeds numbers; "
+            "-loadData false shows the model"
+        )
     stateful = [layer.name for layer in model.layers if getattr(layer, "stateful", False)]
     if stateful:
         raise ModelError(
@@ -149,25 +208,37 @@ def _with_integer_input(model: "keras.Model") -> "keras.Model":
         return model
     consumers = [
         layer
-        for layer in model.layers
+        for layer in keras_private.consumers_of(model, model.inputs[0])
         if not isinstance(layer, keras.layers.InputLayer)
-        and any(
-            tensor is model.inputs[0]
-            for node in layer._inbound_nodes
-            for tensor in node.input_tensors
-        )
     ]
     if not consumers or not all(isinstance(c, keras.layers.Embedding) for c in consumers):
         return model
-    config = json.loads(model.to_json())
-    for layer in config["config"]["layers"]:
-        if layer["class_name"] == "InputLayer":
-            layer["config"]["dtype"] = "int32"
-    rebuilt = keras.saving.deserialize_keras_object(config)
-    rebuilt.set_weights(model.get_weights())
+    return with_input(model, dtype="int32", batch_rows=model.inputs[0].shape[0])
+
+
+def with_input(model: "keras.Model", *, dtype: str, batch_rows: int | None) -> "keras.Model":
+    """Put another input before the layers of a model, which are shared with it, states and all.
+
+    Args:
+        model: With one input.
+        dtype: Of the input.
+        batch_rows: The batch size that the input insists on, None for any.
+    """
+    import keras
+
+    old = model.inputs[0]
+    new = keras.Input(batch_shape=(batch_rows, *old.shape[1:]), dtype=dtype, name=old.name)
+    structured = new
+    if not isinstance(model, keras.Sequential):
+        structured = keras.tree.map_structure(lambda _: new, model.input)
+    with keras_file.uncompiled(model):  # a clone would make an optimizer of its own
+        clone = keras.models.clone_model(
+            model, input_tensors=structured, clone_function=lambda layer: layer
+        )
     if model.compiled:
-        rebuilt.compile_from_config(model.get_compile_config())
-    return rebuilt
+        compiled = keras.saving.deserialize_keras_object(model.get_compile_config())
+        clone.compile(**compiled | {"optimizer": model.optimizer})
+    return clone
 
 
 def _loss_of(
@@ -260,9 +331,14 @@ def _check_num_classes(num_classes: int | None, meaning: OutputMeaning) -> None:
         )
 
 
+def _is_half_precision(model: "keras.Model") -> bool:
+    """Tell whether any layer computes with 16 bits."""
+    return any(layer.compute_dtype in _HALF for layer in keras_private.layers_of(model))
+
+
 def _values_per_row(model: "keras.Model") -> int:
     total = 0
-    for layer in model._flatten_layers(recursive=True, include_self=False):
+    for layer in keras_private.layers_of(model):
         try:
             shape = layer.output.shape[1:]
         except (AttributeError, ValueError):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from irisspark.batches.bad_rows import BadRows
 from irisspark.batches.schema import numeric_class_names
+from irisspark.comparison import Comparison
 from irisspark.errors import IrissparkError
-from irisspark.evaluation import scan
+from irisspark.evaluation import Evaluated, scan
 from irisspark.report import documents
 from irisspark.workers import Part, PredictionTask, WorkerStats
 
@@ -37,6 +38,7 @@ class PredictionResult:
         stats: What the workers took.
         num_tasks: Tasks of the job.
         job_seconds: From the job's start to its end.
+        comparison: Of the workers' predictions with the driver's.
         parts: The predictions that were written, in the order of the input.
     """
 
@@ -47,6 +49,7 @@ class PredictionResult:
     stats: WorkerStats
     num_tasks: int
     job_seconds: float
+    comparison: Comparison
     parts: tuple[Part, ...]
 
     @property
@@ -143,7 +146,7 @@ def _unique(names: list[str]) -> list[str]:
 
 def predict(
     session: "Session",
-    spec: "ModelSpec",
+    model: Evaluated,
     dataset: "Dataset",
     options: "Options",
     predictions: PredictionTask,
@@ -152,19 +155,20 @@ def predict(
 
     Raises:
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
-        ModelError: The model's predictions are not numbers.
+        ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
-    found = scan(session, spec, dataset, options, predictions)
+    found = scan(session, model, dataset, options, predictions)
     parts = found.outcome.parts
     counts = zip(*(part.num_predicted for part in parts), strict=True)
     return PredictionResult(
-        class_names=_class_names(dataset, spec),
+        class_names=_class_names(dataset, model.spec),
         num_predicted=tuple(sum(column) for column in counts),
         bad=found.outcome.bad,
         bad_examples=found.bad_examples,
         stats=found.outcome.stats,
         num_tasks=found.num_tasks,
         job_seconds=found.job_seconds,
+        comparison=found.comparison,
         parts=parts,
     )
 

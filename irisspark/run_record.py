@@ -66,6 +66,10 @@ def describe_run(
         },
         "tasks": result.num_tasks,
         "workers": min(result.num_tasks, session.parallelism),
+        "comparison": {
+            "rows": result.comparison.num_rows,
+            "largest_difference": result.comparison.largest_difference,
+        },
         "rows_per_second": result.num_rows / result.job_seconds,
         "bytes_per_second": result.stats.read_bytes / result.job_seconds,
         "driver_peak_memory_bytes": peak_memory_bytes(),

@@ -24,7 +24,12 @@ from typing import Any
 from zipimport import zipimporter
 
 from irisspark import prefork
-from irisspark.imports import fast_imports, prefer_unpacked_spark
+from irisspark.imports import (
+    fast_imports,
+    prefer_unpacked_spark,
+    settle_environment,
+    settle_keras,
+)
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
 MODULES = (
@@ -91,10 +96,12 @@ def serve() -> None:
 
 def _prepare(daemon: Any) -> None:
     """Import ``MODULES`` and patch the pieces of ``pyspark.daemon`` that every task pays for."""
+    settle_environment()
     try:
         with _one_blas_thread(), _quiet_imports(), fast_imports():
             for name in MODULES:
                 importlib.import_module(name)
+        settle_keras()
     finally:
         gc.freeze()  # a collection before it would free nothing worth its 0.4 s
         _keep_archives()

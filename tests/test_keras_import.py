@@ -84,7 +84,7 @@ def test_optimizer_keeps_its_settings_and_its_moments():
     from irisspark.model_files import open_model
 
     path = FILES / "keras-2.2.4" / "mlp.h5"
-    model = open_model(str(path)).model
+    model = open_model(str(path), training_seed=7).model
     with h5py.File(path) as file:
         group = file["optimizer_weights"]
         stored = [group[name][()] for name in group.attrs["weight_names"]]
@@ -92,6 +92,18 @@ def test_optimizer_keeps_its_settings_and_its_moments():
     assert int(model.optimizer.iterations) == int(stored[0]) == 1
     first = next(v for v in model.optimizer.variables if "momentum" in v.path)
     np.testing.assert_allclose(np.asarray(first), stored[1])
+
+
+def test_a_converted_file_keeps_the_optimizers_moments(tmp_path):
+    import keras
+
+    from irisspark.keras_import.__main__ import main
+
+    path = FILES / "keras-2.2.4" / "mlp.h5"
+    assert main([str(path), "-o", str(tmp_path / "out.keras")]) == 0
+    optimizer = keras.models.load_model(tmp_path / "out.keras").optimizer
+    assert int(optimizer.iterations) == 1
+    assert any(np.asarray(v).any() for v in optimizer.variables if "momentum" in v.path)
 
 
 def _edited(tmp_path, edit, source="keras-2.2.4/mlp.h5"):

@@ -13,7 +13,6 @@ from irisspark.training.configuration import configure
 from irisspark.workers import training as working
 from irisspark.workers.averaging import Part, lay_out, take_chunk
 from irisspark.workers.placing import PlacedRows
-from irisspark.workers.replica import optimizer_state
 from irisspark.workers.training import Recipe, RoundPlan, RoundReport, train_round
 
 # Keras remarks on optimizers that never made a step.
@@ -29,11 +28,10 @@ class Worker:
 
     def __init__(self, path: Path, num_features: int, *words: str) -> None:
         options = parse(["-train", "true", "-modelPath", str(path), *words])
-        configured = configure(models.load(str(path), loss=options.loss), options)
-        network = configured.network
-        state = optimizer_state(network.optimizer)
-        self.variables = [np.asarray(v.numpy()) for v in (*network.weights, *state)]
-        self.num_weights = len(network.weights)
+        model = models.load(str(path), loss=options.loss, training_seed=7)
+        configured = self.configured = configure(model, options)
+        self.variables = [np.asarray(v.numpy()) for v in configured.variables]
+        self.num_weights = len(configured.network.weights)
         self.recipe = Recipe(
             configured.spec,
             configured.optimizer,
@@ -41,6 +39,7 @@ class Worker:
             BATCH,
             1,
             lay_out(self.variables, 1 << 20),
+            lambda: configured.spec.file,
         )
 
     def train(self, rows: list[PlacedRows], epoch: int, **changes) -> RoundReport:
@@ -66,6 +65,14 @@ class Worker:
             self.variables = [a.reshape(s) for a, s in zip(part.arrays, shapes, strict=True)]
         assert isinstance(report, RoundReport)
         return report
+
+    def finished(self):
+        """The network as the driver leaves it after the last epoch."""
+        for variable, value in zip(self.configured.variables, self.variables, strict=True):
+            variable.assign(value)
+        network = self.configured.network
+        network.optimizer.finalize_variable_values(network.trainable_variables)
+        return network
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -282,18 +289,21 @@ def dropout_model(path: Path) -> Path:
     )
 
 
-def test_dropout_depends_on_seed_epoch_round_and_worker_alone(tmp_path):
+def test_dropout_depends_on_the_state_that_comes_along_and_the_worker_alone(tmp_path):
     path = dropout_model(tmp_path / "model.keras")
     rows = placed(*some_rows())
 
-    def trained(epoch: int = 0, partition: int = 0, **changes) -> np.ndarray:
+    def trained(epoch: int = 0, partition: int = 0, later: int = 0) -> list[np.ndarray]:
         worker = Worker(path, 6)
+        worker.variables[-1][1] += later  # the counter of the only random layer
         plan = {"epoch": epoch, "number": 0, "first_batch": 0, "num_batches": None, "seed": 7}
-        plan |= {"shuffle": False, "rate_scale": 1.0, "ramp_batches": 1, **changes}
+        plan |= {"shuffle": False, "rate_scale": 1.0, "ramp_batches": 1}
         chunks = [take_chunk(worker.recipe.layout, 0, worker.variables)]
         _, (_, part) = train_round(
             partition, rows, worker.recipe, RoundPlan(**plan), lambda: chunks
         )
+        seed, counter = part.arrays[-1]
+        assert (seed, counter) == (worker.variables[-1][0], worker.variables[-1][1] + 6)
         return part.arrays[0]
 
     expected = trained()
@@ -301,8 +311,87 @@ def test_dropout_depends_on_seed_epoch_round_and_worker_alone(tmp_path):
     assert np.array_equal(trained(), expected)
     working._REPLICAS.clear()  # nor whether the replica is new
     assert np.array_equal(trained(), expected)
-    for changes in ({"epoch": 1}, {"number": 1}, {"seed": 8}, {"partition": 1}):
-        assert not np.array_equal(trained(**changes), expected)
+    others = [trained(partition=1), trained(partition=2), trained(later=6)]
+    for number, one in enumerate(others):
+        assert not any(np.array_equal(one, other) for other in [expected, *others[:number]])
+
+
+def models_with_state() -> dict[str, Callable]:
+    import keras
+
+    layers = keras.layers
+
+    def normalized() -> list:
+        normalization = layers.Normalization()
+        normalization.adapt(some_rows()[0] * 3 + 1)
+        return [normalization, layers.Dense(8, "relu")]
+
+    def low_rank() -> list:
+        dense = layers.Dense(8, "relu", lora_rank=2)
+        return [dense, layers.Dense(8, "tanh")]
+
+    def half() -> list:
+        policy = keras.DTypePolicy("mixed_float16")
+        return [layers.Dense(8, "relu", dtype=policy), layers.Dense(8, dtype=policy)]
+
+    return {
+        "normalization": normalized,
+        "batch normalization": lambda: [layers.Dense(8, "relu"), layers.BatchNormalization()],
+        "dropout": lambda: [layers.Dense(16, "relu"), layers.Dropout(0.5), layers.Dropout(0.1)],
+        "noise": lambda: [layers.GaussianNoise(0.3), layers.GaussianDropout(0.2)],
+        "spectral normalization": lambda: [layers.SpectralNormalization(layers.Dense(8))],
+        "mixed precision": half,
+        "LoRA": low_rank,
+    }
+
+
+def averaged_optimizers() -> dict[str, Callable]:
+    import keras
+
+    adam = keras.optimizers.Adam
+    return {
+        "plain": lambda: adam(0.01),
+        "EMA": lambda: adam(0.01, use_ema=True, ema_momentum=0.8),
+        "EMA, overwriting": lambda: adam(0.01, use_ema=True, ema_overwrite_frequency=4),
+        "loss scale": lambda: keras.optimizers.LossScaleOptimizer(adam(0.01)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimizer"),
+    [
+        *((kind, "plain") for kind in models_with_state()),
+        *(("dropout", optimizer) for optimizer in averaged_optimizers() if optimizer != "plain"),
+        ("mixed precision", "loss scale"),
+        ("batch normalization", "EMA"),
+    ],
+)
+def test_every_kind_of_state_trains_as_in_keras(tmp_path, kind, optimizer):
+    import keras
+
+    features, labels = some_rows()
+    path = save(
+        tmp_path / "model.keras",
+        [*models_with_state()[kind](), keras.layers.Dense(3, "softmax")],
+        optimizer=averaged_optimizers()[optimizer](),
+        loss="sparse_categorical_crossentropy",
+    )
+    keras.utils.set_random_seed(7)  # no file holds the states of random layers
+    model = keras.models.load_model(path)
+    before = [np.array(v.numpy()) for v in model.variables]
+    model.fit(features, labels, batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
+    worker = Worker(path, 6)
+    for epoch in range(3):
+        working._REPLICAS.clear()  # a replica of another process goes on from what comes along
+        worker.train(placed(features, labels), epoch)
+    trained = worker.finished()
+    pairs = zip(trained.variables, model.variables, strict=True)
+    for ours, theirs in pairs:
+        tolerance = 2e-3 if kind == "mixed precision" else 1e-5
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=0, atol=tolerance)
+    assert any(
+        (np.array(v.numpy()) != b).any() for v, b in zip(model.variables, before, strict=True)
+    )
 
 
 def test_the_graph_is_traced_once_whatever_the_number_of_rows(tmp_path):

@@ -18,13 +18,14 @@ from irisspark.keras_import.stored import read_h5, read_pair, read_zip, version_
 __all__ = ["ImportedModel", "file_version", "read"]
 
 
-def read(path: str, *, trust: bool = False) -> ImportedModel:
+def read(path: str, *, trust: bool = False, optimizer: bool = True) -> ImportedModel:
     """Read a model file of Keras 1, Keras 2 or tf.keras.
 
     Args:
         path: an `.h5`, or a `.keras` of tf.keras, whatever its name, or `model.json,weights.h5`.
         trust: taken for the sake of one signature; a Lambda of an old Keras holds the bytecode of
             an old Python, which no other Python can run, so it is refused either way.
+        optimizer: read the optimizer's arrays, too.
 
     Raises:
         ModelError: the file is no model, is damaged or unsafe, or holds what Keras 3 does not have.
@@ -34,7 +35,7 @@ def read(path: str, *, trust: bool = False) -> ImportedModel:
         return import_stored(read_pair(*pair))
     if sniffing.kind_of(path) == sniffing.KERAS_ZIP:
         return import_stored(read_zip(path))
-    return import_stored(read_h5(path))
+    return import_stored(read_h5(path, optimizer=optimizer))
 
 
 def file_version(path: str) -> str | None:

@@ -45,7 +45,8 @@ def _describe(path: str, trust: bool, output: str | None) -> Iterator[str]:
     with _quiet():
         from irisspark.model_files import open_model
 
-        opened = open_model(path, trust=trust)
+        # With the optimizer, which a converted file keeps; its seed serves no purpose here.
+        opened = open_model(path, trust=trust, training_seed=0)
     yield from _layers(opened.model)
     yield from _conversions(imported)
     yield from (f"note: {note}" for note in opened.notes)

@@ -41,6 +41,12 @@ def read_keras_zip(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return config, metadata
 
 
+def has_assets(path: str) -> bool:
+    """Whether a `.keras` file that has been checked holds tables of its layers."""
+    with zipfile.ZipFile(path) as archive:
+        return any(name.startswith("assets/") for name in archive.namelist())
+
+
 def _check(member: zipfile.ZipInfo, path: str) -> None:
     name = member.filename
     if name.startswith(("/", "\\")) or ".." in name.split("/") or "\\" in name:

@@ -14,15 +14,13 @@ from irisspark.keras_import.words import names
 _MODULES = names(
     "keras keras.layers keras.initializers keras.regularizers keras.constraints "
     "keras.optimizers keras.optimizers.schedules keras.losses keras.metrics "
-    "keras.activations keras.dtype_policies keras.src.models.functional "
+    "keras.activations keras.dtype_policies keras.quantizers keras.src.models.functional "
     "keras.src.models.sequential keras.src.ops.numpy keras.src.ops.nn keras.src.ops.core "
     "keras.src.ops.math keras.src.ops.image keras.src.ops.linalg builtins"
 )
 # Layers that read other files, or run code that is not Keras's.
-_REFUSED = names(
-    "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace StringLookup "
-    "IntegerLookup TextVectorization HashedCrossing"
-)
+_REFUSED = names("FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace")
+_TABLES = names("IntegerLookup StringLookup TextVectorization")
 _CODE = frozenset({"Lambda", "__lambda__"})
 _FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics"})
 
@@ -48,12 +46,36 @@ def check_config(config: Any, path: str, *, trust: bool) -> None:
             )
         if class_name in _REFUSED:
             raise ModelError(f"{where} is a {class_name}, which is not opened from a file")
+        if class_name in _TABLES and isinstance(_vocabulary(node), str):
+            raise ModelError(
+                f"{where} reads its vocabulary from {_vocabulary(node)!r}, outside the model file: "
+                "save the model with the vocabulary in it, as a list"
+            )
         if not _is_own(class_name, module, node.get("registered_name"), node.get("config")):
             raise ModelError(
                 f"{where} holds {class_name!r}"
                 + (f" of {module}" if module else "")
                 + ", which is not Keras's own: a model file does not hold its code"
             )
+
+
+def check_tables(config: Any, path: str) -> None:
+    """Refuse lookups whose tables a file does not hold: an `.h5` has no room for adapted ones.
+
+    Raises:
+        ModelError: names the layer; Keras itself would take every word for an unknown one.
+    """
+    for layer, node in _objects(config, ""):
+        if str(node["class_name"]) in _TABLES and _vocabulary(node) is None:
+            raise ModelError(
+                f"{path}: the table of layer {layer!r} ({node['class_name']}) is not in the file: "
+                "save the model with model.save('model.keras'), which keeps it"
+            )
+
+
+def _vocabulary(node: Mapping[str, Any]) -> Any:
+    config = node.get("config")
+    return config.get("vocabulary") if isinstance(config, Mapping) else None
 
 
 def _is_own(class_name: str, module: Any, registered: Any, config: Any) -> bool:

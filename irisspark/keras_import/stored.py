@@ -29,8 +29,8 @@ class StoredModel:
     zipped: bool = False
 
 
-def read_h5(path: str) -> StoredModel:
-    """Read an `.h5` of Keras 1, Keras 2 or tf.keras.
+def read_h5(path: str, *, optimizer: bool = True) -> StoredModel:
+    """Read an `.h5` of Keras 1, Keras 2 or tf.keras, the optimizer's arrays where they are wanted.
 
     Raises:
         ModelError: the file is damaged, or holds weights without the model they belong to.
@@ -46,7 +46,7 @@ def read_h5(path: str) -> StoredModel:
             model_config=json_text.decode(config, f"the model_config of {path}"),
             training_config=_training(training, path),
             groups=_groups(weights),
-            optimizer_weights=_optimizer_weights(file),
+            optimizer_weights=_optimizer_weights(file) if optimizer else (),
             keras_version=attribute(file, "keras_version") or attribute(weights, "keras_version"),
             backend=attribute(file, "backend") or attribute(weights, "backend"),
         )

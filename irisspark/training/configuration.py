@@ -1,13 +1,14 @@
 """What a model is trained with: its loss and its optimizer, the file's or the user's."""
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from irisspark import keras_private
 from irisspark.errors import ModelError
 from irisspark.model_spec import ModelSpec
+from irisspark.models import file_of, penalty_of, with_input
 from irisspark.outputs import Kind, OutputMeaning
-from irisspark.workers.replica import optimizer_state, rate_owner
+from irisspark.workers.replica import optimizer_state, rate_owner, seed_states
 
 if TYPE_CHECKING:
     import keras
@@ -36,17 +37,35 @@ class Configured:
 
     Attributes:
         network: Compiled with what it is trained with; its optimizer is built.
-        spec: What is trained, with the weights it starts from.
+        shared: What the workers have copies of: the network, or its layers behind an input that
+            takes batches of any size.
+        spec: Of these copies, as they are before the first round.
         optimizer: Keras's serialized optimizer, with the user's own learning rate.
     """
 
     network: "keras.Model"
+    shared: "keras.Model"
     spec: ModelSpec
     optimizer: dict[str, Any]
 
+    @property
+    def variables(self) -> list[Any]:
+        """All that training changes: weights, optimizer's variables, random generators' states."""
+        network = self.network
+        return [
+            *network.weights,
+            *optimizer_state(network.optimizer),
+            *seed_states(network),
+        ]
+
+    def trained_spec(self) -> ModelSpec:
+        """Give the spec of the network as it is now."""
+        spec = self.spec.with_file(file_of(self.shared))
+        return replace(spec, penalty=penalty_of(self.network))
+
     def rate_after(self, num_steps: int) -> float:
         """Give the user's own learning rate after so many steps of the optimizer."""
-        rate = rate_owner(self.network.optimizer)._learning_rate
+        rate = keras_private.learning_rate_of(rate_owner(self.network.optimizer))
         return float(rate(num_steps)) if callable(rate) else float(rate)
 
 
@@ -72,7 +91,11 @@ def configure(model: "LoadedModel", options: "Options") -> Configured:
     if options.optimizer is None and len(memory) == len(state):
         for variable, value in zip(state, memory, strict=True):
             variable.assign(value)
-    return Configured(network, _any_batch(spec), keras.optimizers.serialize(network.optimizer))
+    shared = network
+    if spec.batch_rows is not None:  # the last batch may be smaller
+        shared = with_input(network, dtype=spec.input_dtype, batch_rows=None)
+        spec = replace(spec.with_file(file_of(shared)), batch_rows=None)
+    return Configured(network, shared, spec, keras.optimizers.serialize(network.optimizer))
 
 
 def _optimizer_recipe(optimizer: Any, options: "Options") -> dict[str, Any]:
@@ -103,18 +126,3 @@ def _compile(
 def _with_default_loss(spec: ModelSpec) -> ModelSpec:
     loss, meaning = _DEFAULT_LOSSES[spec.output.kind]
     return replace(spec, loss=loss, output=replace(meaning, num_units=spec.output.num_units))
-
-
-def _any_batch(spec: ModelSpec) -> ModelSpec:
-    """Free a model of the batch size that it insists on: the last batch may be smaller."""
-    if spec.batch_rows is None:
-        return spec
-    config = json.loads(spec.config)
-    for layer in config["config"].get("layers", []):
-        for key in ("batch_shape", "batch_input_shape"):
-            if layer["config"].get(key):
-                layer["config"][key][0] = None
-    for key in ("build_input_shape",):
-        if config["config"].get(key):
-            config["config"][key][0] = None
-    return replace(spec, config=json.dumps(config), batch_rows=None)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from elephas.spark_model import SparkModel
 
 from irisspark.errors import TrainingError
+from irisspark.models import without_copies
 from irisspark.training import exchange
 from irisspark.training.history import EpochResult
 from irisspark.workers import training as working
@@ -39,7 +40,8 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
     optimizer variables come back averaged by rows.
 
     Attributes:
-        variables: The weights, then the optimizer's variables, as of the last round.
+        variables: The weights, the optimizer's variables, and the states of the random generators,
+            as of the last round.
         rate_scale: What the learning rate is multiplied by after the first epoch.
     """
 
@@ -53,23 +55,22 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
     ) -> None:
         """Begin with the weights and the optimizer of the configured network."""
         workers = len(placed.worker_rows)
-        super().__init__(
-            configured.network, num_workers=workers, batch_size=options.batch_size_per_worker
-        )
+        with without_copies(configured.network):
+            super().__init__(
+                configured.network, num_workers=workers, batch_size=options.batch_size_per_worker
+            )
         self._session, self._placed, self._options = session, placed, options
-        network = self.master_network
-        state = [variable.numpy() for variable in optimizer_state(network.optimizer)]
-        self.variables: list[Array] = [np.asarray(v) for v in (*network.get_weights(), *state)]
-        self._num_weights = len(self.variables) - len(state)
-        # elephas took two more copies of the weights, which a large model cannot afford.
-        self.weights = self.serialized_model["weights"] = self.trained_weights
+        self.variables: list[Array] = [np.asarray(v.numpy()) for v in configured.variables]
+        self._num_weights = len(configured.network.weights)
+        self._file = session.context.broadcast(configured.spec.file)
         self._recipe = Recipe(
-            spec=replace(configured.spec, weights=()),
+            spec=configured.spec.without_file(),
             optimizer=configured.optimizer,
             num_features=num_features,
             batch_size=self.batch_size,
             num_threads=session.threads_per_task,
             layout=lay_out(self.variables, chunk_bytes(workers)),
+            file=exchange.SharedFile(self._file),
         )
         self._batches = working.batches_of(max(placed.worker_rows), self.batch_size)
         self.rate_scale = self._rate_scale() if options.scale_learning_rate else 1.0
@@ -168,8 +169,13 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             self._shared = exchange.share(context, self._recipe.layout, self.variables)
         return self._shared
 
+    def close(self) -> None:
+        """Take everything that was broadcast away from all machines."""
+        self.release()
+        self._file.destroy()
+
     def release(self) -> None:
-        """Take the last broadcast away from all machines."""
+        """Take the variables of the last round away from all machines."""
         if self._shared is not None:
             self._shared.release()
             self._shared = None

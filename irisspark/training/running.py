@@ -11,9 +11,10 @@ from irisspark.training.checkpoints import Checkpoint, Checkpoints, check_folder
 from irisspark.training.configuration import Configured, configure
 from irisspark.training.history import Best, Row, epoch_line, history_row, seconds_left
 from irisspark.training.placing import Placed, place
-from irisspark.workers.replica import optimizer_state
 
 if TYPE_CHECKING:
+    import keras
+
     from irisspark.dataset import Dataset
     from irisspark.models import LoadedModel
     from irisspark.options import Options
@@ -29,6 +30,7 @@ class TrainingResult:
 
     Attributes:
         spec: The trained model.
+        network: The same on the driver, for inputs of the spec's shape.
         dataset: The rows that it is to be judged on: the held-out ones where there are any.
         history: A row an epoch.
         files: The trained model's files by name, for ``-outputPath``.
@@ -36,6 +38,7 @@ class TrainingResult:
     """
 
     spec: ModelSpec
+    network: "keras.Model"
     dataset: "Dataset"
     history: tuple[Row, ...]
     files: dict[str, bytes]
@@ -81,6 +84,7 @@ def train(
         placed.release()
     return TrainingResult(
         spec=_hand_over(configured, spark_model, course.best),
+        network=configured.shared,
         dataset=replace(dataset, holdout=placed.holdout),
         history=tuple(course.history),
         files=_files(configured, options),
@@ -144,7 +148,7 @@ class _Course:
                 left = seconds_left(self.history[resumed:], epochs - resumed)
                 self._say(epoch_line(self.history[-1], epochs, left))
         finally:
-            self._spark_model.release()
+            self._spark_model.close()
         if self._out_of_patience():
             self._say(
                 f"no better val_loss for {self._options.patience} epochs: "
@@ -207,17 +211,12 @@ def _made_with(
 def _hand_over(configured: Configured, spark_model: "AveragingSparkModel", best: Best) -> ModelSpec:
     """Put what was learned into the network, as at the end of ``keras.Model.fit``."""
     network = configured.network
-    learned = (*network.weights, *optimizer_state(network.optimizer))
-    for variable, value in zip(learned, spark_model.variables, strict=True):
+    for variable, value in zip(configured.variables, spark_model.variables, strict=True):
         variable.assign(value)
     network.optimizer.finalize_variable_values(network.trainable_variables)
     if best.weights:
         network.set_weights(best.weights)
-    return replace(
-        configured.spec,
-        weights=tuple(network.get_weights()),
-        penalty=float(sum(float(penalty) for penalty in network.losses)),
-    )
+    return configured.trained_spec()
 
 
 def _files(configured: Configured, options: "Options") -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 from irisspark.workers.asking import FoundLabels, count_lines_before, find_labels
 from irisspark.workers.evaluating import Outcome, evaluate
-from irisspark.workers.scanning import Group, ScanTask, WorkerStats
+from irisspark.workers.scanning import Group, Sample, ScanTask, WorkerStats
 from irisspark.workers.writing import Part, PredictionTask
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Outcome",
     "Part",
     "PredictionTask",
+    "Sample",
     "ScanTask",
     "WorkerStats",
     "count_lines_before",

@@ -12,6 +12,8 @@ from irisspark.splits import Opener
 from irisspark.workers.predicting import predictor
 from irisspark.workers.scanning import (
     Group,
+    Sample,
+    Sampler,
     Scan,
     ScanTask,
     WorkerStats,
@@ -32,6 +34,7 @@ class Outcome:
             is returned and not raised: a task that raises is run four times, and prints its trace.
         parts: The predictions that were written.
         stats: What it took.
+        samples: What the driver compares, in the order of the input.
     """
 
     counts: EvalCounts | None = None
@@ -39,6 +42,7 @@ class Outcome:
     failures: tuple[tuple[int, int, str], ...] = ()
     stats: WorkerStats = field(default_factory=WorkerStats)
     parts: tuple[Part, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
     def __add__(self, other: "Outcome") -> "Outcome":
         """Merge two outcomes."""
@@ -52,6 +56,7 @@ class Outcome:
             tuple(sorted(self.failures + other.failures)),
             self.stats + other.stats,
             tuple(sorted(self.parts + other.parts)),
+            tuple(sorted(self.samples + other.samples, key=lambda sample: sample.index)),
         )
 
 
@@ -81,15 +86,17 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
     scan = Scan(group, task, open_file)
     tally = _tally(spec, task, group.index)
     writer = _writer(task, group)
+    sampler = Sampler(task.sample_until)
     predict_seconds = 0.0
     parts: tuple[Part, ...] = ()
     failures: tuple[tuple[int, int, str], ...] = ()
     try:
-        batches = scan if writer is None else writer.watch(scan)
+        batches = sampler.watch(scan if writer is None else writer.watch(scan))
         for features, labels, num_rows in fixed_blocks(batches, spec.block_rows):
             started = time.perf_counter()
             output, losses = predict(features, labels)
             output = output[:num_rows]
+            sampler.add(features, output)
             decoded = spec.output.decode(output)
             if tally is not None:
                 tally.add(
@@ -114,7 +121,8 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
         build_seconds,
         peak_memory_bytes(),
     )
-    return Outcome(None if tally is None else tally.counts, scan.bad, failures, stats, parts)
+    counts = None if tally is None else tally.counts
+    return Outcome(counts, scan.bad, failures, stats, parts, sampler.sample(group.index))
 
 
 def _tally(spec: ModelSpec, task: ScanTask, partition: int) -> Tally | None:

@@ -29,9 +29,21 @@ def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
 
 
 def _compile(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
-    tf = import_tensorflow()
+    import_tensorflow()
     use_threads(num_threads)
-    model, loss = spec.build(), spec.build_loss()
+    return compile_model(spec.build(), spec.build_loss(), spec, num_features)
+
+
+def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> Predict:
+    """Compile a model for blocks of the spec's shape, as ``predictor`` gives it.
+
+    Args:
+        model: A ``keras.Model`` that puts out what the spec says.
+        loss: A ``keras.losses.Loss`` without a reduction; None for no losses.
+        spec: Shapes, and what the loss compares with.
+        num_features: Feature columns of a row.
+    """
+    tf = import_tensorflow()
     shape = (spec.block_rows, *spec.row_shape(num_features))
     num_units, target = spec.output.num_units, spec.output.target
 

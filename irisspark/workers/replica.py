@@ -1,5 +1,6 @@
 """One worker's replica of the model: built once, its training compiled once."""
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irisspark import keras_private
 from irisspark.imports import import_tensorflow
 from irisspark.model_spec import ModelSpec
 from irisspark.workers.predicting import use_threads
@@ -58,11 +60,13 @@ class Replica:
         self._row_shape = spec.row_shape(num_features)
         self._batch_size = batch_size
         self._model = spec.build()
-        self._optimizer = keras.optimizers.deserialize(optimizer)
+        # A copy, for Keras takes the inner optimizer out of the recipe that it is given.
+        self._optimizer = keras.optimizers.deserialize(copy.deepcopy(optimizer))
         self._optimizer.build(self._model.trainable_variables)
         self._rate = ScaledRate(self._optimizer)
-        self._variables = [*self._model.weights, *optimizer_state(self._optimizer)]
-        self._seeds = _seed_states(self._model)
+        self._seeds = seed_states(self._model)
+        self._first_seeds: list[Array] = []
+        self._learned = [*self._model.weights, *optimizer_state(self._optimizer)]
         self._loss = _batch_loss(spec)
         self._row_losses = spec.build_loss()
         row_spec = tf.TensorSpec((None, num_features), spec.input_dtype)
@@ -86,29 +90,43 @@ class Replica:
         )
         self.errors: tuple[type[Exception], ...] = (tf.errors.OpError,)
 
-    def load(self, values: Iterable[Array]) -> None:
-        """Set the weights, then the optimizer's variables, in the order of ``values()``."""
-        for variable, value in zip(self._variables, values, strict=True):
+    def load(self, values: Iterable[Array], partition: int = 0) -> None:
+        """Set all that a round starts from, in the order of ``values()``.
+
+        The random generators (dropout and the like) go on from the states that come along, as they
+        do in ``keras.Model.fit``; on other workers than the first from states made of these, so
+        that no two draw the same.
+
+        Args:
+            values: The weights, the optimizer's variables, the random generators' states.
+            partition: Number of the worker.
+        """
+        for variable, value in zip([*self._learned, *self._seeds], values, strict=True):
             variable.assign(value)
+        self._first_seeds = [np.array(state.numpy()) for state in self._seeds]
+        if partition:
+            for state, first in zip(self._seeds, self._first_seeds, strict=True):
+                entropy = (int(first[0]) & 0xFFFFFFFF, partition)
+                other = np.random.SeedSequence(entropy).generate_state(1) & 0x7FFFFFFF
+                state.assign(np.array([int(other[0]), *first[1:]], dtype=first.dtype))
 
     def values(self) -> list[Array]:
-        """Give the weights, then the optimizer's variables."""
-        return [np.asarray(variable.numpy()) for variable in self._variables]
+        """Give the weights, the optimizer's variables, and the random generators' states.
 
-    def reseed(self, entropy: Sequence[int]) -> None:
-        """Set the state of every random generator in the model (dropout and the like)."""
-        children = np.random.SeedSequence(entropy).spawn(len(self._seeds))
-        for state, child in zip(self._seeds, children, strict=True):
-            seed = child.generate_state(2, np.uint32) & 0x7FFFFFFF
-            state.assign(seed.astype(state.dtype))
+        Of such a state the counter is what changes in a round; the seed is the one that came.
+        """
+        seeds = [np.array(state.numpy()) for state in self._seeds]
+        for seed, first in zip(seeds, self._first_seeds, strict=True):
+            seed[0] = first[0]
+        return [*(np.asarray(variable.numpy()) for variable in self._learned), *seeds]
 
     def state(self) -> list[Array]:
-        """Copy everything that a round goes on from, the random generators' states included."""
-        return [*self.values(), *(np.array(state.numpy()) for state in self._seeds)]
+        """Copy everything that a round goes on from in this process."""
+        return [np.array(variable.numpy()) for variable in [*self._learned, *self._seeds]]
 
     def restore(self, state: Sequence[Array]) -> None:
         """Go back to what ``state()`` gave."""
-        for variable, value in zip([*self._variables, *self._seeds], state, strict=True):
+        for variable, value in zip([*self._learned, *self._seeds], state, strict=True):
             variable.assign(value)
 
     def train(
@@ -244,7 +262,7 @@ class ScaledRate:
 
         owner = rate_owner(optimizer)
         self._fixed = None
-        schedule = owner._learning_rate
+        schedule = keras_private.learning_rate_of(owner)
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             self._fixed, self._base = schedule, float(schedule)
             return
@@ -254,7 +272,7 @@ class ScaledRate:
             def __call__(self, step: Any) -> Any:
                 return schedule(step) * tf.cast(factor, "float32")
 
-        owner._learning_rate = ScaledSchedule()
+        keras_private.set_learning_rate(owner, ScaledSchedule())
 
     def scale(self, factor: Any) -> None:
         """Let the updates that follow use the rate times ``factor``."""
@@ -273,14 +291,13 @@ def rate_owner(optimizer: Any) -> Any:
 
 def optimizer_state(optimizer: Any) -> list[Any]:
     """List the variables of a built optimizer that are its memory: all but the learning rate."""
-    rate = rate_owner(optimizer)._learning_rate
+    rate = keras_private.learning_rate_of(rate_owner(optimizer))
     return [variable for variable in optimizer.variables if variable is not rate]
 
 
-def _seed_states(model: Any) -> list[Any]:
-    """List the states of the model's random generators: what is a variable and not a weight."""
-    weights = {id(variable) for variable in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
+def seed_states(model: Any) -> list[Any]:
+    """List the states of a model's random generators, each [seed, counter]."""
+    return [generator.state for generator in keras_private.seed_generators_of(model)]
 
 
 def _batch_loss(spec: ModelSpec) -> Any:

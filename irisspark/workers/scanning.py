@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,6 +39,8 @@ class ScanTask:
         block_bytes: How much is read at a time.
         predictions: Where a row of predictions goes for every good row; None for nowhere.
         holdout: Where it is given, only the rows that it holds out are read.
+        sample_until: (file index, offset) of the last row whose features and output are returned,
+            for the driver to compare; None for no row.
     """
 
     columns: Columns
@@ -48,6 +50,11 @@ class ScanTask:
     block_bytes: int = BLOCK_BYTES
     predictions: PredictionTask | None = None
     holdout: Holdout | None = None
+    sample_until: tuple[int, int] | None = None
+
+    def reading_only(self, block_bytes: int) -> "ScanTask":
+        """Give the task of reading the same rows in blocks of another size, and nothing more."""
+        return replace(self, block_bytes=block_bytes, predictions=None, sample_until=None)
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,66 @@ class Scan:
         if holdout is None:
             return batch
         return batch.where(holdout.mask(batch.block.file_index, batch.offsets))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a task read and predicted of the first good rows of the input.
+
+    Attributes:
+        index: The task, in the order of the input.
+        features: [rows, num_features], as the model took them.
+        output: float32 [rows, units], as the model put them out.
+    """
+
+    index: int
+    features: Array
+    output: Array
+
+
+class Sampler:
+    """Keeps the features and outputs of a task's rows up to a place in the input."""
+
+    def __init__(self, until: tuple[int, int] | None) -> None:
+        """Get ready; ``until`` is ``ScanTask.sample_until``."""
+        self._until = until
+        self._num_wanted = 0
+        self._num_taken = 0
+        self._features: list[Array] = []
+        self._outputs: list[Array] = []
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Hand batches on, and count the rows up to the place: the first ones of the task."""
+        looking = self._until is not None
+        for batch in batches:
+            if looking and len(batch):
+                wanted = self._count(batch)
+                self._num_wanted += wanted
+                looking = wanted == len(batch)
+            yield batch
+
+    def _count(self, batch: Batch) -> int:
+        assert self._until is not None
+        file_index, offset = self._until
+        if batch.block.file_index != file_index:
+            return len(batch) if batch.block.file_index < file_index else 0
+        if batch.block.offset > offset:
+            return 0
+        return int(np.searchsorted(batch.offsets, offset, side="right"))
+
+    def add(self, features: Array, output: Array) -> None:
+        """Take the next rows, with what the model put out for them."""
+        taken = min(self._num_wanted - self._num_taken, len(output))
+        if taken > 0:
+            self._features.append(features[:taken].copy())
+            self._outputs.append(output[:taken].copy())
+            self._num_taken += taken
+
+    def sample(self, index: int) -> tuple[Sample, ...]:
+        """Give the rows of the task of that index, if it has any of them."""
+        if not self._features:
+            return ()
+        return (Sample(index, np.concatenate(self._features), np.concatenate(self._outputs)),)
 
 
 def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:

@@ -31,12 +31,13 @@ class Recipe:
     """What a worker builds its replica from, once a process.
 
     Attributes:
-        spec: The model, without weights.
+        spec: The model, without the bytes of its file.
         optimizer: Keras's serialized optimizer.
         num_features: Feature columns of a row.
         batch_size: Rows of an update.
         num_threads: Threads that TensorFlow may use.
         layout: How the model's and the optimizer's variables travel.
+        file: Gives the bytes of the model's file, in a worker's process that has not built it yet.
     """
 
     spec: ModelSpec
@@ -45,6 +46,7 @@ class Recipe:
     batch_size: int
     num_threads: int
     layout: Layout
+    file: Callable[[], bytes]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -130,7 +132,7 @@ def replica(recipe: Recipe) -> Replica:
     if recipe.fingerprint not in _REPLICAS:
         _REPLICAS.clear()  # one model at a time: a worker process may serve many runs
         _REPLICAS[recipe.fingerprint] = Replica(
-            recipe.spec,
+            replace(recipe.spec, file=recipe.file()),
             recipe.optimizer,
             recipe.num_features,
             recipe.batch_size,
@@ -173,10 +175,10 @@ def train_round(
         return
     model = replica(recipe)
     learner = _Learner(model, partition, join(rows), plan)
-    model.load(put_together(recipe.layout, chunks()))
+    model.load(put_together(recipe.layout, chunks()), partition)
     report = learner.train((first, last))
     if report.diverged is not None:
-        model.load(put_together(recipe.layout, chunks()))
+        model.load(put_together(recipe.layout, chunks()), partition)
         report = replace(report, diverged=learner.find_diverging(first, report.diverged))
     yield REPORT, report
     if report.diverged is not None or report.failure is not None:
@@ -204,7 +206,6 @@ class _Learner:
 
     def train(self, span: tuple[int, int]) -> RoundReport:
         """Learn from the batches ``span[0]`` to ``span[1]`` (not included)."""
-        self._reseed()
         learned = RoundReport(self._partition)
         try:
             done = self._learn(*span)
@@ -226,7 +227,6 @@ class _Learner:
             first: The batch that the replica is to go on with.
             last: A batch after which something is not finite.
         """
-        self._reseed()
         good = self._model.state()
         while first < last:
             middle = (first + last) // 2
@@ -236,10 +236,6 @@ class _Learner:
             else:
                 last = middle
         return first
-
-    def _reseed(self) -> None:
-        plan = self._plan
-        self._model.reseed((plan.seed, plan.epoch, plan.number, self._partition))
 
     def _learn(self, first: int, last: int) -> Trained:
         rows, span = self._rows, (first, last)

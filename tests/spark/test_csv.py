@@ -78,8 +78,8 @@ def opened(spark: Session, model: Path, data: object, *more: str) -> Dataset:
 
 def run(spark: Session, model: Path, data: object, *more: str) -> EvaluationResult:
     options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
-    spec = models.load(options.model_path).spec
-    return evaluate(spark, spec, open_dataset(spark, options, spec), options)
+    model = models.load(options.model_path)
+    return evaluate(spark, model, open_dataset(spark, options, model.spec), options)
 
 
 def test_recipe_labels_start_at_1(here, model, iris, expected, tmp_path):

@@ -41,7 +41,7 @@ def options_for(model: Path, data: Path, *more: str) -> Options:
 
 def run(spark: Session, options: Options) -> EvaluationResult:
     model = models.load(options.model_path, loss=options.loss)
-    return evaluate(spark, model.spec, open_dataset(spark, options, model.spec), options)
+    return evaluate(spark, model, open_dataset(spark, options, model.spec), options)
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +187,8 @@ def test_any_partitioning_gives_the_same_counts(spark, few, wine_model, num_grou
     options = options_for(wine_model, few)
     model = models.load(options.model_path)
     dataset = open_dataset(spark, options, model.spec)
-    whole = evaluate(spark, model.spec, regrouped(dataset, 1), options)
-    parts = evaluate(spark, model.spec, regrouped(dataset, num_groups), options)
+    whole = evaluate(spark, model, regrouped(dataset, 1), options)
+    parts = evaluate(spark, model, regrouped(dataset, num_groups), options)
     assert np.array_equal(whole.scores.confusion, parts.scores.confusion)
     assert parts.scores.loss == pytest.approx(whole.scores.loss, rel=1e-9)
     assert parts.scores.brier_score == pytest.approx(whole.scores.brier_score, rel=1e-9)
@@ -206,7 +206,7 @@ def test_the_first_bad_row_is_named_whatever_the_partitioning(spark, few, wine_m
     dataset = open_dataset(spark, options, model.spec)
     for num_groups in (1, 4, 20):
         with pytest.raises(DataError, match=r"bad\.csv, line 6: 15 columns where .* has 14"):
-            evaluate(spark, model.spec, regrouped(dataset, num_groups), options)
+            evaluate(spark, model, regrouped(dataset, num_groups), options)
 
 
 def test_a_prediction_that_is_not_a_number_is_an_error_with_the_count(spark, wine, tmp_path):

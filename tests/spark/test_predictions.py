@@ -16,7 +16,7 @@ from irisspark.dataset import Dataset, open_dataset
 from irisspark.errors import DataError, IrissparkError, ModelError
 from irisspark.evaluation import EvaluationResult, evaluate
 from irisspark.imports import import_tensorflow
-from irisspark.model_spec import ModelSpec
+from irisspark.models import LoadedModel
 from irisspark.options import Options, parse
 from irisspark.predictions import PredictionResult
 from irisspark.session import Session
@@ -93,21 +93,21 @@ def run(
     """Do what the command line does between opening the session and the report."""
     options = parse(["-modelPath", str(model), "-dataPath", data, "-predictions", "true",
                      "-outputPath", str(out), *more])  # fmt: skip
-    spec = models.load(options.model_path).spec
-    dataset = open_dataset(spark, options, spec)
+    model = models.load(options.model_path)
+    dataset = open_dataset(spark, options, model.spec)
     if num_groups is not None:
         dataset = regrouped(dataset, num_groups)
-    return predict_into(spark, spec, dataset, options)
+    return predict_into(spark, model, dataset, options)
 
 
 def predict_into(
-    spark: Session, spec: ModelSpec, dataset: Dataset, options: Options
+    spark: Session, model: LoadedModel, dataset: Dataset, options: Options
 ) -> EvaluationResult | PredictionResult:
     staging = Staging(str(options.output_path), overwrite=False)
     try:
-        task = predictions.prepare(spark, spec, dataset, options, staging.folder)
+        task = predictions.prepare(spark, model.spec, dataset, options, staging.folder)
         way = predictions.predict if dataset.columns.label is None else evaluate
-        result = way(spark, spec, dataset, options, task)
+        result = way(spark, model, dataset, options, task)
         predictions.commit(task, result.parts)
         files = {}
         if isinstance(result, PredictionResult):

@@ -81,6 +81,11 @@ def wine_model(tmp_path_factory) -> Path:
     )
 
 
+def weights_of(result: TrainingResult) -> list[np.ndarray]:
+    """The trained weights, as a worker opens them."""
+    return result.spec.build().get_weights()
+
+
 class Run:
     """A training through the package, without the command line's door."""
 
@@ -93,7 +98,7 @@ class Run:
     def __call__(self, model_path: Path, data_path: Path, *words: str) -> TrainingResult:
         argv = ["-train", "true", "-modelPath", str(model_path), "-dataPath", str(data_path)]
         options = parse([*argv, *words])
-        model = models.load(options.model_path, loss=options.loss)
+        model = models.load(options.model_path, loss=options.loss, training_seed=options.seed)
         dataset = open_dataset(self.session, options, model.spec)
         if self.num_groups is not None:
             dataset = regrouped(dataset, self.num_groups)
@@ -149,7 +154,7 @@ def test_one_worker_without_shuffling_is_keras_fit(run, wine, wine_model):
     result = run(wine_model, wine, *words)
     model = keras.models.load_model(wine_model)
     history = model.fit(*read_csv(wine), batch_size=16, epochs=4, shuffle=False, verbose=0)
-    assert_close(result.spec.weights, model.get_weights())
+    assert_close(weights_of(result), model.get_weights())
     losses = [row["loss"] for row in result.history]
     assert losses == pytest.approx(history.history["loss"], abs=1e-5)
 
@@ -160,7 +165,7 @@ def test_averaging_more_often_than_once_an_epoch_changes_nothing_for_one_worker(
     words = ["-workers", "1", "-epochs", "2", "-batchSizePerWorker", "16"]
     once = run(wine_model, wine, *words)
     often = run(wine_model, wine, *words, "-averagingFrequency", "5")
-    assert_same(once.spec.weights, often.spec.weights)
+    assert_same(weights_of(once), weights_of(often))
     assert once.history[-1]["loss"] == pytest.approx(often.history[-1]["loss"], abs=1e-12)
 
 
@@ -173,7 +178,7 @@ def test_validation_with_the_last_rows_is_keras_validation_split(run, wine, wine
     model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
     fit = {"batch_size": 16, "epochs": 3, "shuffle": False, "verbose": 0}
     history = model.fit(*read_csv(wine), validation_split=0.3, **fit).history
-    assert_close(result.spec.weights, model.get_weights())
+    assert_close(weights_of(result), model.get_weights())
     for name in ("val_loss", "val_accuracy"):
         assert [row[name] for row in result.history] == pytest.approx(history[name], abs=1e-5)
 
@@ -221,7 +226,7 @@ def test_rounds_average_weights_statistics_and_moments_by_rows(run, wine, wine_m
     features, labels = read_csv(wine)
     owner = np.arange(len(labels)) * workers // len(labels)
     shares = [(features[owner == w], labels[owner == w]) for w in range(workers)]
-    assert_close(result.spec.weights, simulate(wine_model, shares, 3), 2e-6)
+    assert_close(weights_of(result), simulate(wine_model, shares, 3), 2e-6)
 
 
 def test_the_learning_rate_grows_over_the_first_epoch(run, wine, tmp_path):
@@ -250,7 +255,7 @@ def test_the_learning_rate_grows_over_the_first_epoch(run, wine, tmp_path):
             model.optimizer.learning_rate = 0.01 * factor
             taken = slice(8 * batch, 8 * batch + 8)
             model.train_on_batch(rows[0][taken], rows[1][taken])
-    assert_close(result.spec.weights, model.get_weights())
+    assert_close(weights_of(result), model.get_weights())
     assert run.network.optimizer.get_config()["learning_rate"] == pytest.approx(0.01)
     assert result.history[-1]["learning_rate"] == pytest.approx(0.02)
 
@@ -285,7 +290,7 @@ def test_more_workers_than_rows_train_on_every_row(run, tmp_path, wine, wine_mod
     owner = np.arange(rows) * 4 // rows
     shares = [(features[:rows][owner == w], labels[:rows][owner == w]) for w in range(4)]
     shares = [share for share in shares if len(share[1])]
-    assert_close(result.spec.weights, simulate(wine_model, shares, 2), 2e-6)
+    assert_close(weights_of(result), simulate(wine_model, shares, 2), 2e-6)
     assert result.summary["rows"] == rows
 
 
@@ -302,7 +307,7 @@ def test_one_class_on_each_worker_and_a_class_without_rows(run, wine, wine_model
     data = write_csv(tmp_path / "sorted.csv", features[order], labels[order])
     words = ["-workers", "2", "-shuffle", "false", "-epochs", "5"]
     result = run(wine_model, data, *words, "-averagingFrequency", "1")
-    assert all(np.isfinite(weight).all() for weight in result.spec.weights)
+    assert all(np.isfinite(weight).all() for weight in weights_of(result))
 
 
 # The same seed, data and workers give the same weights
@@ -313,7 +318,7 @@ def test_how_the_files_are_cut_changes_no_bit(spark, wine, wine_model, validatio
     words = ["-workers", "3", "-epochs", "2", "-validationSplit", validation]
     results = [Run(spark, groups)(wine_model, wine, *words) for groups in (1, 2, 9)]
     for other in results[1:]:
-        assert_same(results[0].spec.weights, other.spec.weights)
+        assert_same(weights_of(results[0]), weights_of(other))
         assert [r.get("val_loss") for r in results[0].history] == [
             r.get("val_loss") for r in other.history
         ]
@@ -324,9 +329,9 @@ def test_eight_workers_on_two_cores_give_the_same_bits_again_and_another_seed_ot
 ):
     words = ["-workers", "8", "-epochs", "2", "-batchSizePerWorker", "4"]
     first, again = run(wine_model, wine, *words), run(wine_model, wine, *words)
-    assert_same(first.spec.weights, again.spec.weights)
+    assert_same(weights_of(first), weights_of(again))
     other = run(wine_model, wine, *words, "-seed", "8")
-    assert not np.array_equal(first.spec.weights[0], other.spec.weights[0])
+    assert not np.array_equal(weights_of(first)[0], weights_of(other)[0])
 
 
 def test_chunks_averaged_on_the_cluster_give_the_same_bits(run, wine, wine_model, monkeypatch):
@@ -335,7 +340,7 @@ def test_chunks_averaged_on_the_cluster_give_the_same_bits(run, wine, wine_model
     monkeypatch.setattr(exchange, "MAX_COLLECTED_BYTES", 0)
     monkeypatch.setattr("irisspark.training.rounds.chunk_bytes", lambda workers: 100)
     large = run(wine_model, wine, *words)
-    assert_same(small.spec.weights, large.spec.weights)
+    assert_same(weights_of(small), weights_of(large))
     assert small.history[-1]["val_loss"] == large.history[-1]["val_loss"]
 
 
@@ -381,7 +386,7 @@ def test_a_worker_killed_in_the_middle_of_an_epoch_changes_nothing(run, tmp_path
     run.say = say
     result = run(wine_model, data, *words)
     assert len(killed) == 2
-    assert_same(expected.spec.weights, result.spec.weights)
+    assert_same(weights_of(expected), weights_of(result))
 
 
 # Validation, patience, checkpoints
@@ -391,17 +396,17 @@ def test_held_out_rows_are_what_the_report_is_on(run, spark, wine, wine_model):
     import keras
 
     result = run(wine_model, wine, "-validationSplit", "0.25", "-epochs", "3")
-    judged = evaluate(spark, result.spec, result.dataset, run.options)
+    judged = evaluate(spark, result, result.dataset, run.options)
     assert judged.scores.rows == result.summary["held_out_rows"]
     assert result.summary["rows"] + judged.scores.rows == 178
     assert 25 < judged.scores.rows < 65
     assert judged.scores.loss == pytest.approx(result.history[-1]["val_loss"], abs=1e-6)
     assert judged.scores.accuracy == result.history[-1]["val_accuracy"]
     # All rows together: what was held out and what was not.
-    whole = evaluate(spark, result.spec, run.dataset, run.options)
+    whole = evaluate(spark, result, run.dataset, run.options)
     features, labels = read_csv(wine)
     model = keras.models.clone_model(run.network)
-    model.set_weights(result.spec.weights)
+    model.set_weights(weights_of(result))
     predicted = model.predict(features, verbose=0).argmax(axis=1)
     assert whole.scores.accuracy == pytest.approx((predicted == labels).mean())
 
@@ -414,7 +419,7 @@ def test_patience_stops_and_keeps_the_best_weights(run, spark, wine, wine_model)
     assert len(losses) == best + 3 < 60
     assert result.summary["best_epoch"] == best + 1
     assert f"the weights of epoch {best + 1} are kept" in run.lines[-1]
-    judged = evaluate(spark, result.spec, result.dataset, run.options)
+    judged = evaluate(spark, result, result.dataset, run.options)
     assert judged.scores.loss == pytest.approx(losses[best], abs=1e-6)
 
 
@@ -444,7 +449,7 @@ def test_a_run_killed_and_resumed_ends_in_the_weights_of_one_never_killed(
     run.say = lambda line: None
     result = run(wine_model, wine, *words, *checkpoint)
     assert "going on after epoch 3" in run.lines[1]
-    assert_same(expected.spec.weights, result.spec.weights)
+    assert_same(weights_of(expected), weights_of(result))
     drop = {"seconds"}
     assert [{k: v for k, v in row.items() if k not in drop} for row in expected.history] == [
         {k: v for k, v in row.items() if k not in drop} for row in result.history

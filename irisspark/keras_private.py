@@ -1,0 +1,106 @@
+"""What Keras does and does not promise: every use of a private name of it, each with a test.
+
+A new Keras may change these; then a test of this room fails, and nothing else needs a look.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import keras
+
+T = TypeVar("T")
+
+
+def load_from_memory(file: bytes, *, safe_mode: bool) -> "keras.Model":
+    """Open the bytes of a ``.keras`` file, uncompiled; ``keras.saving`` itself opens paths only."""
+    from keras.src.saving import saving_lib
+
+    return saving_lib.load_model(io.BytesIO(file), compile=False, safe_mode=safe_mode)
+
+
+def layers_of(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
+    """Go through a model's layers and through what they hold: models, wrapped layers, cells."""
+    yield from model._flatten_layers(recursive=True, include_self=False)
+
+
+def consumers_of(model: "keras.Model", tensor: Any) -> list["keras.layers.Layer"]:
+    """List the layers of a model that take a tensor, such as one of its inputs."""
+    return [
+        layer
+        for layer in model.layers
+        if any(taken is tensor for node in layer._inbound_nodes for taken in node.input_tensors)
+    ]
+
+
+def outputs_of(layer: "keras.layers.Layer") -> Iterator[Any]:
+    """Go through the symbolic tensors that a layer of a functional model puts out."""
+    for node in getattr(layer, "_inbound_nodes", ()):
+        yield from node.output_tensors
+
+
+def safe_mode(on: bool) -> AbstractContextManager[None]:
+    """Refuse code in a configuration (``on``), or let it in, wherever Keras reads one inside."""
+    from keras.src.saving import serialization_lib
+
+    scope: AbstractContextManager[None] = serialization_lib.SafeModeScope(on)
+    return scope
+
+
+def without_memory(build: Callable[[], T]) -> T:
+    """Build a model whose variables have shapes and no values, so that it can be looked at first.
+
+    The variables get their values when ``build`` has returned.
+    """
+    import keras
+    from keras.src.backend.common import global_state
+
+    with keras.StatelessScope():
+        try:
+            return build()
+        except BaseException:
+            global_state.get_global_attribute("uninitialized_variables", []).clear()
+            raise
+
+
+def model_of_h5_config(config: dict[str, Any]) -> "keras.Model":
+    """Build the model of an ``.h5``'s ``model_config``, without its weights."""
+    from keras.src.legacy.saving import saving_utils
+
+    return saving_utils.model_from_config(config)
+
+
+def compile_arguments_of_h5(training_config: dict[str, Any]) -> dict[str, Any]:
+    """Read an ``.h5``'s ``training_config`` as the arguments of ``keras.Model.compile``."""
+    from keras.src.legacy.saving import saving_utils
+
+    arguments: dict[str, Any] = saving_utils.compile_args_from_training_config(training_config, {})
+    return arguments
+
+
+def loss_of_rows(function: Callable[..., Any]) -> "keras.losses.Loss":
+    """Wrap a loss function so that it gives a value a row, as a ``keras.losses.Loss``."""
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    return LossFunctionWrapper(function, reduction=None)
+
+
+def learning_rate_of(optimizer: "keras.optimizers.Optimizer") -> Any:
+    """Give an optimizer's learning rate as it holds it: a variable, or a schedule."""
+    return optimizer._learning_rate
+
+
+def set_learning_rate(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None:
+    """Give an optimizer a schedule of learning rates, which Keras allows while it is made only."""
+    optimizer._learning_rate = schedule
+
+
+def seed_generators_of(model: "keras.Model") -> list["keras.random.SeedGenerator"]:
+    """List the random generators in a model, in the order of its layers, each once."""
+    found: dict[int, Any] = {}
+    for layer in [model, *layers_of(model)]:
+        for generator in getattr(layer, "_seed_generators", ()):
+            found.setdefault(id(generator), generator)
+    return list(found.values())

@@ -1,0 +1,307 @@
+"""Each run compares the workers' first predictions with the driver's; nothing wrong gets past."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from in_process import InProcessSession
+
+from irisspark import cli, keras_file, models
+from irisspark.comparison import RANDOM
+from irisspark.dataset import Dataset, open_dataset
+from irisspark.errors import ModelError
+from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.imports import import_tensorflow
+from irisspark.options import Options, parse
+from irisspark.splits import cut
+from irisspark.workers import Group
+
+import_tensorflow()
+
+pytestmark = pytest.mark.filterwarnings("ignore:Skipping variable loading:UserWarning")
+
+NUM_ROWS, NUM_FEATURES = 90, 6
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    labels = np.arange(NUM_ROWS) % 3
+    features = rng.normal(5, 2, size=(NUM_ROWS, NUM_FEATURES)) + labels[:, None]
+    return np.column_stack([features.round(4), labels])
+
+
+@pytest.fixture
+def data(rows, tmp_path) -> Path:
+    path = tmp_path / "data.csv"
+    np.savetxt(path, rows, fmt=["%.4f"] * NUM_FEATURES + ["%d"], delimiter=",")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model_path(rows, tmp_path_factory) -> Path:
+    import keras
+
+    normalization = keras.layers.Normalization()
+    normalization.adapt(rows[:, :-1])
+    layers = [normalization, keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")]
+    return save(tmp_path_factory.mktemp("model") / "m.keras", layers)
+
+
+def save(path: Path, layers: list) -> Path:
+    import keras
+
+    model = keras.Sequential([keras.Input((NUM_FEATURES,)), *layers])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.save(path)
+    return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Regrouped(Dataset):
+    num_groups: int = 1
+
+    def groups(self, parallelism: int) -> list[Group]:
+        splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
+        return [Group(index, (split,)) for index, split in enumerate(splits)]
+
+
+class Job:
+    """An evaluation in this process, of which the test may change what the workers are given."""
+
+    def __init__(self, model: Path, data: Path, *words: str) -> None:
+        self.options: Options = parse(["-modelPath", str(model), "-dataPath", str(data), *words])
+        self.session = InProcessSession()
+        self.model = models.load(str(model), trust=self.options.trust_model)
+        self.dataset = open_dataset(self.session, self.options, self.model.spec)
+
+    def run(self, spec=None, dataset: Dataset | None = None) -> EvaluationResult:
+        model = SimpleNamespace(network=self.model.network, spec=spec or self.model.spec)
+        return evaluate(self.session, model, dataset or self.dataset, self.options)
+
+    def copied_by(self, way: Callable) -> EvaluationResult:
+        """Run with workers whose copy of the model was made in some other way."""
+        network = keras_file.from_bytes(self.model.spec.file, trusted=False)
+        return self.run(self.model.spec.with_file(keras_file.to_bytes(way(network))))
+
+    def cut_into(self, num_groups: int) -> EvaluationResult:
+        fields = {f.name: getattr(self.dataset, f.name) for f in dataclasses.fields(self.dataset)}
+        return self.run(dataset=Regrouped(**fields, num_groups=num_groups))
+
+
+def test_a_sound_copy_passes_with_32_rows_compared(model_path, data):
+    comparison = Job(model_path, data).run().comparison
+    assert comparison.num_rows == 32
+    assert comparison.largest_difference < 1e-6
+    assert comparison.note is None
+
+
+def test_one_weight_off_by_one_percent_ends_the_run(model_path, data):
+    def spoil(network):
+        kernel = network.layers[-1].kernel
+        values = kernel.numpy()
+        values[np.unravel_index(np.abs(values).argmax(), values.shape)] *= 1.01
+        kernel.assign(values)
+        return network
+
+    with pytest.raises(ModelError, match=r"m\.keras predicts something else .* good row \d+"):
+        Job(model_path, data).copied_by(spoil)
+
+
+def test_a_normalization_that_is_lost_on_the_way_ends_the_run(model_path, data):
+    def from_configuration_and_weights(network):
+        import keras
+
+        copy = keras.models.model_from_json(network.to_json())
+        copy.set_weights(network.get_weights())
+        return copy
+
+    def without(network):
+        import keras
+
+        return keras.Sequential([keras.Input((NUM_FEATURES,)), *network.layers[1:]])
+
+    for way in (from_configuration_and_weights, without):
+        network = keras_file.from_bytes(Job(model_path, data).model.spec.file, trusted=False)
+        copy = way(network)
+        job = Job(model_path, data)
+        spec = dataclasses.replace(job.model.spec, digest=way.__name__)
+        object.__setattr__(spec, "build", lambda copy=copy: copy)  # what Keras's file would undo
+        with pytest.raises(ModelError, match="predicts something else"):
+            job.session.spread = lambda items: _Unpickled(items)
+            job.run(spec)
+
+
+class _Unpickled:
+    """Partitions whose items never travel, for a spec that cannot."""
+
+    def __init__(self, items: list) -> None:
+        self.items = items
+
+    def mapPartitions(self, function):  # noqa: N802
+        found = [one for item in self.items for one in function(iter([item]))]
+        return SimpleNamespace(collect=lambda: found)
+
+
+def test_two_columns_exchanged_on_the_worker_end_the_run(model_path, data, monkeypatch):
+    from irisspark.workers import evaluating
+
+    def exchanged(group, task, open_file, scan=evaluating.Scan):
+        columns = task.columns
+        first, second, *rest = columns.features
+        swapped = dataclasses.replace(columns, features=(second, first, *rest))
+        return scan(group, dataclasses.replace(task, columns=swapped), open_file)
+
+    monkeypatch.setattr(evaluating, "Scan", exchanged)
+    with pytest.raises(ModelError, match=r"read other numbers than the driver.* feature 0 of good"):
+        Job(model_path, data).run()
+
+
+def test_rows_that_a_worker_leaves_out_end_the_run(model_path, data, monkeypatch):
+    from irisspark.workers import evaluating
+
+    class Fewer(evaluating.Scan):
+        def __iter__(self):
+            for batch in super().__iter__():
+                yield batch.where(np.arange(len(batch)) != 3)
+
+    monkeypatch.setattr(evaluating, "Scan", Fewer)
+    with pytest.raises(ModelError, match="31 rows where the driver reads 32"):
+        Job(model_path, data).run()
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 13, 90, 200])
+def test_rows_of_several_tasks_are_put_together_in_order(model_path, data, num_groups):
+    assert Job(model_path, data).cut_into(num_groups).comparison.num_rows == 32
+
+
+def test_rows_of_several_files_are_compared(model_path, data, tmp_path):
+    lines = data.read_text().splitlines(keepends=True)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for number, first in enumerate(range(0, NUM_ROWS, 10)):
+        (folder / f"part-{number}.csv").write_text("".join(lines[first : first + 10]))
+    assert Job(model_path, folder).run().comparison.num_rows == 32
+
+
+def test_bad_rows_before_the_good_ones_are_passed_over(model_path, data):
+    first, *others = data.read_text().splitlines(keepends=True)
+    data.write_text(first + "1,2,oops\n" * 40_000 + "".join(others))
+    result = Job(model_path, data, "-badRows", "skip").run()
+    assert (result.comparison.num_rows, result.bad.total) == (32, 40_000)
+
+
+def test_fewer_rows_are_compared_where_there_are_no_more(model_path, data):
+    data.write_text("".join(data.read_text().splitlines(keepends=True)[:5]))
+    assert Job(model_path, data).run().comparison.num_rows == 5
+
+
+def test_a_random_model_is_noted_and_does_not_fail(data, tmp_path):
+    import keras
+
+    shaken = keras.layers.Lambda(lambda x: x + __import__("keras").random.normal((1, 3)))
+    layers = [keras.layers.Dense(3), shaken, keras.layers.Softmax()]
+    path = save(tmp_path / "random.keras", layers)
+    comparison = Job(path, data, "-trustModel", "true").run().comparison
+    assert (comparison.num_rows, comparison.largest_difference) == (32, None)
+    assert comparison.note == RANDOM
+
+
+def test_dropout_that_is_called_in_training_is_as_still_as_in_keras_predict(data, tmp_path):
+    import keras
+
+    inputs = keras.Input((NUM_FEATURES,))
+    hidden = keras.layers.Dropout(0.5)(keras.layers.Dense(8)(inputs), training=True)
+    model = keras.Model(inputs, keras.layers.Dense(3, "softmax")(hidden))
+    model.save(tmp_path / "m.keras")
+    assert Job(tmp_path / "m.keras", data).run().comparison.note is None
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_other_precisions_pass(data, tmp_path, policy):
+    import keras
+
+    layers = [keras.layers.Dense(64, "relu", dtype=policy) for _ in range(3)]
+    path = save(tmp_path / "m.keras", [*layers, keras.layers.Dense(3, "softmax", dtype=policy)])
+    assert Job(path, data).run().comparison.num_rows == 32
+
+
+def test_half_precision_does_not_hide_a_lost_layer(data, tmp_path):
+    import keras
+
+    layers = [keras.layers.Dense(16, "relu", dtype="mixed_float16"), keras.layers.Rescaling(0.1)]
+    path = save(tmp_path / "m.keras", [*layers, keras.layers.Dense(3, "softmax")])
+
+    def without_rescaling(network):
+        kept = [layer for layer in network.layers if not isinstance(layer, keras.layers.Rescaling)]
+        return keras.Sequential([keras.Input((NUM_FEATURES,)), *kept])
+
+    with pytest.raises(ModelError, match="predicts something else"):
+        Job(path, data).copied_by(without_rescaling)
+
+
+def test_a_badly_scaled_model_is_no_false_alarm(data, tmp_path):
+    import keras
+
+    wide = keras.initializers.RandomNormal(stddev=300.0, seed=1)
+    layers = [keras.layers.Dense(256, "relu", kernel_initializer=wide) for _ in range(3)]
+    path = save(tmp_path / "m.keras", [*layers, keras.layers.Dense(3)])
+    assert Job(path, data).run().comparison.num_rows == 32
+
+
+def test_a_model_of_fixed_batches_is_compared(data, tmp_path):
+    import keras
+
+    inputs = keras.Input(batch_shape=(7, NUM_FEATURES))
+    keras.Model(inputs, keras.layers.Dense(3, "softmax")(inputs)).save(tmp_path / "m.keras")
+    assert Job(tmp_path / "m.keras", data).run().comparison.num_rows == 32
+
+
+@pytest.fixture
+def command(model_path, data, tmp_path, monkeypatch):
+    """Run the command line in this process: (exit code, what -outputPath holds)."""
+    import contextlib
+
+    @contextlib.contextmanager
+    def here(**_):
+        yield InProcessSession()
+
+    def run(*words: str) -> tuple[int, dict]:
+        monkeypatch.setattr(cli, "open_session", here)
+        monkeypatch.setattr(InProcessSession, "spark_version", "none", raising=False)
+        out = tmp_path / "out"
+        code = cli.main(
+            ["-modelPath", str(model_path), "-dataPath", str(data), "-outputPath", str(out), *words]
+        )
+        metrics = out / "metrics.json"
+        return code, json.loads(metrics.read_text()) if metrics.exists() else {}
+
+    return run
+
+
+def test_metrics_say_how_many_rows_were_compared(command):
+    code, metrics = command()
+    assert code == 0
+    assert metrics["run"]["comparison"]["rows"] == 32
+    assert 0 <= metrics["run"]["comparison"]["largest_difference"] < 1e-6
+
+
+@pytest.mark.parametrize("words", [(), ("-predictions", "true"), ("-badRows", "skip")])
+def test_a_difference_publishes_nothing(command, tmp_path, monkeypatch, capfd, words):
+    honest = models.file_of
+
+    def spoiled(model):
+        model.layers[-1].bias.assign([0.0, 0.1, 0.0])
+        try:
+            return honest(model)
+        finally:
+            model.layers[-1].bias.assign([0.0, 0.0, 0.0])
+
+    monkeypatch.setattr(models, "file_of", spoiled)
+    assert command(*words) == (1, {})
+    assert "predicts something else than the model on the driver" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
