@@ -18,6 +18,7 @@ REQUIREMENTS = [
 
 TEST_REQUIREMENTS = [
     "hypothesis",
+    "jsonschema",
     "mypy",
     "pytest",
     "ruff",

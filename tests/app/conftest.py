@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from one_driver import OneDriver
 from running import (
     ROOT,
     RUN_SECONDS,
@@ -78,6 +79,14 @@ def spark_submit(job_folder: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def one_driver(archive: Path) -> Iterator[OneDriver]:
+    """Runs command lines one after another on one Spark."""
+    driver = OneDriver(archive)
+    yield driver
+    driver.close()
 
 
 @pytest.fixture
