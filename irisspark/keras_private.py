@@ -3,9 +3,9 @@
 A new Keras may change these; then a test of this room fails, and nothing else needs a look.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -18,7 +18,35 @@ def load_from_memory(file: bytes, *, safe_mode: bool) -> "keras.Model":
     """Open the bytes of a ``.keras`` file, uncompiled; ``keras.saving`` itself opens paths only."""
     from keras.src.saving import saving_lib
 
-    return saving_lib.load_model(io.BytesIO(file), compile=False, safe_mode=safe_mode)
+    with without_random_values():
+        return saving_lib.load_model(io.BytesIO(file), compile=False, safe_mode=safe_mode)
+
+
+@contextlib.contextmanager
+def without_random_values() -> Iterator[None]:
+    """Fill weights with zeros where Keras would draw them, for a file's values come right after.
+
+    To draw a weight takes its size in memory three times over, which TensorFlow then keeps, and
+    more time than to read it. Other initial values stay: the states of random generators are in no
+    file. That this is so, and that a weight missing in a file is an error, are Keras's rules.
+    """
+    import keras
+    import tensorflow as tf
+    from keras.src.initializers.random_initializers import RandomInitializer
+
+    kind = keras.Variable
+    drawing = kind._initialize_with_initializer
+
+    def initialize(variable: Any, initializer: Any) -> None:
+        if isinstance(initializer, RandomInitializer):
+            initializer = tf.zeros
+        drawing(variable, initializer)
+
+    kind._initialize_with_initializer = initialize
+    try:
+        yield
+    finally:
+        kind._initialize_with_initializer = drawing
 
 
 def layers_of(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
@@ -41,28 +69,37 @@ def outputs_of(layer: "keras.layers.Layer") -> Iterator[Any]:
         yield from node.output_tensors
 
 
-def safe_mode(on: bool) -> AbstractContextManager[None]:
+def safe_mode(on: bool) -> contextlib.AbstractContextManager[None]:
     """Refuse code in a configuration (``on``), or let it in, wherever Keras reads one inside."""
     from keras.src.saving import serialization_lib
 
-    scope: AbstractContextManager[None] = serialization_lib.SafeModeScope(on)
+    scope: contextlib.AbstractContextManager[None] = serialization_lib.SafeModeScope(on)
     return scope
 
 
-def without_memory(build: Callable[[], T]) -> T:
+def without_memory(build: Callable[[], T], *, forget: bool = False) -> T:
     """Build a model whose variables have shapes and no values, so that it can be looked at first.
 
-    The variables get their values when ``build`` has returned.
+    Args:
+        build: Builds it.
+        forget: Whether its variables never get values; otherwise they do when ``build`` has
+            returned.
     """
     import keras
     from keras.src.backend.common import global_state
 
+    def forget_variables() -> None:
+        global_state.get_global_attribute("uninitialized_variables", []).clear()
+
     with keras.StatelessScope():
         try:
-            return build()
+            built = build()
         except BaseException:
-            global_state.get_global_attribute("uninitialized_variables", []).clear()
+            forget_variables()
             raise
+        if forget:
+            forget_variables()
+    return built
 
 
 def model_of_h5_config(config: dict[str, Any]) -> "keras.Model":
@@ -76,8 +113,21 @@ def compile_arguments_of_h5(training_config: dict[str, Any]) -> dict[str, Any]:
     """Read an ``.h5``'s ``training_config`` as the arguments of ``keras.Model.compile``."""
     from keras.src.legacy.saving import saving_utils
 
-    arguments: dict[str, Any] = saving_utils.compile_args_from_training_config(training_config, {})
+    arguments: dict[str, Any] = saving_utils.compile_args_from_training_config(
+        training_config, short_names()
+    )
     return arguments
+
+
+def short_names() -> dict[str, Callable[..., Any]]:
+    """Give the losses whose short names Keras writes into an ``.h5`` and does not find again."""
+    import keras
+
+    return {
+        spelled: keras.losses.get(spelled)
+        for name in ("mse", "mae", "mape", "msle", "bce", "kld")
+        for spelled in (name, name.upper())
+    }
 
 
 def loss_of_rows(function: Callable[..., Any]) -> "keras.losses.Loss":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,7 @@ import numpy as np
 from irisspark import keras_private
 from irisspark.errors import IrissparkError, ModelError
 from irisspark.keras_import import ImportedModel, file_version, read, sniffing
-from irisspark.keras_import.archives import has_assets, read_keras_zip
+from irisspark.keras_import.archives import WEIGHTS, has_assets, read_keras_zip, unpack
 from irisspark.keras_import.permitted import check_config, check_tables
 from irisspark.keras_import.stored import read_keras_3_h5
 from irisspark.keras_import.zipped import check_weights
@@ -78,6 +77,11 @@ def build(imported: ImportedModel) -> keras.Model:
         ModelError: the arrays do not fit the configuration.
     """
     plain = _without_state(imported.config)
+    with keras_private.without_random_values():
+        return _filled(imported, plain)
+
+
+def _filled(imported: ImportedModel, plain: Any) -> keras.Model:
     model = _checked(lambda: _rebuilt(plain), lambda model: _fit(model, imported))
     if plain != imported.config:  # a stateful layer's states cannot wait for their values
         model = _rebuilt(imported.config)
@@ -113,15 +117,21 @@ def _without_state(value: Any) -> Any:
     return [_without_state(item) for item in value] if isinstance(value, list) else value
 
 
-def _checked(build_it: Callable[[], Any], check: Callable[[Any], None]) -> Any:
-    """Build a model with its variables still without values, check it, then give them values."""
+def _checked(
+    build_it: Callable[[], Any], check: Callable[[Any], None], *, forget: bool = False
+) -> Any:
+    """Build a model with its variables still without values, and check it.
+
+    Its variables get their values then, or never where `forget` is true: a model that is only
+    looked at takes no memory.
+    """
 
     def build_and_check() -> Any:
         model = build_it()
         check(model)
         return model
 
-    return keras_private.without_memory(build_and_check)
+    return keras_private.without_memory(build_and_check, forget=forget)
 
 
 def _fit(model: Any, imported: ImportedModel) -> None:
@@ -221,7 +231,14 @@ def _objects(value: Any, deserialize: Callable[[Any], Any]) -> Any:
 def _open_keras_3(path: str, version: str, trust: bool, training_seed: int | None) -> OpenedModel:
     """Hand a file of Keras 3 to Keras's own loader, once it has been checked."""
     zipped = sniffing.kind_of(path) == sniffing.KERAS_ZIP
-    config, training, size = _keras_3_config(path, zipped)
+    with _as_keras_wants_it(path, zipped) as place:
+        return _open_place(path, place, zipped, version, trust, training_seed)
+
+
+def _open_place(
+    path: str, place: str, zipped: bool, version: str, trust: bool, training_seed: int | None
+) -> OpenedModel:
+    config, training, size = _keras_3_config(path, place, zipped)
     check_config(config, path, trust=trust)
     if not zipped or not has_assets(path):
         check_tables(config, path)
@@ -237,7 +254,7 @@ def _open_keras_3(path: str, version: str, trust: bool, training_seed: int | Non
     def load(with_training: Any) -> Any:
         for_training = training_seed is not None
         _seed(training_seed)
-        model = _load_keras_3(path, zipped, for_training and with_training is not None, trust)
+        model = _load_keras_3(place, for_training and with_training is not None, trust)
         _derive_state(model)
         if with_training is not None and not for_training:
             with keras_private.safe_mode(not trust):
@@ -249,6 +266,7 @@ def _open_keras_3(path: str, version: str, trust: bool, training_seed: int | Non
             _checked(
                 lambda: _from_config(_without_state(config), zipped),
                 lambda model: _affordable(model, size, path),
+                forget=True,
             )
         try:
             return load(training)
@@ -272,43 +290,34 @@ def _left_out(training: Mapping[str, Any], reason: str) -> str:
     return f"the training configuration (loss: {loss}) is left out: {reason}"
 
 
-def _load_keras_3(path: str, zipped: bool, restore: bool, trust: bool) -> Any:
-    """Let Keras load a file, as it is on the disk.
-
-    A zip is unpacked first: Keras reads a packed file's arrays into memory all at once, those of
-    the optimizer among them, and an unpacked one's one by one.
-    """
+def _load_keras_3(place: str, restore: bool, trust: bool) -> Any:
+    """Let Keras load a folder or an `.h5`, with its training where that is to be restored."""
     import keras
 
+    with keras_private.without_random_values():
+        return keras.models.load_model(
+            place,
+            custom_objects=keras_private.short_names(),
+            compile=restore,
+            safe_mode=not trust,
+        )
+
+
+@contextlib.contextmanager
+def _as_keras_wants_it(path: str, zipped: bool) -> Iterator[str]:
+    """Give the place where Keras can load a file from.
+
+    A zip is unpacked: Keras reads a packed file's arrays into memory all at once, those of the
+    optimizer among them, and an unpacked one's one by one.
+    """
     with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
         if zipped:
             place = os.path.join(folder, "model")
-            _unpack(path, place)
+            unpack(path, place)
         else:
             place = os.path.join(folder, "model.h5")
             os.symlink(os.path.abspath(path), place)  # Keras goes by the name
-        return keras.models.load_model(place, compile=restore, safe_mode=not trust)
-
-
-def _unpack(path: str, folder: str) -> None:
-    """Unpack a zip whose members have been checked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                target = os.path.join(folder, name)
-                if name.endswith("/"):
-                    os.makedirs(target, exist_ok=True)
-                    continue
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                with archive.open(name) as source, open(target, "wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{path} is a damaged .keras file ({error})") from None
-    except OSError as error:
-        raise ModelError(
-            f"{path} cannot be unpacked into {tempfile.gettempdir()}: {error.strerror or error}; "
-            "set TMPDIR to a folder with more room"
-        ) from error
+        yield place
 
 
 def _loss_settings(training: Mapping[str, Any], zipped: bool) -> Mapping[str, Any]:
@@ -323,12 +332,12 @@ def _loss_settings(training: Mapping[str, Any], zipped: bool) -> Mapping[str, An
     }
 
 
-def _keras_3_config(path: str, zipped: bool) -> tuple[Mapping[str, Any], Any, int]:
+def _keras_3_config(path: str, place: str, zipped: bool) -> tuple[Mapping[str, Any], Any, int]:
     """The model's configuration, how it was trained, and how many bytes of arrays there can be."""
     if not zipped:
         return read_keras_3_h5(path)
     config, _ = read_keras_zip(path)
-    check_weights(path)
+    check_weights(path, os.path.join(place, WEIGHTS))
     model = {key: value for key, value in config.items() if key != "compile_config"}
     return model, config.get("compile_config"), 4 * os.path.getsize(path)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SHAPE_ONLY = frozenset(["Flatten", "Reshape", "Dropout", "Permute", "ActivityRegularization"])
 _PLACEHOLDER_LOSS = "mean_squared_error"
 DEFAULT_OPTIMIZER = "adam"
+_READ_BYTES = 1 << 20
 _HALF = frozenset(["float16", "bfloat16"])
 
 
@@ -163,7 +164,9 @@ def save(model: "keras.Model", suffix: str) -> bytes:
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
     for part in path.split(","):
-        digest.update(Path(part).read_bytes())
+        with open(part, "rb") as file:
+            while content := file.read(_READ_BYTES):
+                digest.update(content)
     return digest.hexdigest()
 
 

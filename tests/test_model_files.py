@@ -371,3 +371,61 @@ def test_bomb_inside_a_zip_is_refused(tmp_path):
 
 def test_zip_that_leaves_its_folder_is_refused(tmp_path):
     _refused(_keras_3(tmp_path, extra=[("../x", b"a")])[1], "outside itself")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("loss", ["mse", "MSE", "bce", "kld", "mean_absolute_error"])
+def test_losses_are_read_by_every_name_that_keras_writes(tmp_path, suffix, loss):
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", loss, metrics=["mae"])
+    model.save(tmp_path / f"m.{suffix}")
+    for seed in (None, 7):
+        opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
+        assert opened.notes == ()
+        assert keras.losses.get(opened.model.loss) is keras.losses.get(loss)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_loss_of_ones_own_is_left_out_with_its_name(tmp_path, suffix, seed):
+    import keras
+
+    def focal(y_true, y_pred):
+        return keras.ops.mean(y_pred)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", focal)
+    model.save(tmp_path / f"m.{suffix}")
+    opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
+    assert not opened.model.compiled
+    assert "(loss: focal) is left out" in opened.notes[0]
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_metric_of_ones_own_does_not_cost_the_loss(tmp_path, suffix):
+    import keras
+
+    def own(y_true, y_pred):
+        return keras.ops.mean(y_pred)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "categorical_crossentropy", metrics=[own])
+    model.save(tmp_path / f"m.{suffix}")
+    opened = open_model(str(tmp_path / f"m.{suffix}"))
+    assert (opened.notes, opened.model.compiled) == ((), True)
+
+
+def test_a_loaded_optimizer_is_missing_where_it_would_be_another(tmp_path):
+    """A model that was opened to predict cannot be trained by mistake with a default optimizer."""
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile(keras.optimizers.SGD(0.3), "categorical_crossentropy")
+    model.save(tmp_path / "m.keras")
+    assert open_model(str(tmp_path / "m.keras")).model.optimizer is None
+    trained = open_model(str(tmp_path / "m.keras"), training_seed=7).model
+    assert float(trained.optimizer.learning_rate) == pytest.approx(0.3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +14,8 @@ from irisspark.keras_import import json_text
 # Weights hardly compress, and Keras stores them as they are.
 MAX_RATIO = 100
 _FREE_BYTES = 2**20
-_MEMBERS = frozenset({"config.json", "metadata.json", "model.weights.h5"})
+WEIGHTS = "model.weights.h5"
+_MEMBERS = frozenset({"config.json", "metadata.json", WEIGHTS})
 
 
 def read_keras_zip(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -45,6 +48,26 @@ def has_assets(path: str) -> bool:
     """Whether a `.keras` file that has been checked holds tables of its layers."""
     with zipfile.ZipFile(path) as archive:
         return any(name.startswith("assets/") for name in archive.namelist())
+
+
+def unpack(path: str, folder: str) -> None:
+    """Unpack a `.keras` file into a new folder, once its members have been checked.
+
+    Raises:
+        ModelError: a member is damaged, or what no Keras writes, or there is no room.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                _check(member, path)
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error) as e:
+        raise ModelError(f"{path} is a damaged .keras file ({e})") from None
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be unpacked into {os.path.dirname(folder)}: "
+            f"{error.strerror or error}; set TMPDIR to a folder with more room"
+        ) from error
 
 
 def _check(member: zipfile.ZipInfo, path: str) -> None:

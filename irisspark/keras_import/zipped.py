@@ -6,17 +6,18 @@ named after its class and numbered: the number grows, but not always by one.
 
 from __future__ import annotations
 
-import io
+import contextlib
+import os
 import re
-import zipfile
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import h5py
 
 from irisspark.errors import ModelError
-from irisspark.keras_import.archives import read_keras_zip
+from irisspark.keras_import.archives import WEIGHTS, read_keras_zip, unpack
 from irisspark.keras_import.hdf5 import array_at, check_all, group_at, open_file
 from irisspark.keras_import.network import Array, Layer, Network
 
@@ -45,24 +46,32 @@ def assign(network: Network, path: str) -> Network:
     Raises:
         ModelError: the archive is damaged, or a layer's arrays are not in it.
     """
-    with zipfile.ZipFile(path) as archive:
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with open_file(path, content) as file:
-        return _fill_network(network, file)
+    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+        unpack(path, folder)
+        with _open_weights(path, os.path.join(folder, WEIGHTS)) as file:
+            return _fill_network(network, file)
 
 
-def check_weights(path: str) -> None:
+def check_weights(path: str, weights: str) -> None:
     """Check the arrays in a `.keras` file of any Keras, before Keras reads them.
+
+    Args:
+        path: the file, for the message.
+        weights: where its `model.weights.h5` was unpacked to.
 
     Raises:
         ModelError: one of them is not safe to read.
     """
-    with zipfile.ZipFile(path) as archive:
-        if "model.weights.h5" not in archive.namelist():
-            raise ModelError(f"{path} holds a model without its weights (no model.weights.h5)")
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with open_file(path, content) as file:
+    with _open_weights(path, weights) as file:
         check_all(file)
+
+
+@contextlib.contextmanager
+def _open_weights(path: str, weights: str) -> Iterator[h5py.File]:
+    if not os.path.exists(weights):
+        raise ModelError(f"{path} holds a model without its weights (no {WEIGHTS})")
+    with open(weights, "rb") as content, open_file(path, content) as file:
+        yield file
 
 
 def _fill_network(network: Network, group: h5py.Group) -> Network:
