@@ -91,14 +91,14 @@ def without_memory(build: Callable[[], T], *, forget: bool = False) -> T:
     def forget_variables() -> None:
         global_state.get_global_attribute("uninitialized_variables", []).clear()
 
-    with keras.StatelessScope():
-        try:
+    try:
+        with keras.StatelessScope():
             built = build()
-        except BaseException:
-            forget_variables()
-            raise
-        if forget:
-            forget_variables()
+            if forget:
+                forget_variables()
+    except BaseException:
+        forget_variables()  # the next model would be blamed for them
+        raise
     return built
 
 

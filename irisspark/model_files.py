@@ -111,9 +111,13 @@ def _rebuilt(config: Mapping[str, Any]) -> Any:
 
 
 def _without_state(value: Any) -> Any:
-    """The configuration with every recurrent layer made stateless."""
+    """The configuration with every recurrent layer made stateless, and no model in it compiled.
+
+    Neither a layer's states nor an optimizer's variables can wait for their values.
+    """
     if isinstance(value, Mapping):
-        return {k: False if k == "stateful" else _without_state(v) for k, v in value.items()}
+        plain = {"stateful": False, "compile_config": None}
+        return {key: plain.get(key, _without_state(item)) for key, item in value.items()}
     return [_without_state(item) for item in value] if isinstance(value, list) else value
 
 

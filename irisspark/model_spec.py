@@ -1,7 +1,7 @@
 """The recipe of a model: what the driver hands out, and what a worker builds once from it."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class ModelSpec:
         digest: SHA-256 of the file, kept where its bytes travel apart.
     """
 
-    file: bytes
+    file: bytes = field(repr=False)
     loss: dict[str, Any] | str | None
     loss_weight: float
     penalty: float

@@ -69,6 +69,18 @@ def test_a_model_without_memory_has_shapes_and_then_values():
     assert looked_at.weights[0]._value is None
 
 
+def test_a_model_that_cannot_be_built_does_not_spoil_the_next():
+    import keras
+
+    def broken():
+        dense = keras.layers.Dense(2, kernel_initializer=lambda *_, **__: 1 / 0)
+        return keras.Sequential([keras.Input((4,)), dense])
+
+    with pytest.raises(ZeroDivisionError):
+        keras_private.without_memory(broken)
+    assert keras_private.without_memory(functional).weights
+
+
 def test_weights_are_not_drawn_and_the_rest_is():
     import keras
 

@@ -14,9 +14,11 @@ from irisspark.keras_import.words import names
 _MODULES = names(
     "keras keras.layers keras.initializers keras.regularizers keras.constraints "
     "keras.optimizers keras.optimizers.schedules keras.losses keras.metrics "
-    "keras.activations keras.dtype_policies keras.quantizers keras.src.models.functional "
-    "keras.src.models.sequential keras.src.ops.numpy keras.src.ops.nn keras.src.ops.core "
-    "keras.src.ops.math keras.src.ops.image keras.src.ops.linalg builtins"
+    "keras.activations keras.dtype_policies keras.quantizers keras.random "
+    "keras.src.activations.activations keras.src.quantizers.quantizers "
+    "keras.src.models.functional keras.src.models.sequential keras.src.ops.numpy "
+    "keras.src.ops.nn keras.src.ops.core keras.src.ops.math keras.src.ops.image "
+    "keras.src.ops.linalg keras.src.ops.einops builtins"
 )
 # Layers that read other files, or run code that is not Keras's.
 _REFUSED = names("FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace")
