@@ -92,10 +92,14 @@ def without_memory(build: Callable[[], T], *, forget: bool = False) -> T:
         global_state.get_global_attribute("uninitialized_variables", []).clear()
 
     try:
-        with keras.StatelessScope():
-            built = build()
-            if forget:
-                forget_variables()
+        with keras.StatelessScope():  # whose end gives the variables their values
+            done = False
+            try:
+                built = build()
+                done = True
+            finally:
+                if forget or not done:
+                    forget_variables()
     except BaseException:
         forget_variables()  # the next model would be blamed for them
         raise
