@@ -50,13 +50,13 @@ if __name__ == "__main__":
         license="Apache-2.0",
         packages=find_packages(include=["irisspark", "irisspark.*"]),
         package_data={
-            "irisspark": ["launcher/**/*.java", "launcher/*.java"],
+            "irisspark.bundle": ["launcher/**/*.java", "launcher/*.java"],
             "irisspark.samples": ["iris.txt"],
         },
         python_requires=">=3.11,<3.13",
         install_requires=REQUIREMENTS,
         extras_require={"test": TEST_REQUIREMENTS},
-        entry_points={"console_scripts": ["irisspark-bundle=irisspark.bundle:main"]},
+        entry_points={"console_scripts": ["irisspark-bundle=irisspark.bundle.packing:main"]},
         classifiers=[
             "Operating System :: MacOS",
             "Operating System :: POSIX :: Linux",

@@ -64,7 +64,7 @@ def main() -> None:
 def spark_home() -> str:
     """Find the Spark of this Python, which ``local-cluster`` wants to be told of."""
     sys.path.insert(0, str(ROOT))
-    from irisspark.bundle import find_spark_home
+    from irisspark.bundle.packing import find_spark_home
 
     return str(find_spark_home())
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from training_session import session
 
-from irisspark import models
-from irisspark.dataset import open_dataset
-from irisspark.evaluation import evaluate
-from irisspark.imports import import_tensorflow
+from irisspark.data.dataset import open_dataset
+from irisspark.data.scanning import peak_memory_bytes
+from irisspark.evaluation.evaluating import evaluate
+from irisspark.model import loading
 from irisspark.options import parse
-from irisspark.workers.scanning import peak_memory_bytes
+from irisspark.startup.imports import import_tensorflow
 
 NUM_TRIVIAL_JOBS = 30
 NUM_MEMORY_TASKS = 4
@@ -155,7 +155,7 @@ def time_evaluations(
 ) -> dict[str, Any]:
     """Time the evaluation of a file and, in turn, the least that two processes have to do."""
     options = parse(["-modelPath", str(model), "-dataPath", str(data)])
-    loaded = models.load(options.model_path)
+    loaded = loading.load(options.model_path)
     dataset = open_dataset(spark, options, loaded.spec)
     least = None if alone else Least(model, data)
     seconds: dict[str, list[float]] = {"irisspark": [], "least": []}

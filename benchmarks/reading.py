@@ -22,12 +22,14 @@ from measure import ROOT, in_turn, print_table, ratio, time_command
 
 sys.path.insert(0, str(ROOT))
 
-from irisspark import models, workers
-from irisspark.batches import Columns, LabelCodes
-from irisspark.imports import import_tensorflow
-from irisspark.splits import DataFile, cut, opener
-from irisspark.workers import Group, PredictionTask, ScanTask
-from irisspark.workers.scanning import peak_memory_bytes
+from irisspark.data import queries
+from irisspark.data.csv.columns import Columns, LabelCodes
+from irisspark.data.scanning import PredictionTask, ScanTask, peak_memory_bytes
+from irisspark.data.splits import Group, cut
+from irisspark.evaluation.worker import counting
+from irisspark.model import loading
+from irisspark.startup.imports import import_tensorflow
+from irisspark.storage.opening import DataFile, opener
 
 NUM_FEATURES = 20
 NUMBERS, TEXTS = ("0", "1", "2"), ("setosa", "versicolor", "virginica")
@@ -78,16 +80,18 @@ def groups_of(path: Path) -> Iterator[Group]:
 
 
 def scan(
-    model: models.LoadedModel, path: Path, columns: Columns, predictions: PredictionTask | None
-) -> workers.Outcome:
+    model: loading.LoadedModel, path: Path, columns: Columns, predictions: PredictionTask | None
+) -> counting.Outcome:
     """Do a worker's task."""
     task = ScanTask(columns, stop_at_bad_row=False, predictions=predictions)
-    (outcome,) = workers.evaluate(groups_of(path), model.spec, task, opener(str))
+    (outcome,) = counting.evaluate(groups_of(path), model.spec, task, opener(str))
     assert not outcome.failures, outcome.failures
     return outcome
 
 
-def ways_of(folder: Path, plain: Path, model: models.LoadedModel) -> dict[str, Callable[[], float]]:
+def ways_of(
+    folder: Path, plain: Path, model: loading.LoadedModel
+) -> dict[str, Callable[[], float]]:
     """Write the shapes of the file, and say how each is read."""
     semicolons = rewrite(
         plain, folder / "header.csv", lambda _, line: line.replace(",", ";"), f"{HEADER}\n"
@@ -111,7 +115,7 @@ def ways_of(folder: Path, plain: Path, model: models.LoadedModel) -> dict[str, C
     def find_labels() -> float:
         started = time.process_time()
         # As the driver does; a file that is sorted by its labels costs a pass over all of it.
-        found = workers.find_labels(groups_of(texts), columns_of(), opener(str), max_blocks=1)
+        found = queries.find_labels(groups_of(texts), columns_of(), opener(str), max_blocks=1)
         assert [one.labels for one in found] == [frozenset(TEXTS)]
         return time.process_time() - started
 
@@ -169,7 +173,7 @@ def main() -> None:
     import_tensorflow()
     if arguments.worker:
         model, data = arguments.worker
-        scan(models.load(str(model)), data, columns_of(), None)
+        scan(loading.load(str(model)), data, columns_of(), None)
         print(peak_memory_bytes())
         return
     folder = Path(tempfile.mkdtemp(prefix="irisspark-benchmark-"))
@@ -177,7 +181,7 @@ def main() -> None:
         plain, model = folder / "plain.csv", folder / "model.keras"
         write_data(plain, arguments.rows, NUM_FEATURES)
         save_model(model, NUM_FEATURES)
-        seconds = in_turn(ways_of(folder, plain, models.load(str(model))), arguments.runs)
+        seconds = in_turn(ways_of(folder, plain, loading.load(str(model))), arguments.runs)
         table = [
             [name, f"{statistics.median(t):.2f}", f"{ratio(seconds, name, 'plain'):.2f}",
              GOALS.get(name, "")]

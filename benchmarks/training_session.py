@@ -12,12 +12,12 @@ from measure import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from irisspark import models
-from irisspark.dataset import open_dataset
-from irisspark.imports import import_tensorflow
+from irisspark.data.dataset import open_dataset
+from irisspark.model import loading
 from irisspark.options import parse
-from irisspark.session import Session, open_session
-from irisspark.training import TrainingResult, train
+from irisspark.startup.imports import import_tensorflow
+from irisspark.startup.session import Session, open_session
+from irisspark.training.running import TrainingResult, train
 
 
 @contextmanager
@@ -50,6 +50,6 @@ def run(spark: Session, model: Path, data: Path, *words: object) -> TrainingResu
     """Train a model file on a CSV with the options of the command line."""
     argv = ["-train", "true", "-modelPath", model, "-dataPath", data, *words]
     options = parse([str(word) for word in argv])
-    loaded = models.load(options.model_path, training_seed=options.seed)
+    loaded = loading.load(options.model_path, training_seed=options.seed)
     dataset = open_dataset(spark, options, loaded.spec)
     return train(spark, loaded, dataset, options, lambda line: None)

@@ -6,8 +6,9 @@ import os
 import socket
 import sys
 
-from irisspark import early_driver, handover
-from irisspark.imports import prefer_unpacked_spark
+from irisspark import early_driver
+from irisspark.startup import handover
+from irisspark.startup.imports import prefer_unpacked_spark
 
 _OUTPUT_LOST = 120  # what Python itself ends with where its last output cannot be written
 

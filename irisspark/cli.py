@@ -7,18 +7,23 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from irisspark import models, predictions, report, storage
 from irisspark import options as command_line
-from irisspark.dataset import Dataset, open_dataset
+from irisspark import report
+from irisspark.data.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError
-from irisspark.evaluation import Evaluated, EvaluationResult, evaluate
-from irisspark.imports import importing_ahead
-from irisspark.models import LoadedModel
+from irisspark.evaluation import predictions
+from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluate
+from irisspark.evaluation.predictions import PredictionResult
+from irisspark.model import loading
+from irisspark.model.loading import LoadedModel
 from irisspark.options import Options
-from irisspark.predictions import PredictionResult
+from irisspark.report import prediction_report
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
-from irisspark.session import Session, open_session, quiet_log
-from irisspark.training import TrainingResult, train
+from irisspark.startup.imports import importing_ahead
+from irisspark.startup.session import Session, open_session, quiet_log
+from irisspark.storage import finding
+from irisspark.storage.staging import Staging, check_output
+from irisspark.training.running import TrainingResult, train
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -64,15 +69,15 @@ def _run(options: Options) -> int:
     clock = Clock()
     if options.output_path is None:
         return _work(options, clock, None)
-    storage.check_output(options.output_path, overwrite=options.overwrite)
-    staging = storage.Staging(options.output_path, overwrite=options.overwrite)
+    check_output(options.output_path, overwrite=options.overwrite)
+    staging = Staging(options.output_path, overwrite=options.overwrite)
     try:
         return _work(options, clock, staging)
     finally:
         staging.discard()
 
 
-def _work(options: Options, clock: Clock, staging: storage.Staging | None) -> int:
+def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
     with open_session(
         use_local=options.use_spark_local,
         verbose=options.verbose,
@@ -108,7 +113,7 @@ def _predict_and_score(
     model: Evaluated,
     dataset: Dataset,
     options: Options,
-    staging: storage.Staging | None,
+    staging: Staging | None,
 ) -> EvaluationResult | PredictionResult:
     """Evaluate, write predictions, or both, in one pass over the rows."""
     if staging is None or not options.predictions:
@@ -122,8 +127,8 @@ def _predict_and_score(
 
 def _show_model(session: Session, options: Options) -> int:
     """Print a model's summary, whatever the model takes and puts out."""
-    path = storage.find_model(options.model_path, session.shipped, session.resolve)
-    opened = models.open_network(path, trust=options.trust_model, training_seed=options.seed)
+    path = finding.find_model(options.model_path, session.shipped, session.resolve)
+    opened = loading.open_network(path, trust=options.trust_model, training_seed=options.seed)
     for note in opened.notes:
         _say(note)
     opened.model.summary(print_fn=print)
@@ -131,8 +136,8 @@ def _show_model(session: Session, options: Options) -> int:
 
 
 def _load_model(session: Session, options: Options) -> LoadedModel:
-    model = models.load(
-        storage.find_model(options.model_path, session.shipped, session.resolve),
+    model = loading.load(
+        finding.find_model(options.model_path, session.shipped, session.resolve),
         loss=options.loss,
         trust=options.trust_model,
         num_classes=options.num_classes,
@@ -147,7 +152,7 @@ def _finish(
     options: Options,
     result: EvaluationResult,
     run: dict[str, object],
-    staging: storage.Staging | None,
+    staging: Staging | None,
     trained: TrainingResult | None,
 ) -> int:
     """Write the results, print the block, and judge the requirements."""
@@ -172,14 +177,14 @@ def _finish(
 
 
 def _finish_predictions(
-    result: PredictionResult, run: dict[str, object], staging: storage.Staging | None
+    result: PredictionResult, run: dict[str, object], staging: Staging | None
 ) -> int:
     """Publish predictions where there is nothing to measure, and say how many there are."""
     assert staging is not None
-    staging.publish(predictions.files(result, predictions.document(result, run=run)))
+    staging.publish(prediction_report.files(result, prediction_report.document(result, run=run)))
     _report_bad_rows(result)
     sys.stderr.flush()
-    print(predictions.text(result), end="", flush=True)
+    print(prediction_report.text(result), end="", flush=True)
     return EXIT_DONE
 
 

@@ -13,8 +13,8 @@ import socket
 import sys
 import threading
 
-from irisspark import handover
-from irisspark.imports import DEFAULTS, FORCED, importing_ahead
+from irisspark.startup import handover
+from irisspark.startup.imports import DEFAULTS, FORCED, importing_ahead
 
 
 def hand_over() -> int | None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from irisspark import __version__
 from irisspark import options as command_line
-from irisspark.dataset import Dataset
-from irisspark.evaluation import EvaluationResult
-from irisspark.models import LoadedModel
+from irisspark.data.dataset import Dataset
+from irisspark.data.scanning import peak_memory_bytes
+from irisspark.evaluation.evaluating import EvaluationResult
+from irisspark.evaluation.predictions import PredictionResult
+from irisspark.model.loading import LoadedModel
 from irisspark.options import Options
-from irisspark.predictions import PredictionResult
-from irisspark.session import Session
-from irisspark.workers.scanning import peak_memory_bytes
+from irisspark.startup.session import Session
 
 _OF_WORKERS = ("build", "read", "parse", "predict")
 

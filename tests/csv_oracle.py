@@ -1,4 +1,4 @@
-"""What Python's own ``csv`` module makes of some bytes: the reference for ``irisspark.batches``."""
+"""What Python's own ``csv`` makes of some bytes: the reference for ``irisspark.data.csv``."""
 
 import csv
 import gzip
@@ -6,9 +6,11 @@ import io
 import re
 from pathlib import Path
 
-from irisspark.batches import Batch, Columns, read_batches
-from irisspark.batches.bad_rows import BadRows
-from irisspark.splits import DataFile, Opener, Split, cut, opener
+from irisspark.data.csv.columns import Columns
+from irisspark.data.csv.examine import BadRows
+from irisspark.data.csv.reading import Batch, read_batches
+from irisspark.data.splits import Split, cut
+from irisspark.storage.opening import DataFile, Opener, opener
 
 open_local: Opener = opener(str)
 

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from irisspark import keras_file, keras_private, models
 from irisspark.errors import ModelError
-from irisspark.imports import import_tensorflow
-from irisspark.workers.predicting import predictor
+from irisspark.model import keras_file, keras_private, loading
+from irisspark.model.forward import predictor
+from irisspark.startup.imports import import_tensorflow
 
 tf = import_tensorflow()
 
@@ -1171,14 +1171,14 @@ def journey(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Travel:
                 raise
             return Journey(None, None, ())
         try:
-            driver = models.open_network(str(path), trust=this.trusted).model
+            driver = loading.open_network(str(path), trust=this.trusted).model
         except ModelError:
             if suffix == ".keras":
                 raise
             return Journey(path, None, ())
-        questions: dict[str, Any] = {"": (models.file_of(driver), this.trusted)}
+        questions: dict[str, Any] = {"": (loading.file_of(driver), this.trusted)}
         if this.is_classifier and suffix == ".keras":
-            questions[" by its spec"] = models.load(str(path), trust=this.trusted).spec
+            questions[" by its spec"] = loading.load(str(path), trust=this.trusted).spec
         key = f"{list(MAKERS).index(name)}{suffix}"
         for question, task in questions.items():
             worker.ask(key + question, task, this.inputs)
@@ -1251,7 +1251,7 @@ def test_a_normalization_in_an_h5_is_opened(name: str, journey: Travel) -> None:
 def test_an_h5_without_the_table_that_was_adapted_is_refused(name: str, tmp_path: Path) -> None:
     path = save(case(name).model, tmp_path / "model.h5")
     with pytest.raises(ModelError, match=r"the table of layer .* is not in the file"):
-        models.open_network(path)
+        loading.open_network(path)
 
 
 @pytest.mark.parametrize("name", KERAS_DOES_NOT_OPEN)
@@ -1263,9 +1263,9 @@ def test_a_file_that_keras_does_not_open_is_refused(name: str, tmp_path: Path) -
         with pytest.raises((ValueError, TypeError)):
             keras.models.load_model(path)
     with pytest.raises(ModelError, match="Keras cannot rebuild the model"):
-        models.open_network(path)
+        loading.open_network(path)
     another = save(chained(np.zeros((1, 4)), layers.Dense(3)), tmp_path / "another.keras")
-    assert models.open_network(another).model.built
+    assert loading.open_network(another).model.built
 
 
 def test_every_layer_of_keras_is_tested_or_an_exception() -> None:
@@ -1289,7 +1289,7 @@ def test_a_layer_of_foreign_code_is_refused(name: str, tmp_path: Path) -> None:
         for member in old.namelist():
             new.writestr(member, old.read(member).replace(b'"Dense"', f'"{name}"'.encode()))
     with pytest.raises(ModelError, match=f"is a {name}"):
-        models.open_network(str(tmp_path / "m.keras"), trust=True)
+        loading.open_network(str(tmp_path / "m.keras"), trust=True)
 
 
 def test_a_new_layer_asks_for_its_arguments() -> None:
@@ -1314,7 +1314,7 @@ def test_a_layer_that_keeps_its_state_from_rows_to_rows_is_refused(tmp_path: Pat
     tensor = keras.Input(batch_shape=(NUM_ROWS, 4, 3))
     keeping = keras.Model(tensor, softmax()(layers.LSTM(3, stateful=True)(tensor)))
     with pytest.raises(ModelError, match="stateful"):
-        models.load(save(keeping, tmp_path / "model.keras"))
+        loading.load(save(keeping, tmp_path / "model.keras"))
 
 
 if __name__ == "__main__":

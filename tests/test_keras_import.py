@@ -12,7 +12,7 @@ import pytest
 
 from irisspark.errors import ModelError
 from irisspark.keras_import import ImportedModel, read
-from irisspark.keras_import.keras_3 import ARGUMENTS
+from irisspark.keras_import.building.vocabulary import ARGUMENTS
 
 FILES = Path(__file__).parent / "models" / "files"
 FIXTURES = sorted([*FILES.glob("*/*.h5"), *FILES.glob("*/*.keras")])
@@ -36,7 +36,7 @@ def _predict(model, inputs):
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_predicts_as_its_own_keras_did(path):
-    from irisspark.model_files import build
+    from irisspark.model.from_file import build
 
     inputs, expected = _recorded(path)
     if "theano" in path.parent.name and path.stem in REFUSED:
@@ -81,7 +81,7 @@ def test_keras_1_file_says_what_was_converted():
 
 
 def test_optimizer_keeps_its_settings_and_its_moments():
-    from irisspark.model_files import open_model
+    from irisspark.model.from_file import open_model
 
     path = FILES / "keras-2.2.4" / "mlp.h5"
     model = open_model(str(path), training_seed=7).model
@@ -143,7 +143,7 @@ def test_unknown_activation_is_named_with_its_layer(tmp_path):
 
 
 def test_unknown_loss_is_left_out_with_a_note(tmp_path):
-    from irisspark.model_files import open_model
+    from irisspark.model.from_file import open_model
 
     def edit(key, value):
         if key == "training_config":
@@ -155,7 +155,7 @@ def test_unknown_loss_is_left_out_with_a_note(tmp_path):
 
 
 def test_unknown_metric_is_left_out_and_the_model_compiled(tmp_path):
-    from irisspark.model_files import open_model
+    from irisspark.model.from_file import open_model
 
     def edit(key, value):
         if key == "training_config":

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irisspark.workers.averaging import (
+from irisspark.training.averaging import (
     Part,
     average,
     average_chunks,

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from irisspark import models
-from irisspark.imports import import_tensorflow
+from irisspark.model import loading
 from irisspark.options import parse
+from irisspark.startup.imports import import_tensorflow
+from irisspark.training.averaging import Part, lay_out, take_chunk
 from irisspark.training.configuration import configure
-from irisspark.workers import training as working
-from irisspark.workers.averaging import Part, lay_out, take_chunk
-from irisspark.workers.placing import PlacedRows
-from irisspark.workers.training import Recipe, RoundPlan, RoundReport, train_round
+from irisspark.training.worker import learning
+from irisspark.training.worker.learning import Recipe, RoundPlan, RoundReport, train_round
+from irisspark.training.worker.rows import PlacedRows
 
 # Keras remarks on optimizers that never made a step.
 pytestmark = pytest.mark.filterwarnings("ignore:Skipping variable loading:UserWarning")
@@ -28,7 +28,7 @@ class Worker:
 
     def __init__(self, path: Path, num_features: int, *words: str) -> None:
         options = parse(["-train", "true", "-modelPath", str(path), *words])
-        model = models.load(str(path), loss=options.loss, training_seed=7)
+        model = loading.load(str(path), loss=options.loss, training_seed=7)
         configured = self.configured = configure(model, options)
         self.variables = [np.asarray(v.numpy()) for v in configured.variables]
         self.num_weights = len(configured.network.weights)
@@ -85,7 +85,7 @@ def same_weights_and_a_new_replica_each_time() -> Iterator[None]:
 
     keras.utils.set_random_seed(5)  # a layer draws its seed when it is made
     yield
-    working._REPLICAS.clear()
+    learning._REPLICAS.clear()
 
 
 def some_rows(num_classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -309,7 +309,7 @@ def test_dropout_depends_on_the_state_that_comes_along_and_the_worker_alone(tmp_
     expected = trained()
     trained(epoch=3)  # what the process did before does not matter
     assert np.array_equal(trained(), expected)
-    working._REPLICAS.clear()  # nor whether the replica is new
+    learning._REPLICAS.clear()  # nor whether the replica is new
     assert np.array_equal(trained(), expected)
     others = [trained(partition=1), trained(partition=2), trained(later=6)]
     for number, one in enumerate(others):
@@ -382,7 +382,7 @@ def test_every_kind_of_state_trains_as_in_keras(tmp_path, kind, optimizer):
     model.fit(features, labels, batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
     worker = Worker(path, 6)
     for epoch in range(3):
-        working._REPLICAS.clear()  # a replica of another process goes on from what comes along
+        learning._REPLICAS.clear()  # a replica of another process goes on from what comes along
         worker.train(placed(features, labels), epoch)
     trained = worker.finished()
     pairs = zip(trained.variables, model.variables, strict=True)
@@ -400,7 +400,7 @@ def test_the_graph_is_traced_once_whatever_the_number_of_rows(tmp_path):
     for epoch, num_rows in enumerate((NUM_ROWS, 1, BATCH, 40)):
         report = worker.train(placed(features[:num_rows], labels[:num_rows]), epoch)
         assert report.num_rows == num_rows
-    traced = working.replica(worker.recipe)._train
+    traced = learning.replica(worker.recipe)._train
     assert traced.experimental_get_tracing_count() == 1
 
 

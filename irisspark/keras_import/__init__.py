@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 
 from irisspark.errors import ModelError
-from irisspark.keras_import import sniffing
-from irisspark.keras_import.archives import read_keras_zip
+from irisspark.keras_import.containers import sniffing
+from irisspark.keras_import.containers.archives import read_keras_zip
+from irisspark.keras_import.containers.stored import read_h5, read_pair, read_zip, version_of_h5
 from irisspark.keras_import.imported_model import ImportedModel
 from irisspark.keras_import.importing import import_stored
-from irisspark.keras_import.stored import read_h5, read_pair, read_zip, version_of_h5
 
 __all__ = ["ImportedModel", "file_version", "read"]
 

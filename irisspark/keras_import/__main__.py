@@ -43,7 +43,7 @@ def _describe(path: str, trust: bool, output: str | None) -> Iterator[str]:
     backend = f", {imported.backend} backend" if imported and imported.backend else ""
     yield f"{path}: {era} (saved by {version or 'an unknown version'}{backend})"
     with _quiet():
-        from irisspark.model_files import open_model
+        from irisspark.model.from_file import open_model
 
         # With the optimizer, which a converted file keeps; its seed serves no purpose here.
         opened = open_model(path, trust=trust, training_seed=0)

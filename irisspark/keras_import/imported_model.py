@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from irisspark.keras_import.network import Array, Config
+from irisspark.keras_import.building.network import Array, Config
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from irisspark.errors import ModelError
-from irisspark.keras_import import keras_1, keras_2, layouts, rebuilt, weights, zipped
-from irisspark.keras_import.emit import emit_network, weights_by_layer
+from irisspark.keras_import.building import layouts, weights
+from irisspark.keras_import.building.emit import emit_network, weights_by_layer
+from irisspark.keras_import.building.network import (
+    Layer,
+    Network,
+    TensorRef,
+    map_networks,
+    map_refs,
+)
+from irisspark.keras_import.building.parse import input_layer_for, parse_model
+from irisspark.keras_import.building.weights import Groups
+from irisspark.keras_import.containers import zipped
+from irisspark.keras_import.containers.stored import StoredModel
+from irisspark.keras_import.eras import keras_1, keras_2, rebuilt
+from irisspark.keras_import.eras.old_training import convert_training
 from irisspark.keras_import.findings import Findings
 from irisspark.keras_import.imported_model import ImportedModel
-from irisspark.keras_import.network import Layer, Network, TensorRef, map_networks, map_refs
-from irisspark.keras_import.parse import input_layer_for, parse_model
-from irisspark.keras_import.stored import StoredModel
-from irisspark.keras_import.training import convert_training
-from irisspark.keras_import.weights import Groups
 
 KERAS_1, KERAS_2, TF_KERAS = "Keras 1", "Keras 2", "tf.keras"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from irisspark.imports import import_tensorflow
+from irisspark.startup.imports import import_tensorflow
 
 IRIS = Path(__file__).with_name("iris.txt")
 SEED = 7

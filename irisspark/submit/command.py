@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from irisspark.bundle import build, find_java, find_spark_home, is_current
+from irisspark.bundle.packing import build, find_java, find_spark_home, is_current
 from irisspark.errors import IrissparkError
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ROOT, check_java, read_spark_version

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from irisspark import handover
+from irisspark.startup import handover
 
 
 def start_early(archive: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from irisspark.bundle import find_java
+from irisspark.bundle.packing import find_java
 from irisspark.errors import IrissparkError
 
 ROOT = Path(__file__).resolve().parents[2]

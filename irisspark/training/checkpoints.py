@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irisspark.errors import TrainingError
-from irisspark.storage import local_path
+from irisspark.storage.finding import local_path
 from irisspark.training.history import Best, Row
 
 Array = npt.NDArray[Any]

@@ -3,17 +3,18 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from irisspark import keras_private
 from irisspark.errors import ModelError
-from irisspark.model_spec import ModelSpec
-from irisspark.models import file_of, penalty_of, with_input
-from irisspark.outputs import Kind, OutputMeaning
-from irisspark.workers.replica import optimizer_state, rate_owner, seed_states
+from irisspark.model import keras_private
+from irisspark.model.loading import file_of, penalty_of, with_input
+from irisspark.model.optimizers import optimizer_state, rate_owner
+from irisspark.model.output import Kind, OutputMeaning
+from irisspark.model.spec import ModelSpec
+from irisspark.training.worker.replica import seed_states
 
 if TYPE_CHECKING:
     import keras
 
-    from irisspark.models import LoadedModel
+    from irisspark.model.loading import LoadedModel
     from irisspark.options import Options
 
 _LOGITS = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.workers.averaging import (
+from irisspark.training.averaging import (
     Layout,
     Part,
     average,
@@ -15,7 +15,7 @@ from irisspark.workers.averaging import (
     put_together,
     take_chunk,
 )
-from irisspark.workers.training import REPORT
+from irisspark.training.worker.learning import REPORT
 
 if TYPE_CHECKING:
     from pyspark import RDD, Broadcast, SparkContext
@@ -75,7 +75,7 @@ def gather(
     """Run a round and average what the workers learned.
 
     Args:
-        pairs: What ``workers.training.train_round`` gives.
+        pairs: What ``training.worker.learning.train_round`` gives.
         layout: How the variables are cut.
         check: Is given the reports, and raises where the round failed.
 

@@ -5,19 +5,29 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from irisspark.batches.bad_rows import BadRows
-from irisspark.batches.holdout import HashedRows, Holdout, LastRows
-from irisspark.dataset import bad_row_error, describe
+from irisspark.data.csv.examine import BadRows
+from irisspark.data.dataset import bad_row_error, describe
+from irisspark.data.holdout import HashedRows, Holdout, LastRows
+from irisspark.data.scanning import ScanTask
+from irisspark.data.splits import Group
 from irisspark.errors import DataError, TrainingError
-from irisspark.workers import Group, ScanTask, placing
-from irisspark.workers.placing import Placement, ReadReport
+from irisspark.training.worker.rows import (
+    Placement,
+    ReadReport,
+    assemble,
+    digest,
+    find_offset,
+    read_rows,
+    reports,
+    route,
+)
 
 if TYPE_CHECKING:
     from pyspark import RDD
 
-    from irisspark.dataset import Dataset
+    from irisspark.data.dataset import Dataset
     from irisspark.options import Options
-    from irisspark.session import Session
+    from irisspark.startup.session import Session
 
 MIN_BATCHES = 8
 """Batches that a worker should have an epoch: with fewer, another worker costs accuracy."""
@@ -64,7 +74,7 @@ def place(session: "Session", dataset: "Dataset", options: "Options") -> Placed:
     """
     blocks = _read(session, dataset, options)
     try:
-        found: list[ReadReport] = blocks.mapPartitions(placing.reports).collect()
+        found: list[ReadReport] = blocks.mapPartitions(reports).collect()
         _check(session, dataset, options, found)
         holdout, held = _hold_out(session, blocks, options, found)
         counts = [report.num_rows - num for report, num in zip(found, held, strict=True)]
@@ -95,7 +105,7 @@ def _read(session: "Session", dataset: "Dataset", options: "Options") -> "RDD[An
     task = ScanTask(replace(dataset.columns, keep=()), stop_at_bad_row=options.bad_rows == "fail")
 
     def read(groups: Iterator[Group]) -> Iterator[Any]:
-        return placing.read_rows(groups, task, open_file, holdout, with_offsets=with_offsets)
+        return read_rows(groups, task, open_file, holdout, with_offsets=with_offsets)
 
     groups = dataset.groups(session.parallelism)
     return session.spread(groups).mapPartitions(read).persist(StorageLevel.MEMORY_AND_DISK)
@@ -136,7 +146,7 @@ def _hold_out(
     if group is None:
         return None, [0] * len(found)
     row = num_trained - (ends[group] - num_rows[group])
-    places = session.context.runJob(blocks, lambda rows: placing.find_offset(rows, row), [group])
+    places = session.context.runJob(blocks, lambda rows: find_offset(rows, row), [group])
     held = [min(max(end - num_trained, 0), rows) for end, rows in zip(ends, num_rows, strict=True)]
     return LastRows(*places[0]), held
 
@@ -165,7 +175,7 @@ def _starts(found: list[ReadReport], counts: list[int]) -> dict[int, int]:
 def _place(blocks: "RDD[Any]", plan: Placement) -> tuple["RDD[Any]", list[tuple[int, int]]]:
     from pyspark import StorageLevel
 
-    routed = blocks.mapPartitions(lambda rows: placing.route(rows, plan))
+    routed = blocks.mapPartitions(lambda rows: route(rows, plan))
     gathered = routed.partitionBy(plan.num_workers, int)
-    placed = gathered.mapPartitions(placing.assemble).persist(StorageLevel.MEMORY_AND_DISK)
-    return placed, placed.mapPartitions(placing.digest).collect()
+    placed = gathered.mapPartitions(assemble).persist(StorageLevel.MEMORY_AND_DISK)
+    return placed, placed.mapPartitions(digest).collect()

@@ -10,17 +10,17 @@ import numpy.typing as npt
 from elephas.spark_model import SparkModel
 
 from irisspark.errors import TrainingError
-from irisspark.models import without_copies
+from irisspark.model.loading import without_copies
+from irisspark.model.optimizers import optimizer_state, rate_owner
 from irisspark.training import exchange
+from irisspark.training.averaging import chunk_bytes, lay_out
 from irisspark.training.history import EpochResult
-from irisspark.workers import training as working
-from irisspark.workers.averaging import chunk_bytes, lay_out
-from irisspark.workers.replica import optimizer_state, rate_owner
-from irisspark.workers.training import Measured, Recipe, RoundPlan, RoundReport
+from irisspark.training.worker import learning
+from irisspark.training.worker.learning import Measured, Recipe, RoundPlan, RoundReport
 
 if TYPE_CHECKING:
     from irisspark.options import Options
-    from irisspark.session import Session
+    from irisspark.startup.session import Session
     from irisspark.training.configuration import Configured
     from irisspark.training.placing import Placed
 
@@ -72,7 +72,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             layout=lay_out(self.variables, chunk_bytes(workers)),
             file=exchange.SharedFile(self._file),
         )
-        self._batches = working.batches_of(max(placed.worker_rows), self.batch_size)
+        self._batches = learning.batches_of(max(placed.worker_rows), self.batch_size)
         self.rate_scale = self._rate_scale() if options.scale_learning_rate else 1.0
         self._shared: exchange.Shared | None = None
 
@@ -82,7 +82,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         That is the number of workers, but less where their rows do not fill a batch: the mean of
         k half batches is a step of k/2 batches.
         """
-        return working.batches_of(self._placed.num_rows, self.batch_size) / self._batches
+        return learning.batches_of(self._placed.num_rows, self.batch_size) / self._batches
 
     @property
     def num_steps(self) -> int:
@@ -129,7 +129,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         reports: list[RoundReport] = []
 
         def train(partition: int, blocks: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-            return working.train_round(partition, blocks, recipe, plan, shared.chunks)
+            return learning.train_round(partition, blocks, recipe, plan, shared.chunks)
 
         def check(found: list[RoundReport]) -> None:
             reports.extend(sorted(found, key=lambda report: report.partition))
@@ -145,7 +145,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         assert self._placed.held_out is not None
 
         def measure(partition: int, blocks: Iterator[Any]) -> Iterator[Measured]:
-            return working.measure_rows(partition, blocks, recipe, shared.chunks())
+            return learning.measure_rows(partition, blocks, recipe, shared.chunks())
 
         job: Callable[[], list[Measured]]
         job = self._placed.held_out.mapPartitionsWithIndex(measure).collect

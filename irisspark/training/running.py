@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from irisspark import models
-from irisspark.model_spec import ModelSpec
+from irisspark.model import loading
+from irisspark.model.spec import ModelSpec
 from irisspark.training.checkpoints import Checkpoint, Checkpoints, check_folder
 from irisspark.training.configuration import Configured, configure
 from irisspark.training.history import Best, Row, epoch_line, history_row, seconds_left
@@ -15,10 +15,10 @@ from irisspark.training.placing import Placed, place
 if TYPE_CHECKING:
     import keras
 
-    from irisspark.dataset import Dataset
-    from irisspark.models import LoadedModel
+    from irisspark.data.dataset import Dataset
+    from irisspark.model.loading import LoadedModel
     from irisspark.options import Options
-    from irisspark.session import Session
+    from irisspark.startup.session import Session
     from irisspark.training.rounds import AveragingSparkModel
 
 Say = Callable[[str], None]
@@ -225,4 +225,4 @@ def _files(configured: Configured, options: "Options") -> dict[str, bytes]:
     names = ["model.keras"]
     if options.model_path.lower().endswith((".h5", ".hdf5")):
         names.append("model.h5")
-    return {name: models.save(configured.network, name[name.rindex(".") :]) for name in names}
+    return {name: loading.save(configured.network, name[name.rindex(".") :]) for name in names}

@@ -21,7 +21,7 @@ from running import (
     free_port,
 )
 
-from irisspark import bundle
+from irisspark.bundle import packing
 from irisspark.submit.environment import MARKER
 
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """irisspark.zip, with irisspark.jar beside it, in a folder with a space in its name."""
-    return bundle.build(tmp_path_factory.mktemp("built archive") / "irisspark.zip")[0]
+    return packing.build(tmp_path_factory.mktemp("built archive") / "irisspark.zip")[0]
 
 
 @pytest.fixture(scope="session")

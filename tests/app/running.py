@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from irisspark import bundle
+from irisspark.bundle import packing
 
 ROOT = Path(__file__).resolve().parents[2]
-SPARK_HOME = bundle.find_spark_home()
+SPARK_HOME = packing.find_spark_home()
 START_SECONDS = 90
 RUN_SECONDS = 300
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running import ROOT, RUN_SECONDS, Cluster, Run, clean_environ
 
-from irisspark import bundle
+from irisspark.bundle import packing
 from irisspark.errors import IrissparkError, OptionsError
 
 COURSE = ["-batchSizePerWorker", "15", "-train", "false", "-indexLabel", "4", "-numClasses", "3"]
@@ -77,7 +77,7 @@ def test_same_source_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None
     for path in package.rglob("*"):
         path.chmod(0o755)
         os.utime(path, (1, 1))
-    again = bundle.build(tmp_path / "again.zip", package)[0]
+    again = packing.build(tmp_path / "again.zip", package)[0]
     assert again.read_bytes() == archive.read_bytes()
 
 
@@ -99,12 +99,12 @@ def test_changed_module_makes_the_archive_stale(tmp_path: Path) -> None:
     package = tmp_path / "irisspark"
     shutil.copytree(ROOT / "irisspark", package)
     out = tmp_path / "irisspark.zip"
-    assert not bundle.is_current(out, package)
-    bundle.build(out, package)
-    assert bundle.is_current(out, package)
+    assert not packing.is_current(out, package)
+    packing.build(out, package)
+    assert packing.is_current(out, package)
     with (package / "__init__.py").open("a") as module:
         module.write("# changed\n")
-    assert not bundle.is_current(out, package)
+    assert not packing.is_current(out, package)
 
 
 def test_modules_are_not_compiled_again_when_the_archive_is_imported(archive: Path) -> None:
@@ -128,7 +128,7 @@ def test_other_pythons_read_the_source(archive: Path, tmp_path: Path) -> None:
         for name in held.namelist():
             content = held.read(name)
             written.writestr(name, b"1234" + content[4:] if name.endswith(".pyc") else content)
-    assert not bundle.is_current(other)
+    assert not packing.is_current(other)
     environ = clean_environ(PYTHONPATH=str(other))
     script = "import irisspark.cli; print(irisspark.cli.__file__)"
     done = subprocess.run([sys.executable, "-Pc", script], env=environ, capture_output=True)
@@ -137,34 +137,34 @@ def test_other_pythons_read_the_source(archive: Path, tmp_path: Path) -> None:
 
 def test_lost_jar_makes_the_archive_stale(tmp_path: Path) -> None:
     out = tmp_path / "irisspark.zip"
-    bundle.build(out)
+    packing.build(out)
     out.with_suffix(".jar").unlink()
-    assert not bundle.is_current(out)
+    assert not packing.is_current(out)
 
 
 def test_name_without_zip_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match=r"must end in \.zip, not 'irisspark\.tar'"):
-        bundle.build(tmp_path / "irisspark.tar")
+        packing.build(tmp_path / "irisspark.tar")
 
 
 def test_source_that_does_not_compile_leaves_no_archive(tmp_path: Path) -> None:
     package = tmp_path / "irisspark"
     shutil.copytree(ROOT / "irisspark", package)
-    (package / "launcher" / "KerasImportCSVSparkRunner.java").write_text("class {")
+    (package / "bundle" / "launcher" / "KerasImportCSVSparkRunner.java").write_text("class {")
     with pytest.raises(IrissparkError, match="did not compile"):
-        bundle.build(tmp_path / "irisspark.zip", package)
+        packing.build(tmp_path / "irisspark.zip", package)
     assert not list(tmp_path.glob("*irisspark.*"))
 
 
 def test_missing_folder_is_one_message(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert bundle.main([str(tmp_path / "nowhere" / "irisspark.zip")]) == 1
+    assert packing.main([str(tmp_path / "nowhere" / "irisspark.zip")]) == 1
     assert capfd.readouterr().err.startswith("irisspark-bundle: cannot write ")
 
 
 def test_missing_java_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(IrissparkError, match="no Java in JAVA_HOME"):
-        bundle.build(tmp_path / "irisspark.zip")
+        packing.build(tmp_path / "irisspark.zip")
 
 
 def test_course_command_prints_the_block(archive: Path, spark_submit: Run) -> None:

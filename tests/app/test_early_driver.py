@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from running import RUN_SECONDS, SPARK_HOME, clean_environ
 
-from irisspark import handover
+from irisspark.startup import handover
 
 # Starts the driver as submit.sh does, tells where it is, and waits in the place of spark-submit.
 START = """

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from running import Cluster, Run
 
-from irisspark.imports import import_tensorflow
+from irisspark.startup.imports import import_tensorflow
 
 import_tensorflow()
 

@@ -18,7 +18,7 @@ FILES = ROOT / "tests" / "models" / "files"
 def test_old_model_runs_on_spark(
     archive: Path, spark_submit: Run, job_folder: Path, folder: str, version: str
 ) -> None:
-    from irisspark.model_files import open_model
+    from irisspark.model.from_file import open_model
 
     shutil.copy(FILES / folder / "mlp.h5", job_folder / "old.h5")
     job = ["-modelPath", "old.h5", "-dataPath", "iris.txt", "-labelIndex", "4"]

@@ -11,7 +11,7 @@ from running import ROOT, Cluster, Run
 
 FRESH_MODEL = """
 import sys
-from irisspark.imports import import_tensorflow
+from irisspark.startup.imports import import_tensorflow
 import_tensorflow()
 import keras
 keras.utils.set_random_seed(3)
@@ -24,7 +24,7 @@ model.save(sys.argv[1])
 
 SCORE = """
 import sys
-from irisspark.imports import import_tensorflow
+from irisspark.startup.imports import import_tensorflow
 import_tensorflow()
 import keras, numpy as np
 rows = np.loadtxt(sys.argv[2], delimiter=",")

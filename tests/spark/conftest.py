@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from irisspark.imports import import_tensorflow
-from irisspark.session import Session
+from irisspark.startup.imports import import_tensorflow
+from irisspark.startup.session import Session
 
 ROOT = Path(__file__).parents[2]
 TEST_SECONDS = 300
@@ -41,7 +41,7 @@ def spark() -> Iterator[Session]:
         "--conf spark.sql.shuffle.partitions=2 pyspark-shell"
     )
     import_tensorflow()
-    from irisspark.session import open_session
+    from irisspark.startup.session import open_session
 
     with open_session() as session:
         yield session

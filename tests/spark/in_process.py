@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from irisspark.session import Session
+from irisspark.startup.session import Session
 
 
 class Partitions:

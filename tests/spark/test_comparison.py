@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from in_process import InProcessSession
 
-from irisspark import cli, keras_file, models
-from irisspark.comparison import RANDOM
-from irisspark.dataset import Dataset, open_dataset
+from irisspark import cli
+from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.splits import Group, cut
 from irisspark.errors import ModelError
-from irisspark.evaluation import EvaluationResult, evaluate
-from irisspark.imports import import_tensorflow
+from irisspark.evaluation.comparison import RANDOM
+from irisspark.evaluation.evaluating import EvaluationResult, evaluate
+from irisspark.model import keras_file, loading
 from irisspark.options import Options, parse
-from irisspark.splits import cut
-from irisspark.workers import Group
+from irisspark.startup.imports import import_tensorflow
 
 import_tensorflow()
 
@@ -76,7 +76,7 @@ class Job:
     def __init__(self, model: Path, data: Path, *words: str) -> None:
         self.options: Options = parse(["-modelPath", str(model), "-dataPath", str(data), *words])
         self.session = InProcessSession()
-        self.model = models.load(str(model), trust=self.options.trust_model)
+        self.model = loading.load(str(model), trust=self.options.trust_model)
         self.dataset = open_dataset(self.session, self.options, self.model.spec)
 
     def run(self, spec=None, dataset: Dataset | None = None) -> EvaluationResult:
@@ -148,28 +148,28 @@ class _Unpickled:
 
 
 def test_two_columns_exchanged_on_the_worker_end_the_run(model_path, data, monkeypatch):
-    from irisspark.workers import evaluating
+    from irisspark.evaluation.worker import counting
 
-    def exchanged(group, task, open_file, scan=evaluating.Scan):
+    def exchanged(group, task, open_file, scan=counting.Scan):
         columns = task.columns
         first, second, *rest = columns.features
         swapped = dataclasses.replace(columns, features=(second, first, *rest))
         return scan(group, dataclasses.replace(task, columns=swapped), open_file)
 
-    monkeypatch.setattr(evaluating, "Scan", exchanged)
+    monkeypatch.setattr(counting, "Scan", exchanged)
     with pytest.raises(ModelError, match=r"read other numbers than the driver.* feature 0 of good"):
         Job(model_path, data).run()
 
 
 def test_rows_that_a_worker_leaves_out_end_the_run(model_path, data, monkeypatch):
-    from irisspark.workers import evaluating
+    from irisspark.evaluation.worker import counting
 
-    class Fewer(evaluating.Scan):
+    class Fewer(counting.Scan):
         def __iter__(self):
             for batch in super().__iter__():
                 yield batch.where(np.arange(len(batch)) != 3)
 
-    monkeypatch.setattr(evaluating, "Scan", Fewer)
+    monkeypatch.setattr(counting, "Scan", Fewer)
     with pytest.raises(ModelError, match="31 rows where the driver reads 32"):
         Job(model_path, data).run()
 
@@ -292,7 +292,7 @@ def test_metrics_say_how_many_rows_were_compared(command):
 
 @pytest.mark.parametrize("words", [(), ("-predictions", "true"), ("-badRows", "skip")])
 def test_a_difference_publishes_nothing(command, tmp_path, monkeypatch, capfd, words):
-    honest = models.file_of
+    honest = loading.file_of
 
     def spoiled(model):
         model.layers[-1].bias.assign([0.0, 0.1, 0.0])
@@ -301,7 +301,7 @@ def test_a_difference_publishes_nothing(command, tmp_path, monkeypatch, capfd, w
         finally:
             model.layers[-1].bias.assign([0.0, 0.0, 0.0])
 
-    monkeypatch.setattr(models, "file_of", spoiled)
+    monkeypatch.setattr(loading, "file_of", spoiled)
     assert command(*words) == (1, {})
     assert "predicts something else than the model on the driver" in capfd.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]

@@ -11,14 +11,15 @@ import pytest
 from in_process import InProcessSession
 from sklearn import datasets, metrics
 
-from irisspark import models, workers
-from irisspark.batches import BadRow
-from irisspark.dataset import Dataset, find_labels, find_lines, open_dataset
+from irisspark.data import queries
+from irisspark.data.csv.examine import BadRow
+from irisspark.data.dataset import Dataset, find_labels, find_lines, open_dataset
 from irisspark.errors import DataError
-from irisspark.evaluation import EvaluationResult, evaluate
-from irisspark.imports import import_tensorflow
+from irisspark.evaluation.evaluating import EvaluationResult, evaluate
+from irisspark.model import loading
 from irisspark.options import parse
-from irisspark.session import Session
+from irisspark.startup.imports import import_tensorflow
+from irisspark.startup.session import Session
 
 pytestmark = pytest.mark.spark
 
@@ -73,12 +74,12 @@ def expected(model, iris) -> np.ndarray:
 
 def opened(spark: Session, model: Path, data: object, *more: str) -> Dataset:
     options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
-    return open_dataset(spark, options, models.load(options.model_path).spec)
+    return open_dataset(spark, options, loading.load(options.model_path).spec)
 
 
 def run(spark: Session, model: Path, data: object, *more: str) -> EvaluationResult:
     options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
-    model = models.load(options.model_path)
+    model = loading.load(options.model_path)
     return evaluate(spark, model, open_dataset(spark, options, model.spec), options)
 
 
@@ -113,7 +114,7 @@ def test_recipe_text_labels_in_one_pass(spark, model, iris, expected, tmp_path):
 def test_named_classes_need_no_pass_over_the_labels(here, model, iris, tmp_path, monkeypatch):
     data = tmp_path / "a.csv"
     iris.assign(label=[NAMES[i] for i in iris["label"]]).to_csv(data, index=False, header=False)
-    monkeypatch.setattr("irisspark.dataset.find_labels", None)
+    monkeypatch.setattr("irisspark.data.dataset.find_labels", None)
     dataset = opened(here, model, data, "-classNames", ",".join(NAMES))
     assert dataset.class_names == NAMES
 
@@ -132,9 +133,9 @@ def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monk
     texts = [NAMES[i] for i in iris["label"]]
     iris.assign(label=texts).to_csv(data, index=False, header=False)
     with monkeypatch.context() as patched:
-        patched.setattr("irisspark.dataset.find_labels", None)
+        patched.setattr("irisspark.data.dataset.find_labels", None)
         assert opened(here, model, data).class_names == NAMES
-    monkeypatch.setattr("irisspark.workers.asking.BLOCK_BYTES", 300)  # a few rows of one class
+    monkeypatch.setattr("irisspark.data.queries.BLOCK_BYTES", 300)  # a few rows of one class
     assert opened(here, model, data).class_names == NAMES
 
 
@@ -142,7 +143,7 @@ def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monk
 def test_text_label_behind_the_first_block_is_an_error_that_lists_all(
     here, model, iris, tmp_path, bad_rows, monkeypatch
 ):
-    monkeypatch.setattr("irisspark.workers.asking.BLOCK_BYTES", 2600)
+    monkeypatch.setattr("irisspark.data.queries.BLOCK_BYTES", 2600)
     data = tmp_path / "a.csv"
     texts = [NAMES[i % 3] for i in range(149)] + ["other"]
     iris.assign(label=texts).to_csv(data, index=False, header=False)
@@ -249,7 +250,7 @@ def test_bad_row_before_another_header_is_the_one_reported(spark, model, iris, t
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", 400)
+    monkeypatch.setattr("irisspark.data.dataset._MIN_SPLIT_BYTES", 400)
     lines = iris.to_csv(index=False).splitlines()
     lines[120] = lines[120].replace(",", ",,", 1)
     lines[120:120] = ["", "\r", ""]
@@ -263,16 +264,16 @@ def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffi
 
 
 def test_lines_of_all_shown_rows_are_found_in_one_pass(here, model, iris, tmp_path, monkeypatch):
-    monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", 400)
+    monkeypatch.setattr("irisspark.data.dataset._MIN_SPLIT_BYTES", 400)
     for name in ("a.csv", "b.csv"):
         lines = iris.to_csv(index=False, header=False).splitlines()
         for at in (0, 7, 30, 31, 149):
             lines[at] = lines[at].replace(",", ",?", 1)
         (tmp_path / name).write_text("\n".join(lines))
     passes = []
-    count = workers.count_lines_before
+    count = queries.count_lines_before
     monkeypatch.setattr(
-        "irisspark.workers.count_lines_before", lambda *args: passes.append(1) or count(*args)
+        "irisspark.data.queries.count_lines_before", lambda *args: passes.append(1) or count(*args)
     )
     result = run(here, model, tmp_path, "-badRows", "skip")
     assert [example.split(", column")[0] for example in result.bad_examples] == [
@@ -389,7 +390,7 @@ def test_labels_are_the_same_for_any_partitioning(here, model, iris, tmp_path, m
         path, index=False, header=False
     )
     for min_split_bytes in (1 << 20, 300):
-        monkeypatch.setattr("irisspark.dataset._MIN_SPLIT_BYTES", min_split_bytes)
+        monkeypatch.setattr("irisspark.data.dataset._MIN_SPLIT_BYTES", min_split_bytes)
         assert find_labels(here, opened(here, model, path)) == list(NAMES)
 
 

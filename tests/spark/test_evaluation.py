@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from sklearn import datasets, metrics
 
-from irisspark import models
-from irisspark.dataset import Dataset, open_dataset
+from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.splits import Group
 from irisspark.errors import DataError, ModelError
-from irisspark.evaluation import EvaluationResult, evaluate
+from irisspark.evaluation.evaluating import EvaluationResult, evaluate
+from irisspark.model import loading
 from irisspark.options import Options, parse
-from irisspark.session import Session
-from irisspark.workers import Group
+from irisspark.startup.session import Session
 
 pytestmark = pytest.mark.spark
 
@@ -40,7 +40,7 @@ def options_for(model: Path, data: Path, *more: str) -> Options:
 
 
 def run(spark: Session, options: Options) -> EvaluationResult:
-    model = models.load(options.model_path, loss=options.loss)
+    model = loading.load(options.model_path, loss=options.loss)
     return evaluate(spark, model, open_dataset(spark, options, model.spec), options)
 
 
@@ -166,7 +166,7 @@ def regrouped(dataset: Dataset, num_groups: int) -> Dataset:
 
     class Regrouped(Dataset):
         def groups(self, parallelism: int) -> list[Group]:
-            from irisspark.splits import cut, group
+            from irisspark.data.splits import cut, group
 
             splits = cut(self.files, max(self.num_bytes / num_groups, 1))
             return [Group(i, g) for i, g in enumerate(group(splits, num_groups))]
@@ -185,7 +185,7 @@ def few(wine, tmp_path) -> Path:
 @pytest.mark.parametrize("num_groups", [2, 5, 22])
 def test_any_partitioning_gives_the_same_counts(spark, few, wine_model, num_groups):
     options = options_for(wine_model, few)
-    model = models.load(options.model_path)
+    model = loading.load(options.model_path)
     dataset = open_dataset(spark, options, model.spec)
     whole = evaluate(spark, model, regrouped(dataset, 1), options)
     parts = evaluate(spark, model, regrouped(dataset, num_groups), options)
@@ -202,7 +202,7 @@ def test_the_first_bad_row_is_named_whatever_the_partitioning(spark, few, wine_m
     path = tmp_path / "bad.csv"
     path.write_text("\n".join(lines))
     options = options_for(wine_model, path)
-    model = models.load(options.model_path)
+    model = loading.load(options.model_path)
     dataset = open_dataset(spark, options, model.spec)
     for num_groups in (1, 4, 20):
         with pytest.raises(DataError, match=r"bad\.csv, line 6: 15 columns where .* has 14"):

@@ -11,18 +11,21 @@ import pytest
 from in_process import InProcessSession
 from sklearn import datasets
 
-from irisspark import models, predictions, workers
-from irisspark.dataset import Dataset, open_dataset
+from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.scanning import ScanTask
+from irisspark.data.splits import Group, cut, group
 from irisspark.errors import DataError, IrissparkError, ModelError
-from irisspark.evaluation import EvaluationResult, evaluate
-from irisspark.imports import import_tensorflow
-from irisspark.models import LoadedModel
+from irisspark.evaluation import predictions
+from irisspark.evaluation.evaluating import EvaluationResult, evaluate
+from irisspark.evaluation.predictions import PredictionResult
+from irisspark.evaluation.worker import counting
+from irisspark.model import loading
+from irisspark.model.loading import LoadedModel
 from irisspark.options import Options, parse
-from irisspark.predictions import PredictionResult
-from irisspark.session import Session
-from irisspark.splits import cut, group
-from irisspark.storage import Staging
-from irisspark.workers import Group, ScanTask
+from irisspark.report import prediction_report
+from irisspark.startup.imports import import_tensorflow
+from irisspark.startup.session import Session
+from irisspark.storage.staging import Staging
 
 pytestmark = pytest.mark.spark
 
@@ -93,7 +96,7 @@ def run(
     """Do what the command line does between opening the session and the report."""
     options = parse(["-modelPath", str(model), "-dataPath", data, "-predictions", "true",
                      "-outputPath", str(out), *more])  # fmt: skip
-    model = models.load(options.model_path)
+    model = loading.load(options.model_path)
     dataset = open_dataset(spark, options, model.spec)
     if num_groups is not None:
         dataset = regrouped(dataset, num_groups)
@@ -111,7 +114,7 @@ def predict_into(
         predictions.commit(task, result.parts)
         files = {}
         if isinstance(result, PredictionResult):
-            files = predictions.files(result, predictions.document(result, run={}))
+            files = prediction_report.files(result, prediction_report.document(result, run={}))
         staging.publish(files)
         return result
     finally:
@@ -304,7 +307,7 @@ def by_hand(request, here, model, iris_csv, tmp_path):
     """What a worker is handed, to run attempts of a task by hand."""
     options = parse(["-modelPath", str(model), "-dataPath", iris_csv, "-predictions", "true",
                      "-outputPath", str(tmp_path / "out"), *IRIS])  # fmt: skip
-    spec = models.load(options.model_path).spec
+    spec = loading.load(options.model_path).spec
     dataset = regrouped(open_dataset(here, options, spec), request.param)
     staging = Staging(str(options.output_path), overwrite=False)
     task = predictions.prepare(here, spec, dataset, options, staging.folder)
@@ -312,9 +315,9 @@ def by_hand(request, here, model, iris_csv, tmp_path):
 
     groups = dataset.groups(2)
 
-    def attempt(index: int) -> workers.Outcome | None:
+    def attempt(index: int) -> counting.Outcome | None:
         group = groups[index : index + 1]
-        return next(workers.evaluate(iter(group), spec, scan, dataset.open_file), None)
+        return next(counting.evaluate(iter(group), spec, scan, dataset.open_file), None)
 
     yield attempt, task, staging
     staging.discard()
@@ -337,7 +340,7 @@ def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
 @pytest.mark.parametrize("by_hand", [400], indirect=True)
 def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path):
     attempt, task, staging = by_hand
-    total = workers.Outcome()
+    total = counting.Outcome()
     for index in reversed(range(400)):
         outcomes = attempt(index)
         total = outcomes + total if outcomes is not None else total
@@ -370,9 +373,9 @@ def test_folder_that_a_worker_does_not_see_is_an_error_without_a_trace(by_hand):
 
 def test_small_row_groups_hold_the_same_rows(by_hand, iris, tmp_path, monkeypatch):
     attempt, task, _ = by_hand
-    monkeypatch.setattr("irisspark.workers.writing._MAX_GROUP_ROWS", 5)
-    monkeypatch.setattr("irisspark.workers.writing._MIN_GROUP_ROWS", 5)
-    monkeypatch.setattr("irisspark.workers.scanning.BLOCK_BYTES", 100)
+    monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MAX_GROUP_ROWS", 5)
+    monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MIN_GROUP_ROWS", 5)
+    monkeypatch.setattr("irisspark.data.scanning.BLOCK_BYTES", 100)
     (part,) = attempt(0).parts
     file = pq.ParquetFile(Path(task.folder, part.name))
     table = file.read().to_pandas()

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from irisspark import cli, models
-from irisspark.dataset import Dataset, open_dataset
+from irisspark import cli
+from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.splits import Group, cut
 from irisspark.errors import DataError, ModelError, TrainingError
-from irisspark.evaluation import evaluate
+from irisspark.evaluation.evaluating import evaluate
+from irisspark.model import loading
 from irisspark.options import parse
-from irisspark.session import Session
-from irisspark.splits import cut
-from irisspark.training import TrainingResult, exchange, train
-from irisspark.workers import Group
+from irisspark.startup.session import Session
+from irisspark.training import exchange
+from irisspark.training.running import TrainingResult, train
 
 pytestmark = [
     pytest.mark.spark,
@@ -98,7 +99,7 @@ class Run:
     def __call__(self, model_path: Path, data_path: Path, *words: str) -> TrainingResult:
         argv = ["-train", "true", "-modelPath", str(model_path), "-dataPath", str(data_path)]
         options = parse([*argv, *words])
-        model = models.load(options.model_path, loss=options.loss, training_seed=options.seed)
+        model = loading.load(options.model_path, loss=options.loss, training_seed=options.seed)
         dataset = open_dataset(self.session, options, model.spec)
         if self.num_groups is not None:
             dataset = regrouped(dataset, self.num_groups)

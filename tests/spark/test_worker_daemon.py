@@ -20,7 +20,7 @@ from zipimport import zipimporter
 
 import pytest
 
-from irisspark import worker_daemon
+from irisspark.startup import worker_daemon
 
 pytestmark = pytest.mark.spark
 
@@ -30,10 +30,11 @@ PRELUDE = """
 import json, os, sys, time
 from pathlib import Path
 from pyspark import SparkConf, SparkContext
-from irisspark import worker_daemon
+from irisspark.startup import worker_daemon
 
 conf = SparkConf().setMaster("local[2,4]").setAppName("worker daemon")
-conf.set("spark.ui.enabled", "false").set("spark.python.daemon.module", "irisspark.worker_daemon")
+conf.set("spark.ui.enabled", "false")
+conf.set("spark.python.daemon.module", "irisspark.startup.worker_daemon")
 for setting in sys.argv[2:]:
     conf.set(*setting.split("=", 1))
 sc = SparkContext(conf=conf)
@@ -139,7 +140,7 @@ def test_workers_are_forked_with_tensorflow_imported(seen):
         assert look["state"]["ready"], look["state"]
         assert look["state"]["problem"] == ""
         assert look["imported"] == ["keras", "pyarrow.csv", "tensorflow"]
-        assert "irisspark.worker_daemon" in look["command"]
+        assert "irisspark.startup.worker_daemon" in look["command"]
 
 
 def test_only_the_main_and_the_jemalloc_thread_exist_at_the_fork(seen):

@@ -1,0 +1,318 @@
+"""The rows that cannot be used: what is wrong with each, how many, and which came first.
+
+A bad row is data, not an exception: workers count and return it, and the driver decides.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from irisspark.data.csv.columns import Columns, parse_number, shorten
+from irisspark.data.csv.numbers import arrow_number_type, convert_numbers, not_representable
+from irisspark.data.csv.records import Records, open_quotes
+
+WRONG_COLUMNS = "wrong number of columns"
+NOT_A_NUMBER = "not a number"
+MISSING = "missing"
+NOT_FINITE = "not finite"
+UNKNOWN_LABEL = "unknown label"
+BROKEN_QUOTES = "broken quotes"
+BAD_ENCODING = "bad encoding"
+REASONS = (
+    WRONG_COLUMNS,
+    NOT_A_NUMBER,
+    MISSING,
+    NOT_FINITE,
+    UNKNOWN_LABEL,
+    BROKEN_QUOTES,
+    BAD_ENCODING,
+)
+
+MAX_SAMPLED_ROWS = 10
+WHOLE_LINE = -1
+
+# What pandas reads as missing, without the spellings of NaN (those are "not finite").
+_MISSING_TEXTS = frozenset(["", "na", "n/a", "#n/a", "#n/a n/a", "<na>", "null", "none", "#na"])
+_NOT_FINITE_TEXT = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, order=True)
+class BadRow:
+    """A row that cannot be used. Rows order as they stand in the input.
+
+    Attributes:
+        file_index: Place of its file in the input.
+        offset: Where its line starts in the file, in bytes.
+        reason: One of ``REASONS``.
+        column: Index of the offending column, -1 where the whole line is at fault.
+        value: The offending text, shortened; the number of columns for ``WRONG_COLUMNS``.
+    """
+
+    file_index: int
+    offset: int
+    reason: str
+    column: int
+    value: str
+
+
+@dataclass(frozen=True)
+class BadRows:
+    """Bad rows counted by reason, with the first ten of the input; ``+`` adds two of them up."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: tuple[BadRow, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many rows are bad."""
+        return sum(self.counts.values())
+
+    def __add__(self, other: "BadRows") -> "BadRows":
+        """Add the bad rows of two parts of the input up."""
+        counts = {
+            reason: self.counts.get(reason, 0) + other.counts.get(reason, 0)
+            for reason in sorted({*self.counts, *other.counts})
+        }
+        return BadRows(counts, tuple(sorted(self.first + other.first)[:MAX_SAMPLED_ROWS]))
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """What is wrong with one record: see ``BadRow``."""
+
+    reason: str
+    column: int
+    value: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Records told apart into good ones and bad ones.
+
+    Attributes:
+        good: int64 [rows], the indices of the good records.
+        features: [rows, num_features] in the dtype of the model's input.
+        labels: int64 [rows], or None without a label column.
+        kept: The text of the kept columns, one Arrow array each.
+        faults: From the index of a bad record to what is wrong with it.
+    """
+
+    good: npt.NDArray[np.int64]
+    features: Array
+    labels: npt.NDArray[np.int64] | None
+    kept: tuple[pa.Array, ...]
+    faults: dict[int, Fault]
+
+    @property
+    def bad_columns(self) -> frozenset[int]:
+        """The columns that have bad cells."""
+        return frozenset(fault.column for fault in self.faults.values()) - {WHOLE_LINE}
+
+    def bad_rows(self, file_index: int, offsets: Ints) -> BadRows:
+        """Count the bad records and keep the first ten; ``offsets`` are those of all records."""
+        counts = Counter(fault.reason for fault in self.faults.values())
+        first = tuple(
+            BadRow(file_index, int(offsets[index]), fault.reason, fault.column, fault.value)
+            for index, fault in sorted(self.faults.items())[:MAX_SAMPLED_ROWS]
+        )
+        return BadRows(dict(sorted(counts.items())), first)
+
+
+def examine(records: Records, columns: Columns, doubtful: frozenset[int] | None = None) -> Examined:
+    """Find out which records are good.
+
+    A record's fault is the first one from the left; a whole line at fault comes before that.
+
+    Args:
+        records: What to read.
+        columns: Which column is what.
+        doubtful: The features that are likely to hold bad cells, None where nothing is known. Only
+            these are read as text, which costs more, as long as all others turn out to be good.
+    """
+    everything = frozenset(columns.features)
+    if doubtful is not None:
+        try:
+            return _examine(records, columns, everything & doubtful)
+        except pa.ArrowInvalid:  # it is another column this time
+            pass
+    return _examine(records, columns, everything)
+
+
+def _examine(records: Records, columns: Columns, doubtful: frozenset[int]) -> Examined:
+    cells, rows, faults = _read_text(records, columns, doubtful)
+    values: dict[int, Array] = {}
+    fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
+    kept, is_known = frozenset(columns.keep), len(doubtful) < len(columns.features)
+    for column in columns.used:
+        if column in doubtful:
+            dtype = np.dtype(columns.dtype)
+            values[column], is_bad = convert_numbers(cells[column], dtype, likely_bad=is_known)
+        else:
+            values[column], is_bad = _convert(
+                cells[column], column, columns, is_kept=column in kept
+            )
+        fault_columns[is_bad & (fault_columns == WHOLE_LINE)] = column
+    is_good = fault_columns == WHOLE_LINE
+    for row in np.flatnonzero(~is_good).tolist():
+        column = int(fault_columns[row])
+        cell = cells[column][row].as_py()
+        faults[int(rows[row])] = Fault(_reason(cell, column, columns), column, _shown(cell))
+    return Examined(
+        good=rows[is_good],
+        features=_matrix([values[c] for c in columns.features], len(rows), columns)[is_good],
+        labels=None if columns.label is None else values[columns.label][is_good],
+        kept=tuple(_kept(cells[c], is_good) for c in columns.keep),
+        faults=faults,
+    )
+
+
+def _field(column: int) -> str:
+    return f"f{column}"
+
+
+def _read_text(
+    records: Records, columns: Columns, doubtful: frozenset[int]
+) -> tuple[dict[int, pa.Array], Ints, dict[int, Fault]]:
+    """Parse records with every column as bytes but the features that are not doubtful.
+
+    Returns:
+        (cells of each column, indices of their records, what is wrong with the other records).
+    """
+    faults = {
+        int(index): Fault(BROKEN_QUOTES, WHOLE_LINE, _shown(records[index]))
+        for index in records.index_at(_open_quotes(records.data, columns))
+    }
+    candidates = np.setdiff1d(np.arange(len(records)), np.array(list(faults), dtype=np.int64))
+    wrong: list[int] = []
+
+    def note(row: pacsv.InvalidRow) -> str:
+        index = int(candidates[row.number - 1])  # blank lines are not numbered
+        wrong.append(index)
+        faults[index] = Fault(WRONG_COLUMNS, WHOLE_LINE, str(row.actual_columns))
+        return "skip"
+
+    data = b"\n".join(records[i] for i in candidates) if faults else records.data
+    names = [_field(c) for c in columns.used]
+    number = arrow_number_type(np.dtype(columns.dtype))
+    if not len(candidates):
+        return {c: pa.array([], pa.binary()) for c in columns.used}, candidates, faults
+    table = pacsv.read_csv(
+        pa.BufferReader(data),
+        pacsv.ReadOptions(
+            column_names=[_field(c) for c in range(columns.num_columns)],
+            use_threads=False,
+            block_size=len(data) + 1,
+        ),
+        pacsv.ParseOptions(
+            delimiter=columns.delimiter,
+            newlines_in_values=columns.multi_line,
+            invalid_row_handler=note,
+        ),
+        pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.binary())
+            | {_field(c): number for c in columns.features if c not in doubtful},
+            include_columns=names,
+            null_values=[""],
+            strings_can_be_null=False,
+        ),
+    )
+    cells = {c: table.column(_field(c)).combine_chunks() for c in columns.used}
+    return cells, np.setdiff1d(candidates, np.array(wrong, dtype=np.int64)), faults
+
+
+def _open_quotes(data: bytes, columns: Columns) -> Ints:
+    found = open_quotes(data, columns.delimiter, multi_line=columns.multi_line)
+    return np.array(found, dtype=np.int64)
+
+
+def _convert(
+    cells: pa.Array, column: int, columns: Columns, *, is_kept: bool
+) -> tuple[Array, Mask]:
+    """Give the values of a column's cells (none of a kept one's), and which of them are bad.
+
+    Raises:
+        pyarrow.ArrowInvalid: A feature has bad cells, so it is to be read as text.
+    """
+    if column == columns.label:
+        return _convert_labels(cells, columns)
+    if is_kept:
+        return np.empty(0), _not_utf8(cells)
+    values = cells.to_numpy(zero_copy_only=False)
+    is_bad = not_representable(values, np.dtype(columns.dtype))
+    if is_bad.any():  # an empty cell is null, which is NaN here
+        raise pa.ArrowInvalid("a feature that was not doubtful has a bad cell")
+    return values, is_bad
+
+
+def _not_utf8(cells: pa.Array) -> Mask:
+    try:
+        cells.cast(pa.utf8())
+    except pa.ArrowInvalid:
+        return np.array([_decode(cell) is None for cell in cells.to_pylist()], dtype=bool)
+    return np.zeros(len(cells), dtype=bool)
+
+
+def _convert_labels(cells: pa.Array, columns: Columns) -> tuple[Array, Mask]:
+    assert columns.labels is not None
+    encoded = cells.dictionary_encode()
+    texts = [_decode(cell) for cell in encoded.dictionary.to_pylist()]
+    found = [None if text is None else columns.labels.encode(text) for text in texts]
+    codes = np.array([-1 if code is None else code for code in found], dtype=np.int64)
+    labels = codes[encoded.indices.to_numpy(zero_copy_only=False)]
+    return labels, labels < 0
+
+
+def _reason(cell: bytes, column: int, columns: Columns) -> str:
+    """Say what is wrong with a bad cell; its text alone decides, whatever stands around it."""
+    text = _decode(cell)
+    if text is None or "\0" in text:
+        return BAD_ENCODING
+    if is_missing(text):
+        return MISSING
+    if column == columns.label:
+        return UNKNOWN_LABEL
+    number = parse_number(text)
+    if number is None:
+        is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
+        return NOT_FINITE if is_named else NOT_A_NUMBER
+    return NOT_FINITE if np.dtype(columns.dtype).kind == "f" else NOT_A_NUMBER
+
+
+def is_missing(text: str) -> bool:
+    """Tell whether a cell's text stands for no value."""
+    return text.strip().lower() in _MISSING_TEXTS
+
+
+def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:
+    """Put columns side by side; what stands in bad rows does not matter."""
+    matrix = np.empty((num_rows, len(values)), dtype=columns.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for position, column in enumerate(values):
+            matrix[:, position] = column
+    return matrix
+
+
+def _kept(cells: pa.Array, is_good: Mask) -> pa.Array:
+    return cells.filter(pa.array(is_good)).cast(pa.utf8())
+
+
+def _decode(value: bytes) -> str | None:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _shown(value: bytes) -> str:
+    text = value.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return shorten(text)

@@ -1,0 +1,1 @@
+"""Evaluates a model on the cluster, and writes predictions."""

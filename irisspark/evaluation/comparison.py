@@ -1,0 +1,270 @@
+"""Each run proves its model: the driver predicts the first rows itself, and compares.
+
+The driver reads the rows with the workers' own code and predicts them with the model as it was
+opened from the user's file; the task that holds these rows returns what it read and predicted. No
+rule can foresee every layer, but a copy that computes something else does not get past this.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.data.csv.reading import Batch
+from irisspark.data.scanning import Sample, Scan, ScanTask
+from irisspark.data.splits import Group
+from irisspark.errors import ModelError
+from irisspark.model.forward import compile_model, fixed_blocks
+
+if TYPE_CHECKING:
+    import keras
+
+    from irisspark.data.dataset import Dataset
+    from irisspark.model.spec import ModelSpec
+
+Array = npt.NDArray[Any]
+
+NUM_ROWS = 32
+_MAX_READ_BYTES = 64 << 20
+_BYTES_PER_CELL = 16
+_MIN_BLOCK_BYTES = 64 << 10
+TOLERANCE = (1e-5, 1e-6)
+"""Relative and absolute: what blocks of another shape and other processors change, and no more."""
+HALF_TOLERANCE = (2e-2, 2e-2)
+"""The same where layers compute with 16 bits."""
+RANDOM = "the model is random: it predicts the same rows differently each time"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing the workers' predictions with the driver's.
+
+    Attributes:
+        num_rows: Rows that were compared.
+        largest_difference: Of any output of any row, absolute; None for a random model, and where
+            there was nothing to compare.
+        note: What the user should know, None for nothing.
+    """
+
+    num_rows: int
+    largest_difference: float | None
+    note: str | None = None
+
+
+class Reference:
+    """The first good rows, and what the driver's own model puts out for them.
+
+    Attributes:
+        last_place: (file index, offset) of the last of these rows; None where there are none.
+    """
+
+    def __init__(
+        self,
+        network: "keras.Model",
+        spec: "ModelSpec",
+        dataset: "Dataset",
+        groups: Sequence[Group],
+        task: ScanTask,
+    ) -> None:
+        """Read the rows, and begin to predict them in a thread.
+
+        Args:
+            network: As opened from the user's file, or as trained.
+            spec: What the workers build.
+            dataset: The rows.
+            groups: As the workers are given them.
+            task: What the workers are told.
+
+        Raises:
+            DataError: The data cannot be read.
+        """
+        self._network, self._spec = network, spec
+        self._features, self.last_place = _first_rows(dataset, groups, task)
+        self._output: Array | None = None
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._predict, name="comparison", daemon=True)
+        if len(self._features):
+            self._thread.start()
+
+    def _predict(self) -> None:
+        try:
+            self._output = self._put_out()
+        except Exception as error:
+            self._error = error
+
+    def _put_out(self) -> Array:
+        """Predict the rows one operation after the other, as calling a model does."""
+        rows, num_features = self._features.shape
+        shape = self._spec.row_shape(num_features)
+        block_rows = self._spec.batch_rows or rows
+        outputs = [
+            np.asarray(self._network(block.reshape(-1, *shape), training=False))[:filled]
+            for block, filled in _blocks(self._features, block_rows)
+        ]
+        output: Array = np.concatenate(outputs).astype("float32")
+        return output
+
+    def _put_out_as_workers_do(self) -> Array:
+        """Predict the rows in a compiled function, in a block of the workers' shape."""
+        compiled = compile_model(self._network, None, self._spec, self._features.shape[1])
+        labels = np.zeros(self._spec.block_rows, dtype=np.int64)
+        outputs = [
+            compiled(block, labels)[0][:filled]
+            for block, filled in _blocks(self._features, self._spec.block_rows)
+        ]
+        return np.concatenate(outputs)
+
+    def compare(self, samples: Sequence[Sample], source: str) -> Comparison:
+        """Hold what the workers read and predicted against the driver's.
+
+        Args:
+            samples: What the tasks returned, in the order of the input.
+            source: The model's file, for the message.
+
+        Raises:
+            ModelError: The workers read or predicted something else.
+        """
+        if not len(self._features):
+            return Comparison(0, None)
+        self._thread.join()
+        if self._error is not None:
+            raise ModelError(
+                f"the model of {source} cannot predict the first rows: {_first_line(self._error)}"
+            ) from self._error
+        assert self._output is not None
+        read = np.concatenate([s.features for s in samples]) if samples else self._features[:0]
+        if not _same_bits(read, self._features):
+            raise ModelError(_other_rows(read, self._features))
+        predicted = np.concatenate([sample.output for sample in samples])
+        return self._compare_output(predicted, self._output, source)
+
+    def _compare_output(self, predicted: Array, output: Array, source: str) -> Comparison:
+        tolerance = HALF_TOLERANCE if self._spec.half_precision else TOLERANCE
+        if _close(predicted, output, tolerance):
+            return Comparison(len(output), _largest(predicted, output))
+        if not _close(self._put_out(), output, tolerance):
+            return Comparison(len(output), None, RANDOM)
+        # A badly scaled model differs by the way it is computed alone: then so does the driver's.
+        compiled = self._put_out_as_workers_do()
+        noise = 8 * np.abs(compiled.astype(np.float64) - output)
+        if not _close(predicted, compiled, tolerance, noise):
+            raise ModelError(_other_predictions(predicted, compiled, source))
+        return Comparison(len(output), _largest(predicted, compiled))
+
+
+def _first_rows(
+    dataset: "Dataset", groups: Sequence[Group], task: ScanTask
+) -> tuple[Array, tuple[int, int] | None]:
+    """Read the features of the first good rows, and find where the last of them is."""
+    columns = dataset.columns
+    found = [np.empty((0, len(columns.features)), dtype=columns.dtype)]
+    num_rows, last_place = 0, None
+    for batch in _first_batches(dataset, groups, task):
+        taken = min(NUM_ROWS - num_rows, len(batch))
+        if taken:
+            found.append(batch.features[:taken])
+            last_place = (batch.block.file_index, int(batch.offsets[taken - 1]))
+        num_rows += taken
+        if num_rows == NUM_ROWS:
+            break
+    return np.concatenate(found), last_place
+
+
+def _first_batches(dataset: "Dataset", groups: Sequence[Group], task: ScanTask) -> Iterator[Batch]:
+    """Read what the workers read, in small blocks, and not without end."""
+    wide = dataset.columns.num_columns * NUM_ROWS * _BYTES_PER_CELL
+    reading = task.reading_only(max(_MIN_BLOCK_BYTES, wide))
+    read_bytes = 0
+    for group in groups:
+        scan = Scan(group, reading, dataset.open_file)
+        for batch in scan:
+            yield batch
+            read_bytes += len(batch.block.data)
+            if read_bytes > _MAX_READ_BYTES:
+                return
+        if scan.bad.total and task.stop_at_bad_row:
+            return
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows without labels."""
+
+    features: Array
+    labels: None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def _blocks(features: Array, block_rows: int) -> list[tuple[Array, int]]:
+    """Cut rows into blocks of one size, the last one padded, each with the number that count."""
+    blocks = fixed_blocks([_Rows(features)], block_rows)
+    return [(block.copy(), filled) for block, _, filled in blocks]
+
+
+def _same_bits(one: Array, other: Array) -> bool:
+    return (
+        one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    )
+
+
+def _close(
+    one: Array, other: Array, tolerance: tuple[float, float], noise: Array | float = 0.0
+) -> bool:
+    """Tell whether two outputs are the same but for rounding; NaN is the same as NaN."""
+    if one.shape != other.shape:
+        return False
+    relative, absolute = tolerance
+    mine, theirs = one.astype(np.float64), other.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(mine - theirs) <= np.maximum(absolute + relative * np.abs(theirs), noise)
+    return bool((near | (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))).all())
+
+
+def _largest(one: Array, other: Array) -> float:
+    """Give the largest difference of numbers, leaving out those that are none."""
+    difference = np.abs(one.astype(np.float64) - other)
+    finite = difference[np.isfinite(difference)]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _other_rows(read: Array, own: Array) -> str:
+    start = "the workers read other numbers than the driver from the same rows: "
+    if read.shape != own.shape:
+        what = f"{len(read)} rows where the driver reads {len(own)} first good ones"
+    else:
+        row, column = np.argwhere(read != own)[0] if (read != own).any() else (0, 0)
+        what = (
+            f"feature {column} of good row {row + 1} is {read[row, column]}, not {own[row, column]}"
+        )
+    return f"{start}{what}; {_ADVICE}"
+
+
+def _other_predictions(predicted: Array, output: Array, source: str) -> str:
+    if predicted.shape != output.shape:
+        return (
+            f"the workers' copy of {source} puts out {predicted.shape[1:]} for a row, the model on "
+            f"the driver {output.shape[1:]}; {_ADVICE}"
+        )
+    difference = np.nan_to_num(np.abs(predicted.astype(np.float64) - output), nan=np.inf)
+    row, unit = np.unravel_index(int(difference.argmax()), difference.shape)
+    return (
+        f"the workers' copy of {source} predicts something else than the model on the driver: "
+        f"output {unit} of good row {row + 1} is {predicted[row, unit]:.6g}, "
+        f"not {output[row, unit]:.6g}; {_ADVICE}"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = getattr(error, "message", None) or str(error)
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+
+
+_ADVICE = (
+    "nothing was written, since one of the two is wrong; look whether driver and workers have the "
+    "same versions of Python, TensorFlow and Keras, and if they do, please report this model"
+)

@@ -1,0 +1,221 @@
+"""Evaluates a model on the cluster: sums what the workers counted, and judges it once."""
+
+import functools
+import operator
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from irisspark.data.csv.examine import BadRows
+from irisspark.data.dataset import bad_row_error, check_labels, describe, describe_all
+from irisspark.data.scanning import PredictionTask, ScanTask, WorkerStats
+from irisspark.data.splits import Group
+from irisspark.errors import DataError, ModelError
+from irisspark.evaluation.comparison import Comparison, Reference
+from irisspark.evaluation.worker import counting
+from irisspark.evaluation.worker.counting import Outcome
+from irisspark.evaluation.worker.prediction_file import Part
+from irisspark.metrics.scores import Scores, score
+
+if TYPE_CHECKING:
+    import keras
+
+    from irisspark.data.dataset import Dataset
+    from irisspark.model.spec import ModelSpec
+    from irisspark.options import Options
+    from irisspark.startup.session import Session
+
+_MAX_COLLECTED_TASKS = 64
+"""Above this many tasks their outcomes are added up on the cluster before they are fetched."""
+
+
+class Evaluated(Protocol):
+    """A model that is evaluated: loaded from a file, or trained."""
+
+    @property
+    def network(self) -> "keras.Model":
+        """On the driver; the workers' copies are compared with it."""
+
+    @property
+    def spec(self) -> "ModelSpec":
+        """What the workers build."""
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation found.
+
+    Attributes:
+        scores: Every metric.
+        bad: The rows that were left out.
+        bad_examples: The first of them, described for a person.
+        stats: What the workers took.
+        num_tasks: Tasks of the job.
+        job_seconds: From the job's start to its end.
+        comparison: Of the workers' predictions with the driver's.
+        parts: The predictions that were written, in the order of the input.
+    """
+
+    scores: Scores
+    bad: BadRows
+    bad_examples: tuple[str, ...]
+    stats: WorkerStats
+    num_tasks: int
+    job_seconds: float
+    comparison: Comparison
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that were evaluated."""
+        return self.scores.rows
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What a pass over all rows gave.
+
+    Attributes:
+        outcome: The sum of the tasks' outcomes, found free of errors.
+        bad_examples: The first bad rows, described for a person.
+        num_tasks: Tasks of the job.
+        job_seconds: From the job's start to its end.
+        comparison: Of the workers' predictions with the driver's.
+    """
+
+    outcome: Outcome
+    bad_examples: tuple[str, ...]
+    num_tasks: int
+    job_seconds: float
+    comparison: Comparison
+
+
+def evaluate(
+    session: "Session",
+    model: Evaluated,
+    dataset: "Dataset",
+    options: "Options",
+    predictions: PredictionTask | None = None,
+) -> EvaluationResult:
+    """Evaluate the model on all rows of the data.
+
+    Args:
+        session: The open session.
+        model: The model.
+        dataset: The rows.
+        options: The command line.
+        predictions: Where the prediction of each row goes, None for nowhere.
+
+    Raises:
+        DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
+        ModelError: The model's predictions are not numbers, or not those of the driver's model.
+    """
+    found = scan(session, model, dataset, options, predictions)
+    outcome = found.outcome
+    assert outcome.counts is not None
+    return EvaluationResult(
+        scores=score(outcome.counts, dataset.class_names, options.top_n),
+        bad=outcome.bad,
+        bad_examples=found.bad_examples,
+        stats=outcome.stats,
+        num_tasks=found.num_tasks,
+        job_seconds=found.job_seconds,
+        comparison=found.comparison,
+        parts=outcome.parts,
+    )
+
+
+def scan(
+    session: "Session",
+    model: Evaluated,
+    dataset: "Dataset",
+    options: "Options",
+    predictions: PredictionTask | None,
+) -> ScanResult:
+    """Predict all rows once, count where they have labels, and write where that is asked for.
+
+    Raises:
+        DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
+        ModelError: The model's predictions are not numbers, or not those of the driver's model.
+    """
+    groups = dataset.groups(session.parallelism)
+    task = ScanTask(
+        dataset.columns,
+        top_n=options.top_n,
+        num_threads=session.threads_per_task,
+        stop_at_bad_row=options.bad_rows == "fail",
+        predictions=predictions,
+        holdout=dataset.holdout,
+    )
+    spec = model.spec
+    reference = Reference(model.network, spec, dataset, groups, task)
+    task = replace(task, sample_until=reference.last_place)
+    started = time.perf_counter()
+    outcome = _run(session, spec, groups, task, dataset)
+    job_seconds = time.perf_counter() - started
+    _check(session, spec, dataset, options, outcome)
+    comparison = reference.compare(outcome.samples, options.model_path)
+    examples = describe_all(session, dataset, outcome.bad.first)
+    return ScanResult(outcome, examples, len(groups), job_seconds, comparison)
+
+
+def _run(
+    session: "Session",
+    spec: "ModelSpec",
+    groups: list[Group],
+    task: ScanTask,
+    dataset: "Dataset",
+) -> Outcome:
+    shared, open_file = session.context.broadcast(spec), dataset.open_file
+
+    def run(members: Iterator[Group]) -> Iterator[Outcome]:
+        return counting.evaluate(members, shared.value, task, open_file)
+
+    try:
+        outcomes = session.spread(groups).mapPartitions(run)
+        if len(groups) > _MAX_COLLECTED_TASKS:
+            merged: Outcome = outcomes.treeReduce(operator.add)
+            return merged
+        return functools.reduce(operator.add, outcomes.collect(), Outcome())
+    finally:
+        shared.unpersist()
+
+
+def _check(
+    session: "Session",
+    spec: "ModelSpec",
+    dataset: "Dataset",
+    options: "Options",
+    outcome: Outcome,
+) -> None:
+    bad_place = [(row.file_index, row.offset) for row in outcome.bad.first[:1]]
+    is_fatal = bad_place and options.bad_rows == "fail"
+    if outcome.failures and not (is_fatal and bad_place[0] < outcome.failures[0][:2]):
+        raise DataError(outcome.failures[0][2])
+    if is_fatal:
+        raise bad_row_error(session, dataset, outcome.bad, spec.output.num_classes)
+    check_labels(session, dataset, outcome.bad, spec.output.num_classes)
+    if num_nan_rows := _num_nan_rows(outcome):
+        raise ModelError(
+            f"the model's prediction is not a number for {num_nan_rows} "
+            f"row{'s' if num_nan_rows > 1 else ''}; its weights may hold NaN, "
+            "or the data values that are too large for it"
+        )
+    if not _has_rows(outcome):
+        if not outcome.bad.total:
+            raise DataError(f"{dataset.files[0].path} holds no rows")
+        first = describe(session, dataset, outcome.bad.first[0])
+        raise DataError(f"every row is bad ({outcome.bad.total} of them); the first: {first}")
+
+
+def _num_nan_rows(outcome: Outcome) -> int:
+    if outcome.counts is not None:
+        return outcome.counts.nan_rows
+    return sum(part.num_nan_rows for part in outcome.parts)
+
+
+def _has_rows(outcome: Outcome) -> bool:
+    if outcome.counts is not None:
+        return bool(outcome.counts.confusion.any())
+    return bool(outcome.parts)

@@ -1,0 +1,191 @@
+"""Predictions of all rows: what their columns are called, and how their files are published."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irisspark.data.csv.examine import BadRows
+from irisspark.data.csv.schema import numeric_class_names
+from irisspark.data.scanning import PredictionTask, WorkerStats
+from irisspark.errors import IrissparkError
+from irisspark.evaluation.comparison import Comparison
+from irisspark.evaluation.evaluating import Evaluated, scan
+from irisspark.evaluation.worker.prediction_file import Part
+
+if TYPE_CHECKING:
+    from irisspark.data.dataset import Dataset
+    from irisspark.model.spec import ModelSpec
+    from irisspark.options import Options
+    from irisspark.startup.session import Session
+
+FOLDER = "predictions"
+_ATTEMPTS = "_temporary"
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What a run found that only predicts.
+
+    Attributes:
+        class_names: The classes in the order of the model's outputs.
+        num_predicted: How many rows each class was given.
+        bad: The rows that were left out.
+        bad_examples: The first of them, described for a person.
+        stats: What the workers took.
+        num_tasks: Tasks of the job.
+        job_seconds: From the job's start to its end.
+        comparison: Of the workers' predictions with the driver's.
+        parts: The predictions that were written, in the order of the input.
+    """
+
+    class_names: tuple[str, ...]
+    num_predicted: tuple[int, ...]
+    bad: BadRows
+    bad_examples: tuple[str, ...]
+    stats: WorkerStats
+    num_tasks: int
+    job_seconds: float
+    comparison: Comparison
+    parts: tuple[Part, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that were predicted."""
+        return sum(part.num_rows for part in self.parts)
+
+
+def prepare(
+    session: "Session", spec: "ModelSpec", dataset: "Dataset", options: "Options", staging: Path
+) -> PredictionTask:
+    """Make the folder that the workers write to, and name the columns.
+
+    Args:
+        session: The open session.
+        spec: The model.
+        dataset: The rows.
+        options: The command line.
+        staging: The folder that becomes ``-outputPath``.
+
+    Raises:
+        IrissparkError: The workers may not see the folder, or it cannot be made.
+    """
+    check_reachable(session, options)
+    folder = staging / FOLDER / _ATTEMPTS
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise IrissparkError(
+            f"-outputPath {options.output_path} cannot be written: {error.strerror or error}"
+        ) from error
+    names = _class_names(dataset, spec)
+    meaning = spec.output
+    if meaning.probabilities:
+        scores = [f"probability_{name}" for name in names]
+    else:  # one unit scores the second class
+        scores = [f"score_{name}" for name in names[-meaning.num_units :]]
+    label = None if dataset.columns.label is None else "label"
+    own = [*([label] if label else []), "prediction", *scores, "file", "offset"]
+    unique = _unique([*own, *_kept_names(dataset, own)])
+    first = own.index("prediction") + 1
+    numbers = all(_WHOLE.fullmatch(name) for name in names)
+    return PredictionTask(
+        folder=str(folder),
+        kept=tuple(unique[len(own) :]),
+        label=label,
+        scores=tuple(unique[first : first + len(scores)]),
+        class_values=tuple(int(name) for name in names) if numbers else names,
+        probabilities=meaning.probabilities,
+    )
+
+
+def check_reachable(session: "Session", options: "Options") -> None:
+    """Refuse a folder on this machine's disk where the workers are on others.
+
+    Raises:
+        IrissparkError: Each executor would write to a disk of its own.
+    """
+    path = options.output_path or ""
+    if not session.is_local and not path.startswith("file:"):
+        absolute = Path(path).absolute()
+        raise IrissparkError(
+            f"-predictions true: -outputPath {path} is on this machine's disk, but the workers of "
+            f"{session.context.master} write from their own machines; if all machines share that "
+            f"disk, write -outputPath {absolute.as_uri()}"
+        )
+
+
+def _class_names(dataset: "Dataset", spec: "ModelSpec") -> tuple[str, ...]:
+    return dataset.class_names or numeric_class_names(spec.output.num_classes)
+
+
+def _kept_names(dataset: "Dataset", own: list[str]) -> list[str]:
+    """Name the kept columns: by the header, ``column_<i>`` without one, not as one of ours."""
+    header = dataset.columns.names
+    names = [(header[c].strip() if header else "") or f"column_{c}" for c in dataset.columns.keep]
+    taken = {name.lower() for name in own} | {"label"}
+    return [f"kept_{name}" if name.lower() in taken else name for name in names]
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Tell names apart that are the same to Spark, which takes ``A`` for ``a``."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        taken.add(candidate.lower())
+        unique.append(candidate)
+    return unique
+
+
+def predict(
+    session: "Session",
+    model: Evaluated,
+    dataset: "Dataset",
+    options: "Options",
+    predictions: PredictionTask,
+) -> PredictionResult:
+    """Predict all rows of data without labels.
+
+    Raises:
+        DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
+        ModelError: The model's predictions are not numbers, or not those of the driver's model.
+    """
+    found = scan(session, model, dataset, options, predictions)
+    parts = found.outcome.parts
+    counts = zip(*(part.num_predicted for part in parts), strict=True)
+    return PredictionResult(
+        class_names=_class_names(dataset, model.spec),
+        num_predicted=tuple(sum(column) for column in counts),
+        bad=found.outcome.bad,
+        bad_examples=found.bad_examples,
+        stats=found.outcome.stats,
+        num_tasks=found.num_tasks,
+        job_seconds=found.job_seconds,
+        comparison=found.comparison,
+        parts=parts,
+    )
+
+
+def commit(task: PredictionTask, parts: tuple[Part, ...]) -> None:
+    """Keep the files of the attempts that count, numbered in the order of the input.
+
+    Raises:
+        IrissparkError: A file is not there: the workers wrote to another disk.
+    """
+    attempts = Path(task.folder)
+    for number, part in enumerate(sorted(parts)):
+        try:
+            (attempts / part.name).rename(attempts.parent / f"part-{number:05d}.parquet")
+        except OSError as error:
+            raise IrissparkError(
+                f"the predictions of task {part.index} are not in {attempts}: "
+                f"{error.strerror or error}; every worker must see that folder"
+            ) from error
+    shutil.rmtree(attempts, ignore_errors=True)
+    (attempts.parent / "_SUCCESS").touch()

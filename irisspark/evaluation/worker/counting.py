@@ -1,0 +1,144 @@
+"""Evaluates a model on the splits of a task."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from irisspark.data.csv.examine import BadRows
+from irisspark.data.scanning import Sample, Sampler, Scan, ScanTask, WorkerStats, peak_memory_bytes
+from irisspark.data.splits import Group
+from irisspark.errors import DataError
+from irisspark.evaluation.worker.prediction_file import Part, PredictionWriter
+from irisspark.metrics import EvalCounts, Tally
+from irisspark.model.forward import fixed_blocks, predictor
+from irisspark.model.spec import ModelSpec
+from irisspark.storage.opening import Opener
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gives back; ``+`` makes one outcome of two, the same in any order.
+
+    Attributes:
+        counts: The counts of the good rows; None for a task without rows.
+        bad: The bad rows.
+        failures: (file index, offset, message) of tasks that could not read or write on. A failure
+            is returned and not raised: a task that raises is run four times, and prints its trace.
+        parts: The predictions that were written.
+        stats: What it took.
+        samples: What the driver compares, in the order of the input.
+    """
+
+    counts: EvalCounts | None = None
+    bad: BadRows = field(default_factory=BadRows)
+    failures: tuple[tuple[int, int, str], ...] = ()
+    stats: WorkerStats = field(default_factory=WorkerStats)
+    parts: tuple[Part, ...] = ()
+    samples: tuple[Sample, ...] = ()
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        """Merge two outcomes."""
+        if self.counts is None or other.counts is None:
+            counts = self.counts or other.counts
+        else:
+            counts = self.counts + other.counts
+        return Outcome(
+            counts,
+            self.bad + other.bad,
+            tuple(sorted(self.failures + other.failures)),
+            self.stats + other.stats,
+            tuple(sorted(self.parts + other.parts)),
+            tuple(sorted(self.samples + other.samples, key=lambda sample: sample.index)),
+        )
+
+
+def evaluate(
+    groups: Iterable[Group], spec: ModelSpec, task: ScanTask, open_file: Opener
+) -> Iterator[Outcome]:
+    """Evaluate the model on the rows of each group of splits.
+
+    Args:
+        groups: The groups of this partition.
+        spec: The model.
+        task: What to read, and how.
+        open_file: Opens a file on this machine.
+
+    Yields:
+        One outcome a group that has splits.
+    """
+    for group in groups:
+        if group.splits:
+            yield _evaluate_group(group, spec, task, open_file)
+
+
+def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Opener) -> Outcome:
+    started = time.perf_counter()
+    predict = predictor(spec, len(task.columns.features), task.num_threads)
+    build_seconds = time.perf_counter() - started
+    scan = Scan(group, task, open_file)
+    tally = _tally(spec, task, group.index)
+    writer = _writer(task, group)
+    sampler = Sampler(task.sample_until)
+    predict_seconds = 0.0
+    parts: tuple[Part, ...] = ()
+    failures: tuple[tuple[int, int, str], ...] = ()
+    try:
+        batches = sampler.watch(scan if writer is None else writer.watch(scan))
+        for features, labels, num_rows in fixed_blocks(batches, spec.block_rows):
+            started = time.perf_counter()
+            output, losses = predict(features, labels)
+            output = output[:num_rows]
+            sampler.add(features, output)
+            decoded = spec.output.decode(output)
+            if tally is not None:
+                tally.add(
+                    labels[:num_rows],
+                    decoded.y_pred,
+                    decoded.scores,
+                    None if losses is None else losses[:num_rows],
+                )
+            if writer is not None:
+                writer.add(output, decoded)
+            predict_seconds += time.perf_counter() - started
+        parts = _close(writer, scan, task)
+    except DataError as error:
+        if writer is not None:
+            writer.discard()
+        failures = ((*scan.place, str(error)),)
+    stats = WorkerStats(
+        scan.read_bytes,
+        scan.read_seconds,
+        scan.parse_seconds,
+        predict_seconds,
+        build_seconds,
+        peak_memory_bytes(),
+    )
+    counts = None if tally is None else tally.counts
+    return Outcome(counts, scan.bad, failures, stats, parts, sampler.sample(group.index))
+
+
+def _tally(spec: ModelSpec, task: ScanTask, partition: int) -> Tally | None:
+    if task.columns.label is None:
+        return None
+    return Tally(
+        num_classes=spec.output.num_classes,
+        top_n=task.top_n,
+        probabilities=spec.output.probabilities,
+        partition=partition,
+    )
+
+
+def _writer(task: ScanTask, group: Group) -> PredictionWriter | None:
+    if task.predictions is None:
+        return None
+    return PredictionWriter(task.predictions, group.index, group.splits)
+
+
+def _close(writer: PredictionWriter | None, scan: Scan, task: ScanTask) -> tuple[Part, ...]:
+    if writer is None:
+        return ()
+    if scan.bad.total and task.stop_at_bad_row:
+        writer.discard()
+        return ()
+    part = writer.close()
+    return () if part is None else (part,)

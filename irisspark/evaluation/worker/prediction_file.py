@@ -1,0 +1,215 @@
+"""Writes the predictions of a task as one Parquet file, under a name that no other attempt has.
+
+A task may run more than once at a time, and an attempt may die half-way. So each attempt writes a
+file of its own and tells its name with the outcome; Spark takes one outcome a task, and the driver
+publishes the files that those outcomes name and no others.
+"""
+
+import contextlib
+import socket
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from irisspark.data.csv.reading import Batch
+from irisspark.data.scanning import PredictionTask
+from irisspark.data.splits import Split
+from irisspark.errors import DataError
+from irisspark.model.output import Decoded
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+Array = npt.NDArray[Any]
+
+_GROUP_BYTES = 16 << 20
+_MIN_GROUP_ROWS, _MAX_GROUP_ROWS = 1 << 10, 1 << 17
+_BYTES_PER_CELL = 8
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """The predictions that one attempt wrote.
+
+    Attributes:
+        index: The task, in the order of the input.
+        name: The file in ``PredictionTask.folder``.
+        num_rows: Its rows.
+        num_nan_rows: Those whose prediction is not a number.
+        num_predicted: How many rows each class was given.
+    """
+
+    index: int
+    name: str
+    num_rows: int
+    num_nan_rows: int
+    num_predicted: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that were read, without their features."""
+
+    file_indices: Array
+    offsets: Array
+    labels: Array | None
+    kept: tuple[pa.Array, ...]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, rows: slice) -> "_Rows":
+        return _Rows(
+            self.file_indices[rows],
+            self.offsets[rows],
+            None if self.labels is None else self.labels[rows],
+            tuple(cells[rows] for cells in self.kept),
+        )
+
+
+class PredictionWriter:
+    """Pairs the rows that a task reads with what the model puts out for them, in their order."""
+
+    def __init__(self, task: PredictionTask, index: int, splits: tuple[Split, ...]) -> None:
+        """Get ready; the file is made with the first rows.
+
+        Args:
+            task: Where to, and the columns.
+            index: The task's place in the input.
+            splits: What the task reads.
+        """
+        self._task = task
+        self._index = index
+        self._paths = {split.file_index: split.file.path for split in splits}
+        self._name = f"part-{index:05d}-{uuid.uuid4().hex}.parquet"
+        self._file: pq.ParquetWriter | None = None
+        self._read: list[_Rows] = []
+        self._predicted: list[tuple[Array, Array]] = []
+        self._num_pending = 0
+        self._num_rows = 0
+        self._num_nan_rows = 0
+        self._counts = np.zeros(len(task.class_values), dtype=np.int64)
+        num_cells = len(task.scores) + 2 * len(task.kept) + 4
+        affordable = _GROUP_BYTES // (_BYTES_PER_CELL * num_cells)
+        self._group_rows = max(_MIN_GROUP_ROWS, min(_MAX_GROUP_ROWS, affordable))
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Hand batches on, and remember of their rows what belongs beside a prediction."""
+        for batch in batches:
+            file_indices = np.full(len(batch), batch.block.file_index, dtype=np.int32)
+            self._read.append(_Rows(file_indices, batch.offsets, batch.labels, batch.kept))
+            yield batch
+
+    def add(self, output: Array, decoded: Decoded) -> None:
+        """Take the predictions of the next rows.
+
+        Args:
+            output: [rows, units], what the model put out.
+            decoded: What it means.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        scores = decoded.scores if self._task.probabilities else output
+        self._predicted.append((decoded.y_pred, scores))
+        self._num_pending += len(scores)
+        self._num_rows += len(scores)
+        self._num_nan_rows += int(np.isnan(scores).any(axis=1).sum())
+        self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
+        if self._num_pending >= self._group_rows:
+            self._write_group()
+
+    def close(self) -> Part | None:
+        """Write what is left; None where there were no rows.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        if self._num_pending:
+            self._write_group()
+        if self._file is None:
+            return None
+        with _said_as_data_error(self._task.folder):
+            self._file.close()
+        counts = tuple(self._counts.tolist())
+        return Part(self._index, self._name, self._num_rows, self._num_nan_rows, counts)
+
+    def discard(self) -> None:
+        """Take back what was written."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            Path(self._task.folder, self._name).unlink(missing_ok=True)
+
+    def _write_group(self) -> None:
+        table = self._table()
+        with _said_as_data_error(self._task.folder):
+            if self._file is None:
+                self._file = self._open(table.schema)
+            self._file.write_table(table, row_group_size=len(table))
+
+    def _open(self, schema: pa.Schema) -> "pq.ParquetWriter":
+        import pyarrow.parquet as pq
+
+        # Without Arrow's own schema in the file texts read back as texts, not as categories.
+        return pq.ParquetWriter(
+            Path(self._task.folder, self._name),
+            schema,
+            use_dictionary=[field.name for field in schema if pa.types.is_dictionary(field.type)],
+            store_schema=False,
+        )
+
+    def _table(self) -> pa.Table:
+        y_pred = np.concatenate([classes for classes, _ in self._predicted])
+        scores = np.concatenate([scores for _, scores in self._predicted])
+        rows = _joined(self._read)
+        self._read, rows = [rows[len(y_pred) :]], rows[: len(y_pred)]
+        self._predicted, self._num_pending = [], 0
+        columns: dict[str, Any] = dict(zip(self._task.kept, rows.kept, strict=True))
+        if self._task.label is not None and rows.labels is not None:
+            columns[self._task.label] = self._classes(rows.labels)
+        columns["prediction"] = self._classes(y_pred)
+        columns |= {name: scores[:, i] for i, name in enumerate(self._task.scores)}
+        columns["file"] = self._files(rows.file_indices)
+        columns["offset"] = rows.offsets
+        return pa.table(columns)
+
+    def _classes(self, codes: Array) -> pa.Array:
+        values = self._task.class_values
+        if isinstance(values[0], int):
+            return pa.array(np.array(values, dtype=np.int64)[codes])
+        return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(values, pa.utf8()))
+
+    def _files(self, file_indices: Array) -> pa.Array:
+        known = np.array(sorted(self._paths), dtype=np.int32)
+        paths = pa.array([self._paths[index] for index in known.tolist()], pa.utf8())
+        codes = np.searchsorted(known, file_indices).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(codes, paths)
+
+
+def _joined(parts: list[_Rows]) -> _Rows:
+    labels = [part.labels for part in parts if part.labels is not None]
+    return _Rows(
+        np.concatenate([part.file_indices for part in parts]),
+        np.concatenate([part.offsets for part in parts]),
+        np.concatenate(labels) if labels else None,
+        tuple(pa.concat_arrays(cells) for cells in zip(*(p.kept for p in parts), strict=True)),
+    )
+
+
+@contextlib.contextmanager
+def _said_as_data_error(folder: str) -> Iterator[None]:
+    """Say what went wrong with writing as an error that ends the run without a retry."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write predictions to {folder} on {socket.gethostname()}: "
+            f"{error.strerror or error}; every worker must see that folder"
+        ) from error

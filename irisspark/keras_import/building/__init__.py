@@ -1,0 +1,1 @@
+"""The network between the eras, and how Keras 3 writes it down."""

@@ -1,0 +1,1 @@
+"""What model files are made of: HDF5, zips and JSON."""

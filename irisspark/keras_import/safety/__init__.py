@@ -1,0 +1,1 @@
+"""What a model file may make Keras do."""

@@ -1,0 +1,1 @@
+"""A model as it travels: how it is loaded, what it is, how it runs."""

@@ -1,0 +1,145 @@
+"""The compiled function of a model, built once in a process, and the blocks that it takes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.model.spec import ModelSpec
+from irisspark.startup.imports import import_tensorflow
+
+Array = npt.NDArray[Any]
+Predict = Callable[[Array, Array], tuple[Array, Array | None]]
+
+_PREDICTORS: dict[tuple[str, int], Predict] = {}
+
+
+def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
+    """Give the compiled function of a model, built once in this process.
+
+    It takes (features [block_rows, num_features], labels int64 [block_rows]) and gives
+    (output [block_rows, units], losses float [block_rows] or None).
+    """
+    key = (spec.fingerprint, num_features)
+    if key not in _PREDICTORS:
+        _PREDICTORS.clear()  # one model at a time: a worker process may serve many runs
+        _PREDICTORS[key] = _compile(spec, num_features, num_threads)
+    return _PREDICTORS[key]
+
+
+def _compile(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
+    import_tensorflow()
+    use_threads(num_threads)
+    return compile_model(spec.build(), spec.build_loss(), spec, num_features)
+
+
+def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> Predict:
+    """Compile a model for blocks of the spec's shape, as ``predictor`` gives it.
+
+    Args:
+        model: A ``keras.Model`` that puts out what the spec says.
+        loss: A ``keras.losses.Loss`` without a reduction; None for no losses.
+        spec: Shapes, and what the loss compares with.
+        num_features: Feature columns of a row.
+    """
+    tf = import_tensorflow()
+    shape = (spec.block_rows, *spec.row_shape(num_features))
+    num_units, target = spec.output.num_units, spec.output.target
+
+    def run(features: Any, labels: Any) -> Any:
+        output = tf.cast(model(tf.reshape(features, shape), training=False), "float32")
+        if loss is None:
+            return output, tf.zeros((0,))
+        if target == "one_hot":
+            y_true = tf.one_hot(labels, num_units)
+        elif target == "binary":
+            y_true = tf.cast(labels, "float32")[:, None]
+        else:
+            y_true = labels
+        return output, loss(y_true, output)
+
+    signature = [
+        tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
+        tf.TensorSpec((spec.block_rows,), "int64"),
+    ]
+    # The concrete function spares each block the search for the one that fits its arguments.
+    compiled = tf.function(run, input_signature=signature).get_concrete_function()
+
+    def predict(features: Array, labels: Array) -> tuple[Array, Array | None]:
+        output, losses = compiled(tf.constant(features), tf.constant(labels))
+        if loss is None:
+            return output.numpy(), None
+        return output.numpy(), losses.numpy().astype(np.float64) * spec.loss_weight + spec.penalty
+
+    return predict
+
+
+def use_threads(num_threads: int) -> None:
+    """Keep TensorFlow to ``num_threads`` threads in this process, if it has not started yet."""
+    import tensorflow as tf
+
+    threading = tf.config.threading
+    if threading.get_intra_op_parallelism_threads() != num_threads:
+        try:
+            threading.set_intra_op_parallelism_threads(num_threads)
+            threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError:
+            return  # a worker process that was started with other settings
+
+
+class LabelledRows(Protocol):
+    """Rows of any kind: features [rows, num_features], labels int64 [rows] or None."""
+
+    @property
+    def features(self) -> Array:
+        """The features."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """The labels."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+
+
+def fixed_blocks(
+    batches: Iterable[LabelledRows], block_rows: int
+) -> Iterator[tuple[Array, Array, int]]:
+    """Regroup batches into blocks of exactly ``block_rows`` rows, the last one padded with zeros.
+
+    Keras predicts a row differently in the last digits in a block of another shape, so all rows
+    are predicted in blocks of one shape.
+
+    Rows are copied only where a block is made of those of two batches.
+
+    Yields:
+        (features [block_rows, num_features], labels int64 [block_rows], rows that count). The
+        arrays are only valid until the next block is asked for.
+    """
+    features: Array | None = None
+    labels = np.zeros(block_rows, dtype=np.int64)
+    filled = 0
+    for batch in batches:
+        if features is None:
+            features = np.zeros((block_rows, batch.features.shape[1]), dtype=batch.features.dtype)
+        taken = 0
+        while taken < len(batch):
+            if not filled and len(batch) - taken >= block_rows:
+                rows = slice(taken, taken + block_rows)
+                own = labels if batch.labels is None else batch.labels[rows]
+                yield batch.features[rows], own, block_rows
+                taken += block_rows
+                continue
+            count = min(block_rows - filled, len(batch) - taken)
+            features[filled : filled + count] = batch.features[taken : taken + count]
+            if batch.labels is not None:
+                labels[filled : filled + count] = batch.labels[taken : taken + count]
+            filled, taken = filled + count, taken + count
+            if filled == block_rows:
+                yield features, labels, block_rows
+                filled = 0
+    if features is not None and filled:
+        features[filled:] = 0
+        labels[filled:] = 0
+        yield features, labels, filled

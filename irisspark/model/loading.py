@@ -1,0 +1,353 @@
+"""A model file -> Keras model -> elephas's ``SparkModel`` and the ``ModelSpec`` of its workers."""
+
+import contextlib
+import hashlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irisspark.errors import ModelError
+from irisspark.model import keras_file, keras_private
+from irisspark.model.from_file import OpenedModel, open_model
+from irisspark.model.output import OutputMeaning, resolve
+from irisspark.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+    from elephas.spark_model import SparkModel
+
+# Layers that hand the activation before them through, as far as classes are concerned.
+_SHAPE_ONLY = frozenset(["Flatten", "Reshape", "Dropout", "Permute", "ActivityRegularization"])
+_PLACEHOLDER_LOSS = "mean_squared_error"
+DEFAULT_OPTIMIZER = "adam"
+_READ_BYTES = 1 << 20
+_HALF = frozenset(["float16", "bfloat16"])
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready for the cluster.
+
+    Attributes:
+        spark_model: elephas's wrapper: the master network, its weights, optimizer and loss.
+        spec: What the workers build.
+        sha256: Of the model file.
+        keras_version: What saved the file, None where it does not say.
+        notes: What the user should know about how the file was read.
+    """
+
+    spark_model: "SparkModel"
+    spec: ModelSpec
+    sha256: str
+    keras_version: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def network(self) -> "keras.Model":
+        """The Keras model itself."""
+        return self.spark_model.master_network
+
+
+def load(
+    path: str,
+    *,
+    loss: str | None = None,
+    trust: bool = False,
+    num_classes: int | None = None,
+    training_seed: int | None = None,
+) -> LoadedModel:
+    """Load a model file for the cluster.
+
+    Args:
+        path: A local path.
+        loss: Keras's name of a loss that takes the place of the file's.
+        trust: Whether Lambda layers may run.
+        num_classes: What the user says the number of classes is.
+        training_seed: As for ``model.from_file.open_model``.
+
+    Raises:
+        ModelError: The file holds no model, or one that irisspark cannot evaluate.
+    """
+    opened = open_network(path, trust=trust, training_seed=training_seed)
+    model = opened.model
+    _check_single(model)
+    model = _with_integer_input(model)
+    loss_config, loss_weight = _loss_of(model, loss)
+    meaning = _meaning(model, loss_config)
+    _check_num_classes(num_classes, meaning)
+    if not model.compiled:
+        # elephas refuses a model that is not compiled; this never reaches the report.
+        model.compile(optimizer=DEFAULT_OPTIMIZER, loss=_PLACEHOLDER_LOSS)
+    from elephas.spark_model import SparkModel
+
+    with without_copies(model):
+        spark_model = SparkModel(model)
+    spec = ModelSpec(
+        file=file_of(model),
+        loss=loss_config,
+        loss_weight=loss_weight,
+        penalty=penalty_of(model),
+        output=meaning,
+        input_shape=tuple(model.inputs[0].shape[1:]),
+        input_dtype=model.inputs[0].dtype,
+        batch_rows=model.inputs[0].shape[0],
+        values_per_row=_values_per_row(model),
+        half_precision=_is_half_precision(model),
+        trusted=trust,
+    )
+    return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, opened.notes)
+
+
+def open_network(
+    path: str, *, trust: bool = False, training_seed: int | None = None
+) -> OpenedModel:
+    """Open a model file, whatever its model takes and puts out.
+
+    Raises:
+        ModelError: The file holds no model.
+    """
+    with warnings.catch_warnings():
+        # Keras remarks on optimizers that never made a step, and on old file formats.
+        warnings.simplefilter("ignore")
+        return open_model(path, trust=trust, training_seed=training_seed)
+
+
+def file_of(model: "keras.Model") -> bytes:
+    """Give the bytes of a model's ``.keras`` file, without its training.
+
+    Raises:
+        ModelError: There is no room for it on the disk.
+    """
+    try:
+        return keras_file.to_bytes(model)
+    except OSError as error:
+        raise ModelError(
+            f"the model cannot be written to {tempfile.gettempdir()}, from where it goes to the "
+            f"workers: {error.strerror or error}; set TMPDIR to a folder with more room"
+        ) from error
+
+
+def penalty_of(model: "keras.Model") -> float:
+    """Give the sum of the weights' regularization losses."""
+    return float(sum(float(penalty) for penalty in model.losses))
+
+
+@contextlib.contextmanager
+def without_copies(model: "keras.Model") -> Iterator[None]:
+    """Keep elephas from copying the weights, twice, as it does when it is given a model.
+
+    Its copies are what it would hand to its own workers; ours open the model's file.
+    """
+    model.get_weights = list
+    try:
+        yield
+    finally:
+        del model.get_weights
+
+
+def save(model: "keras.Model", suffix: str) -> bytes:
+    """Give the bytes of a model's file.
+
+    Args:
+        model: With its training configuration, which is saved with it.
+        suffix: ``.keras`` or ``.h5``.
+    """
+    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+        path = Path(folder, f"model{suffix}")
+        model.save(path)
+        return path.read_bytes()
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    for part in path.split(","):
+        with open(part, "rb") as file:
+            while content := file.read(_READ_BYTES):
+                digest.update(content)
+    return digest.hexdigest()
+
+
+def _check_single(model: "keras.Model") -> None:
+    """Refuse what one row of a CSV cannot feed, or one label cannot judge."""
+    if not model.built or not getattr(model, "inputs", None):
+        raise ModelError(
+            "the model does not say the shape of its input; build it (call it once, or give its "
+            "first layer an input shape) before saving it"
+        )
+    for what, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
+        if len(tensors) != 1:
+            names = ", ".join(f"{t.name} {tuple(t.shape)}" for t in tensors)
+            raise ModelError(
+                f"the model has {len(tensors)} {what} ({names}); irisspark evaluates models with "
+                f"one input and one output"
+            )
+    if model.inputs[0].dtype == "string":
+        consumers = keras_private.consumers_of(model, model.inputs[0])
+        takers = ", ".join(f"{layer.name} ({type(layer).__name__})" for layer in consumers)
+        raise ModelError(
+            f"the model's input {model.inputs[0].name!r} takes text for {takers}: "
+            "text columns are not available yet, irisspark feeds numbers; "
+            "-loadData false shows the model"
+        )
+    stateful = [layer.name for layer in model.layers if getattr(layer, "stateful", False)]
+    if stateful:
+        raise ModelError(
+            f"the layer {stateful[0]} is stateful: what it predicts depends on the rows before, "
+            "which a cluster does not keep in order; save the model with stateful=False"
+        )
+
+
+def _with_integer_input(model: "keras.Model") -> "keras.Model":
+    """Give a model whose float input goes straight into an Embedding an int32 input.
+
+    A float32 holds integers exactly only up to 2**24, and Keras casts them to integers anyway.
+    """
+    import keras
+
+    if not model.inputs[0].dtype.startswith("float"):
+        return model
+    consumers = [
+        layer
+        for layer in keras_private.consumers_of(model, model.inputs[0])
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+    if not consumers or not all(isinstance(c, keras.layers.Embedding) for c in consumers):
+        return model
+    return with_input(model, dtype="int32", batch_rows=model.inputs[0].shape[0])
+
+
+def with_input(model: "keras.Model", *, dtype: str, batch_rows: int | None) -> "keras.Model":
+    """Put another input before the layers of a model, which are shared with it, states and all.
+
+    Args:
+        model: With one input.
+        dtype: Of the input.
+        batch_rows: The batch size that the input insists on, None for any.
+    """
+    import keras
+
+    old = model.inputs[0]
+    new = keras.Input(batch_shape=(batch_rows, *old.shape[1:]), dtype=dtype, name=old.name)
+    structured = new
+    if not isinstance(model, keras.Sequential):
+        structured = keras.tree.map_structure(lambda _: new, model.input)
+    with keras_file.uncompiled(model):  # a clone would make an optimizer of its own
+        clone = keras.models.clone_model(
+            model, input_tensors=structured, clone_function=lambda layer: layer
+        )
+    if model.compiled:
+        compiled = keras.saving.deserialize_keras_object(model.get_compile_config())
+        clone.compile(**compiled | {"optimizer": model.optimizer})
+    return clone
+
+
+def _loss_of(
+    model: "keras.Model", override: str | None
+) -> tuple[dict[str, Any] | str | None, float]:
+    """Find the loss of a model, serialized, and what the training configuration weights it by."""
+    if override is not None:
+        try:
+            return _serialize(override), 1.0
+        except ValueError as error:
+            raise ModelError(f"-loss {override}: Keras has no loss of that name") from error
+    if not model.compiled:
+        return None, 1.0
+    config = model.get_compile_config() or {}
+    loss, weight = _only(config.get("loss")), _only(config.get("loss_weights"))
+    if loss is None:
+        return None, 1.0
+    return _serialize(loss), 1.0 if weight is None else float(weight)
+
+
+def _serialize(loss: Any) -> dict[str, Any] | str:
+    """Serialize a loss: a function as its name, an object as its configuration.
+
+    Raises:
+        ValueError: Keras has no such loss.
+    """
+    import keras
+
+    found = keras.losses.get(loss)
+    if isinstance(found, keras.losses.Loss):
+        config: dict[str, Any] = keras.losses.serialize(found)
+        return config
+    return str(found.__name__)
+
+
+def _only(value: Any) -> Any:
+    """Take the one member out of the list or dict that Keras allows for one output."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return value[0]
+    if isinstance(value, dict) and len(value) == 1 and "class_name" not in value:
+        return next(iter(value.values()))
+    return value
+
+
+def _meaning(model: "keras.Model", loss: dict[str, Any] | str | None) -> OutputMeaning:
+    shape = tuple(model.outputs[0].shape)
+    if len(shape) != 2 or shape[1] is None:
+        raise ModelError(
+            f"the model's output has the shape {shape}; irisspark evaluates models that put out "
+            "one number for each class, (rows, classes)"
+        )
+    name, from_logits = _loss_name(loss)
+    return resolve(shape[1], _last_activation(model), name, from_logits=from_logits)
+
+
+def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
+    """Give a serialized loss's name in snake case, and whether it takes logits."""
+    import keras
+
+    if loss is None:
+        return None, False
+    built = keras.losses.get(loss)
+    settings = loss["config"] if isinstance(loss, dict) else {}
+    function = getattr(built, "fn", built)
+    name = getattr(function, "__name__", type(built).__name__)
+    return name, bool(settings.get("from_logits", False))
+
+
+def _last_activation(model: "keras.Model") -> str | None:
+    """Find the activation that makes the output, through layers that only move numbers about."""
+    import keras
+
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.Model):
+            return _last_activation(layer)
+        if type(layer).__name__ in _SHAPE_ONLY:
+            continue
+        if isinstance(layer, keras.layers.Softmax):
+            return "softmax"
+        activation = getattr(layer, "activation", None)
+        return getattr(activation, "__name__", None) or type(activation).__name__
+    return None
+
+
+def _check_num_classes(num_classes: int | None, meaning: OutputMeaning) -> None:
+    if num_classes is not None and num_classes != meaning.num_classes:
+        raise ModelError(
+            f"-numClasses {num_classes}, but the model's output has {meaning.num_units} "
+            f"unit{'s' if meaning.num_units > 1 else ''}, which means {meaning.num_classes} classes"
+        )
+
+
+def _is_half_precision(model: "keras.Model") -> bool:
+    """Tell whether any layer computes with 16 bits."""
+    return any(layer.compute_dtype in _HALF for layer in keras_private.layers_of(model))
+
+
+def _values_per_row(model: "keras.Model") -> int:
+    total = 0
+    for layer in keras_private.layers_of(model):
+        try:
+            shape = layer.output.shape[1:]
+        except (AttributeError, ValueError):
+            continue
+        size = 1
+        for dimension in shape:
+            size *= dimension or 1
+        total += size
+    return total

@@ -1,0 +1,1 @@
+"""Starts Spark and its workers, and imports TensorFlow where it costs least."""

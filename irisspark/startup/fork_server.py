@@ -1,0 +1,139 @@
+"""The workers' daemon as a fork of the driver, on a local master.
+
+Driver and workers are on one machine there, and both need TensorFlow, whose import takes seconds of
+processor time. So the driver, once it has imported it, forks a *nursery*, which runs no op and
+waits at a Unix socket. The daemon that Spark starts (``worker_daemon``) hands over to a fork of the
+nursery, which serves Spark in its place. It may ask before there is a nursery: it waits then. Where
+anything is amiss, the daemon imports TensorFlow itself, as it does on a cluster.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from irisspark.startup import handover
+
+VARIABLE = "IRISSPARK_NURSERY"
+
+
+class Nursery:
+    """The place where daemons ask, and the process that serves them once it is started."""
+
+    def __init__(self) -> None:
+        """Listen at a socket in a folder that only this user may enter."""
+        self.path = str(Path(tempfile.mkdtemp(prefix="irisspark-")) / "nursery")
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._listening.bind(self.path)
+        except OSError:
+            self.stop()
+            raise
+        self._listening.listen()
+        # The nursery sees this pipe end when the driver does, however it ends.
+        self._alive, self._kept = os.pipe()
+
+    def start(self, serve: Callable[[], None]) -> None:
+        """Fork the nursery off this process, which has imported what the workers need.
+
+        Where TensorFlow has run already nobody will serve, and daemons that ask are told so: its
+        threads would not survive the fork.
+
+        Args:
+            serve: What a fork of the nursery does in the place of Spark's daemon.
+        """
+        if not _has_run_tensorflow() and os.fork() == 0:
+            try:
+                os.close(self._kept)
+                _run_nursery(self._listening, self._alive, serve)
+            finally:
+                os._exit(1)
+        os.close(self._alive)
+        self._listening.close()
+
+    def stop(self) -> None:
+        """Take away the socket and its folder; the nursery ends with this process."""
+        self._listening.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self.path))
+
+
+def reserve() -> Nursery | None:
+    """Make a nursery, None where processes do not fork or cannot listen."""
+    if not hasattr(os, "fork"):
+        return None
+    try:
+        return Nursery()
+    except OSError:  # the path of a socket may not be longer than a hundred bytes
+        return None
+
+
+def _has_run_tensorflow() -> bool:
+    module = sys.modules.get("tensorflow.python.eager.context")
+    if module is None:
+        return True  # not imported, so there is nothing to share
+    context = getattr(module, "_context", None)
+    return context is not None and bool(getattr(context, "_initialized", True))
+
+
+def _run_nursery(listening: socket.socket, alive: int, serve: Callable[[], None]) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _leave_descriptors_of_the_driver({listening.fileno(), alive})
+    gc.freeze()
+    while True:
+        ready = select.select([listening.fileno(), alive], [], [])[0]
+        if alive in ready:
+            os._exit(0)
+        connection, _ = listening.accept()
+        if os.fork() == 0:
+            try:
+                listening.close()
+                os.close(alive)
+                _become_daemon(connection, serve)
+            finally:
+                os._exit(1)
+        connection.close()
+
+
+def _leave_descriptors_of_the_driver(kept: set[int]) -> None:
+    """Close what was inherited: the driver's pipes would not end with it, nor its sockets."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    for name in os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"):
+        if int(name) not in kept | {0, 1, 2}:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _become_daemon(connection: socket.socket, serve: Callable[[], None]) -> NoReturn:
+    """Take the place of the daemon that asked, and serve; the connection's end tells it of ours."""
+    handover.take_over(handover.receive(connection))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    serve()
+    os._exit(0)
+
+
+def hand_over() -> bool:
+    """Let a fork of the nursery serve in the place of this process, and wait for its end.
+
+    Returns:
+        False where there is no nursery: nothing has been done then.
+    """
+    path = os.environ.get(VARIABLE)
+    connection = handover.ask(path) if path and os.path.exists(path) else None
+    if connection is None:
+        return False
+    handover.wait_for(connection)
+    return True

@@ -1,0 +1,228 @@
+"""Opens and stops the Spark context, and ships the archive to the workers."""
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from irisspark.errors import IrissparkError
+from irisspark.startup import fork_server, worker_daemon
+from irisspark.startup.spark_conf import (
+    DAEMON_KEY,
+    check_master,
+    configure,
+    find_archive,
+    is_local,
+    is_on_one_machine,
+    shipped_names,
+    turn_on_daemon,
+)
+from irisspark.startup.warm_up import NOT_FOUND, WarmUp
+
+if TYPE_CHECKING:
+    from pyspark import RDD, SparkConf, SparkContext
+
+T = TypeVar("T")
+
+_GATEWAY_VARIABLE = "PYSPARK_GATEWAY_PORT"
+_SPARKS_DAEMON = "pyspark.daemon"
+
+
+class Session:
+    """An open Spark context, and what the rest of the driver asks about it.
+
+    Attributes:
+        shipped: Names of the files that ``--files`` shipped.
+    """
+
+    def __init__(self, context: "SparkContext") -> None:
+        """Take over a context."""
+        self._context = context
+        self._conf: SparkConf | None = None
+        self._warm_up: WarmUp | None = None
+        self.shipped = shipped_names(context.getConf())
+
+    @property
+    def context(self) -> "SparkContext":
+        """The context, once its workers are ready."""
+        self.wait_for_workers()
+        return self._context
+
+    def warm_up(self, conf: "SparkConf") -> None:
+        """Begin to start the workers from irisspark's daemon, which ``conf`` names."""
+        self._conf = conf
+        self._warm_up = WarmUp(self._context, conf.get("spark.log.level", None))
+
+    def wait_for_workers(self) -> None:
+        """Wait until the workers have imported what they need."""
+        if self._warm_up is None or self._conf is None:
+            return
+        warm_up, self._warm_up = self._warm_up, None
+        problem = warm_up.wait()
+        if problem == NOT_FOUND:
+            self._context = _without_daemon(self._context, self._conf)
+        if problem is not None:
+            print(
+                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def stop(self) -> None:
+        """Stop Spark."""
+        _stop(self._context)
+
+    @property
+    def parallelism(self) -> int:
+        """How many tasks Spark means to run at once."""
+        return int(self.context.defaultParallelism)
+
+    @property
+    def threads_per_task(self) -> int:
+        """How many threads a task may use: ``spark.task.cpus``."""
+        return int(self.context.getConf().get("spark.task.cpus", "1") or 1)
+
+    @property
+    def is_local(self) -> bool:
+        """True where driver and workers are on this machine."""
+        return is_on_one_machine(str(self.context.master))
+
+    @property
+    def spark_version(self) -> str:
+        """The version of the Spark that runs."""
+        return str(self.context.version)
+
+    @property
+    def resolve(self) -> Callable[[str], str]:
+        """From the name of a shipped file to its path, on the machine that calls it."""
+        from pyspark import SparkFiles
+
+        resolve: Callable[[str], str] = SparkFiles.get
+        return resolve
+
+    def spread(self, items: list[T]) -> "RDD[T]":
+        """Make a partition of each item."""
+        return self.context.parallelize(items, len(items))
+
+
+@contextlib.contextmanager
+def open_session(
+    *,
+    use_local: bool = False,
+    verbose: bool = False,
+    fast_workers: bool = True,
+    importing: threading.Thread | None = None,
+) -> Iterator[Session]:
+    """Open the Spark context that spark-submit's options describe, and stop it at the end.
+
+    The workers start while the caller goes on: ``Session.context`` waits for them.
+
+    Args:
+        use_local: Run on ``local[*]`` where no master is named.
+        verbose: Leave Spark's log as it is; otherwise it is set to WARN where the user has not.
+        fast_workers: Fork the workers from a daemon that has imported TensorFlow.
+        importing: Imports TensorFlow in this process; started here, and at its end once the session
+            is open.
+
+    Raises:
+        IrissparkError: Spark does not start, or its master does not answer.
+    """
+    import pyspark  # noqa: F401  # first, for it takes less than what is imported meanwhile
+
+    has_jvm = _GATEWAY_VARIABLE in os.environ
+    if importing and has_jvm:
+        importing.start()
+    if not verbose:  # py4j would log the trace of every failed call, of which cli tells in a line
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
+    _open_gateway()
+    if importing and not has_jvm:  # only now: the import leads away what a JVM of ours inherits
+        importing.start()
+    conf = configure(use_local=use_local, verbose=verbose)
+    master = str(conf.get("spark.master"))
+    check_master(master)
+    uses_daemon = fast_workers and turn_on_daemon(conf, verbose=verbose)
+    shares = uses_daemon and importing is not None and is_on_one_machine(master)
+    nursery = fork_server.reserve() if shares else None
+    if nursery:
+        conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", nursery.path)
+    session = None
+    try:
+        session = Session(_start(conf))
+        if uses_daemon:
+            session.warm_up(conf)
+        if importing:
+            importing.join()
+        if nursery:
+            nursery.start(worker_daemon.serve)
+        yield session
+    finally:
+        if nursery:
+            nursery.stop()
+        if session:
+            session.stop()
+
+
+def _open_gateway() -> None:
+    """Connect to the JVM of spark-submit, or start one where this is a plain Python process."""
+    from pyspark import SparkContext
+    from pyspark.errors import PySparkException
+
+    try:
+        SparkContext._ensure_initialized()
+    except PySparkException as error:  # spark-submit has said what is wrong
+        raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
+
+
+def quiet_log() -> None:
+    """Keep the JVM of spark-submit from logging its end where no session has set a level."""
+    if _GATEWAY_VARIABLE not in os.environ:
+        return
+    with contextlib.suppress(Exception):  # a line of log more is no reason to fail
+        from pyspark import SparkContext
+
+        SparkContext._ensure_initialized()
+        log4j = SparkContext._jvm.org.apache.logging.log4j
+        log4j.core.config.Configurator.setRootLevel(log4j.Level.WARN)
+
+
+def _start(conf: "SparkConf") -> "SparkContext":
+    from pyspark import SparkContext
+
+    try:
+        context = SparkContext(conf=conf)
+    except Exception as error:
+        raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
+    archive = find_archive()
+    if archive is not None:
+        context.addPyFile(str(archive))
+    return context
+
+
+def _stop(context: "SparkContext") -> None:
+    """Stop Spark without waiting for pyspark's accumulator server, which looks up once a second."""
+    server = getattr(context, "_accumulatorServer", None)
+    if server is not None:
+        threading.Thread(target=server.shutdown, daemon=True).start()
+        context._accumulatorServer = None
+    context.stop()
+
+
+def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext":
+    """Go on with Spark's own daemon: executors read the setting when they start."""
+    if is_local(conf):
+        environment = context._jvm.org.apache.spark.SparkEnv.get()
+        environment.conf().set(DAEMON_KEY, _SPARKS_DAEMON)
+        return context
+    _stop(context)
+    # Set and not removed: the JVM's system properties, which a conf begins with, have ours too.
+    return _start(conf.set(DAEMON_KEY, _SPARKS_DAEMON))
+
+
+def _first_line(error: Any) -> str:
+    java = getattr(error, "java_exception", None)
+    text = str(java.getMessage()) if java is not None else str(error)
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__

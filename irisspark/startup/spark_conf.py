@@ -1,0 +1,122 @@
+"""What irisspark reads and sets in Spark's configuration."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from irisspark.errors import IrissparkError
+from irisspark.startup import worker_daemon
+
+if TYPE_CHECKING:
+    from pyspark import SparkConf
+
+_MASTER_TIMEOUT_SECONDS = 10.0
+DAEMON_KEY = "spark.python.daemon.module"
+_PYTHONPATH_KEY = "spark.executorEnv.PYTHONPATH"
+
+
+def turn_on_daemon(conf: "SparkConf", *, verbose: bool) -> bool:
+    """Let executors fork their workers from ``worker_daemon``, unless the user has other plans."""
+    if conf.contains(DAEMON_KEY) or conf.get("spark.python.use.daemon", "true") == "false":
+        return False
+    archive = find_archive()
+    if archive is not None:
+        # The daemon has to find the archive on its own: an executor fetches it to its working
+        # directory, where YARN calls it __app__.jar; a local one works in the driver's folder.
+        places = [str(archive)]
+        if not is_local(conf):
+            places = [archive.name, "__app__.jar", *places]
+        theirs = conf.get(_PYTHONPATH_KEY, None)
+        conf.set(_PYTHONPATH_KEY, os.pathsep.join([*places, theirs] if theirs else places))
+    if verbose:
+        conf.set(f"spark.executorEnv.{worker_daemon.VERBOSE_VARIABLE}", "1")
+    conf.set(DAEMON_KEY, worker_daemon.__name__)
+    return True
+
+
+def is_local(conf: "SparkConf") -> bool:
+    """Tell whether driver and executors are one JVM."""
+    return str(conf.get("spark.master")).split("[")[0] == "local"
+
+
+def is_on_one_machine(master: str) -> bool:
+    """Tell whether they are on one machine: ``local-cluster`` has a JVM for each executor."""
+    return master.startswith("local")
+
+
+def configure(*, use_local: bool, verbose: bool) -> "SparkConf":
+    """Make the session's configuration: what the user set comes first."""
+    from pyspark import SparkConf
+
+    conf = SparkConf()
+    if conf.get("spark.master", None) is None:
+        if not use_local:
+            raise IrissparkError(
+                "no Spark master is named: start irisspark with spark-submit --master MASTER, "
+                "or pass -useSparkLocal true to run on this machine"
+            )
+        conf.set("spark.master", "local[*]")
+    if conf.get("spark.app.name", None) is None:
+        conf.setAppName("irisspark")
+    if not verbose:
+        conf.setIfMissing("spark.log.level", "WARN")
+    if _on_terminal():
+        conf.setIfMissing("spark.ui.showConsoleProgress", "true")
+    if is_local(conf):
+        # It takes most of a second to start, and is gone with the run.
+        conf.setIfMissing("spark.ui.enabled", "false")
+    is_near = is_on_one_machine(str(conf.get("spark.master")))
+    if is_near and not conf.contains("spark.pyspark.python"):
+        # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return conf
+
+
+def _on_terminal() -> bool:
+    """Tell whether the JVM, which draws the progress bar, has a terminal."""
+    from pyspark import SparkContext
+
+    console = SparkContext._jvm.java.lang.System.console()
+    is_terminal = getattr(console, "isTerminal", None)  # Java 22 has a console without a terminal
+    try:
+        return console is not None and (is_terminal is None or bool(is_terminal()))
+    except Exception:
+        return console is not None
+
+
+def check_master(master: str) -> None:
+    """Make sure that a standalone master answers; Spark itself would log for a minute first."""
+    if not master.startswith("spark://"):
+        return
+    problems = []
+    for address in master.removeprefix("spark://").split(","):
+        parts = urlsplit(f"//{address}")
+        try:
+            host, port = parts.hostname or "", parts.port or 7077
+            with socket.create_connection((host, port), _MASTER_TIMEOUT_SECONDS):
+                return
+        except (OSError, ValueError) as error:
+            problems.append(f"{address}: {getattr(error, 'strerror', None) or error}")
+    raise IrissparkError(
+        f"the Spark master {master} does not answer ({'; '.join(problems)}); "
+        "look at --master, and whether the master is running"
+    )
+
+
+def find_archive() -> Path | None:
+    """Find the archive that this package was imported from; None in a checkout."""
+    for folder in Path(__file__).parents:
+        if folder.is_file():
+            return folder.absolute()
+    return None
+
+
+def shipped_names(conf: "SparkConf") -> tuple[str, ...]:
+    """List the names that ``--files`` gave to files: the base name, or what follows a #."""
+    uris = str(conf.get("spark.files", "") or "").split(",")
+    return tuple(
+        urlsplit(uri).fragment or os.path.basename(urlsplit(uri).path) for uri in uris if uri
+    )

@@ -1,0 +1,65 @@
+"""The first job of a session, a tiny one: it starts the workers while the driver goes on."""
+
+import threading
+from typing import TYPE_CHECKING
+
+from irisspark.startup import worker_daemon
+
+if TYPE_CHECKING:
+    from pyspark import RDD, SparkContext
+
+NOT_FOUND = f"{worker_daemon.__name__} cannot be imported there"
+
+_MAX_TASKS = 64
+
+
+class WarmUp:
+    """A job whose tasks do nothing but say how the daemon that forked their worker was prepared.
+
+    It runs in a thread of its own, since a daemon takes seconds to import TensorFlow, or to wait
+    for a driver that does.
+    """
+
+    def __init__(self, context: "SparkContext", log_level: str | None) -> None:
+        """Start the job.
+
+        Args:
+            context: Nobody else runs a job on it before ``wait`` has returned.
+            log_level: What Spark's log level is to be afterwards; None leaves it alone.
+        """
+        self._context = context
+        self._log_level = log_level
+        self._states: list[worker_daemon.DaemonState] = []
+        self._error: Exception | None = None
+        if log_level:
+            context.setLogLevel("OFF")  # Spark would tell a daemon's failure with four stack traces
+        num_tasks = min(int(context.defaultParallelism), _MAX_TASKS)
+        tasks = context.parallelize(range(num_tasks), num_tasks)
+        states = tasks.mapPartitions(worker_daemon.report_state)
+        # Python's part of the job is done here: this process may fork while the thread runs, and a
+        # fork must not meet it in the middle of an import.
+        states.getNumPartitions()
+        self._thread = threading.Thread(target=self._run, args=(states,), daemon=True)
+        self._thread.start()
+
+    def _run(self, states: "RDD[worker_daemon.DaemonState]") -> None:
+        try:
+            self._states = states.collect()
+        except Exception as error:
+            self._error = error
+
+    def wait(self) -> str | None:
+        """Wait for the end of the job.
+
+        Returns:
+            Why workers cannot be forked from irisspark's daemon as it is meant, None where they
+            can. With ``NOT_FOUND`` there are no workers at all.
+        """
+        self._thread.join()
+        if self._log_level:
+            self._context.setLogLevel(self._log_level)
+        if self._error is None:
+            return next((state.problem for state in self._states if not state.ready), None)
+        if worker_daemon.__name__ in str(self._error):
+            return NOT_FOUND
+        raise self._error

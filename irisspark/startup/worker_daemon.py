@@ -1,0 +1,222 @@
+"""Spark's Python daemon with TensorFlow imported once, before it forks workers.
+
+Spark runs ``python -m irisspark.startup.worker_daemon`` on every executor when
+``spark.python.daemon.module`` says so. The daemon imports what every worker needs, takes away
+what each task would pay for again, and hands over to pyspark's own daemon, whose protocol it
+leaves alone. A preparation that fails never stops a job: the daemon then serves as Spark's own
+does, and :func:`state`, called in a worker, says why.
+
+Nothing here may run a TensorFlow op: an op starts threads, and threads do not survive a fork.
+"""
+
+import gc
+import importlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zipimport import zipimporter
+
+from irisspark.startup import fork_server
+from irisspark.startup.imports import (
+    fast_imports,
+    prefer_unpacked_spark,
+    settle_environment,
+    settle_keras,
+)
+
+# pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
+MODULES = (
+    *("pyspark.worker", "numpy", "pyarrow", "pyarrow.csv", "tensorflow", "keras"),
+    "irisspark.evaluation.worker.counting",
+    "irisspark.data.queries",
+)
+VERBOSE_VARIABLE = "IRISSPARK_VERBOSE"
+COLLECT_SHARE = 0.05  # of a worker's time, at most, goes into full garbage collections
+
+Worker = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class DaemonState:
+    """How a worker's daemon was prepared.
+
+    Attributes:
+        ready: whether everything in ``MODULES`` was imported before the fork.
+        problem: what went wrong, for a person; empty when ready.
+        threads: names of the daemon's threads right before it began to fork.
+        prepare_seconds: time the preparation took.
+    """
+
+    ready: bool = False
+    problem: str = "the worker was not started by irisspark's daemon"
+    threads: tuple[str, ...] = ()
+    prepare_seconds: float = 0.0
+
+
+_state = DaemonState()
+
+
+def state() -> DaemonState:
+    """Return how the daemon that forked this worker was prepared."""
+    return _state
+
+
+def report_state(_: Iterator[object]) -> Iterator[DaemonState]:
+    """Yield :func:`state` once, for ``mapPartitions``: the driver's first tiny job."""
+    yield state()
+
+
+def main() -> None:
+    """Serve Spark until it closes standard input: a fork of the driver's, or this process."""
+    if not fork_server.hand_over():
+        serve()
+
+
+def serve() -> None:
+    """Prepare this process, then serve Spark until it closes standard input."""
+    global _state
+    prefer_unpacked_spark()
+    daemon: Any = importlib.import_module("pyspark.daemon")
+    start = time.monotonic()
+    try:
+        _prepare(daemon)
+        problem = ""
+    except (Exception, SystemExit) as error:  # a job on Spark's own terms is better than none
+        problem = f"{type(error).__name__}: {error}"
+    seconds = time.monotonic() - start
+    _state = DaemonState(not problem, problem, _thread_names(), seconds)
+    daemon.manager()
+
+
+def _prepare(daemon: Any) -> None:
+    """Import ``MODULES`` and patch the pieces of ``pyspark.daemon`` that every task pays for."""
+    settle_environment()
+    try:
+        with _one_blas_thread(), _quiet_imports(), fast_imports():
+            for name in MODULES:
+                importlib.import_module(name)
+        settle_keras()
+    finally:
+        gc.freeze()  # a collection before it would free nothing worth its 0.4 s
+        _keep_archives()
+        daemon.gc = SimpleNamespace(collect=Collector())
+        daemon.worker = acknowledge_quickly(daemon.worker)
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Keep OpenBLAS from starting threads when numpy is imported; Spark's setting comes back."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Send what imports print to nowhere, or to standard error when verbose.
+
+    Standard output is how the daemon tells Spark its port: one stray byte there would end it.
+    TensorFlow writes to the file descriptor, whatever ``sys.stderr`` is.
+    """
+    verbose = bool(os.environ.get(VERBOSE_VARIABLE))
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    saved = {fd: os.dup(fd) for fd in (1, 2)}
+    sink = os.dup(2) if verbose else os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for fd, copy in saved.items():
+            os.dup2(copy, fd)
+            os.close(copy)
+        os.close(sink)
+
+
+class KeptArchive(zipimporter):
+    """An importer of a zip or jar whose table of contents is read once.
+
+    ``importlib.invalidate_caches()``, which Spark up to 4.0 calls in every task, makes Python
+    3.10-3.12 read the whole table of every archive on the path again. Archives that were there
+    before the fork do not change, and modules in them stay importable.
+    """
+
+    def invalidate_caches(self) -> None:
+        """Keep the table."""
+
+
+def _keep_archives() -> None:
+    for path, importer in list(sys.path_importer_cache.items()):
+        if type(importer) is zipimporter:
+            sys.path_importer_cache[path] = KeptArchive(path)
+
+
+class Collector:
+    """``gc.collect`` for the end of a task, skipped where it would take too much of the time.
+
+    The next task on the worker waits for it. Objects from before the fork are frozen, so a
+    collection costs as much as the worker itself has made: models, traced functions.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with a collection due at once; ``clock`` gives seconds."""
+        self._clock = clock
+        self._due = clock()
+
+    def __call__(self) -> int:
+        """Collect if due; return the number of unreachable objects found."""
+        start = self._clock()
+        if start < self._due:
+            return 0
+        found = gc.collect()
+        end = self._clock()
+        self._due = end + (end - start) / COLLECT_SHARE
+        return found
+
+
+def acknowledge_quickly(worker: Worker) -> Worker:
+    """Wrap pyspark's ``worker(sock, authenticated)``, which its daemon calls for each task.
+
+    The JVM writes a task in several small pieces. Under Nagle's algorithm each waits for the
+    acknowledgement of the one before, which this side delays by 40 ms. Linux forgets
+    ``TCP_QUICKACK`` once this side answers, hence anew for each task.
+    """
+    option = getattr(socket, "TCP_QUICKACK", None)
+    if option is None:
+        return worker
+
+    def quick_worker(sock: socket.socket, *args: Any) -> Any:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):  # Spark 4.1 knows AF_UNIX too
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, 1)
+        return worker(sock, *args)
+
+    return quick_worker
+
+
+def _thread_names() -> tuple[str, ...]:
+    """Return the names of this process's threads, sorted; empty where there is no ``/proc``."""
+    with suppress(OSError):
+        tasks = Path("/proc/self/task").iterdir()
+        return tuple(sorted((task / "comm").read_text().strip() for task in tasks))
+    return ()
+
+
+if __name__ == "__main__":
+    # Under its own name, so that a task that imports this module finds the state set here.
+    importlib.import_module("irisspark.startup.worker_daemon").main()

@@ -1,0 +1,1 @@
+"""Every path that the user names: found, opened, published."""

@@ -1,0 +1,79 @@
+"""One file of the input, and how it is opened on the machine that reads it."""
+
+import bz2
+import gzip
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from irisspark.errors import DataError
+
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of the input.
+
+    Attributes:
+        path: Absolute path on the machines that read it, or the bare name of a shipped file.
+        size: Bytes on disk.
+        shipped: True for a file that ``--files`` brought to every machine.
+    """
+
+    path: str
+    size: int
+    shipped: bool = False
+
+    @property
+    def compressed(self) -> bool:
+        """True where the name says that the bytes must be decompressed, so cannot be cut."""
+        return self.path.lower().endswith(COMPRESSED_SUFFIXES)
+
+
+Opener = Callable[[DataFile], IO[bytes]]
+
+
+def opener(resolve: Callable[[str], str]) -> Opener:
+    """Make the function that opens a ``DataFile`` on this machine.
+
+    Args:
+        resolve: From the name of a shipped file to its path here (``SparkFiles.get``).
+    """
+
+    def open_file(file: DataFile) -> IO[bytes]:
+        path = resolve(file.path) if file.shipped else file.path
+        try:
+            return _open_decompressed(path)
+        except OSError as error:
+            raise DataError(_open_message(file, path, error)) from error
+
+    return open_file
+
+
+def _open_decompressed(path: str) -> IO[bytes]:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast(IO[bytes], bz2.open(path, "rb"))
+    if suffix == ".zst":
+        import pyarrow
+
+        return cast(IO[bytes], pyarrow.input_stream(path, compression="zstd"))
+    return io.FileIO(path, "rb")
+
+
+def _open_message(file: DataFile, path: str, error: OSError) -> str:
+    import socket
+
+    reason = error.strerror or str(error)
+    hint = (
+        "a worker cannot read what --files shipped"
+        if file.shipped
+        else "every worker must see the path: ship the file with --files, "
+        "or put it on a disk that all machines share"
+    )
+    return f"cannot open the data file {path} on {socket.gethostname()}: {reason}; {hint}"

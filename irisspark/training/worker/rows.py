@@ -1,0 +1,231 @@
+"""Puts the rows of the training data where they are trained on.
+
+Rows are numbered as they stand in the input, so which worker a row goes to, and in which order
+it lies there, never depends on how the files were cut or on when a block arrives.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irisspark.data.csv.examine import BadRows
+from irisspark.data.csv.reading import Batch
+from irisspark.data.holdout import Holdout, mix
+from irisspark.data.scanning import Scan, ScanTask
+from irisspark.data.splits import Group
+from irisspark.errors import DataError
+from irisspark.storage.opening import Opener
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+BLOCK_BYTES = 64 << 20
+"""Most that one block in Spark's storage holds of features, in bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadBlock:
+    """The good rows of one block of a file.
+
+    Attributes:
+        group: Index of the group of splits that was read.
+        file_index: Place of the file in the input.
+        offsets: int64 [rows]: where each row starts; None where nothing is held out.
+        features: [rows, num_features] in the dtype of the model's input.
+        labels: int64 [rows].
+    """
+
+    group: int
+    file_index: int
+    offsets: Ints | None
+    features: Array
+    labels: Ints
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What reading a group of splits found out.
+
+    Attributes:
+        group: Index of the group.
+        num_rows: Good rows.
+        num_held_out: Those of them that a hash holds out.
+        bad: The other rows.
+        failure: Why the data could not be read.
+    """
+
+    group: int
+    num_rows: int
+    num_held_out: int
+    bad: BadRows = field(default_factory=BadRows)
+    failure: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedRows:
+    """Rows of one worker, in the order of ``index``.
+
+    Attributes:
+        index: int64 [rows], the numbers of the rows.
+        features: [rows, num_features].
+        labels: int64 [rows].
+    """
+
+    index: Ints
+    features: Array
+    labels: Ints
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which rows are placed, and where.
+
+    Attributes:
+        starts: From a group's index to the number of its first row among the rows placed here.
+        num_rows: All rows that are placed here.
+        num_workers: Partitions to place them in.
+        seed: Deals the rows out at random; None gives every worker its share in one piece.
+        holdout: Tells the held-out rows from the others; None where there are none.
+        held_out: Whether it is the held-out rows that are placed.
+    """
+
+    starts: Mapping[int, int]
+    num_rows: int
+    num_workers: int
+    seed: int | None
+    holdout: Holdout | None = None
+    held_out: bool = False
+
+    def worker_of(self, index: Ints) -> Ints:
+        """Give int64 [rows], the worker of each row; no two differ by more than one row.
+
+        Dealt rows go to the workers in turn, ``num_workers`` rows at a time, each turn beginning
+        at a worker that a hash of (seed, turn) picks.
+        """
+        if self.seed is None:
+            return index * self.num_workers // max(self.num_rows, 1)
+        turns = (index // self.num_workers).astype(np.uint64)
+        first = mix(mix(np.uint64(self.seed)) ^ turns) % np.uint64(self.num_workers)
+        workers: Ints = (index + first.astype(np.int64)) % self.num_workers
+        return workers
+
+
+def read_rows(
+    groups: Iterable[Group],
+    task: ScanTask,
+    open_file: Opener,
+    holdout: Holdout | None,
+    *,
+    with_offsets: bool,
+) -> Iterator[ReadBlock | ReadReport]:
+    """Read groups of splits: their good rows, and a report behind the last block of each."""
+    for group in groups:
+        scan = Scan(group, task, open_file)
+        num_rows = num_held_out = 0
+        failure = None
+        try:
+            for batch in scan:
+                if not len(batch):
+                    continue
+                block = _block(batch, group.index, with_offsets=with_offsets)
+                num_rows += len(batch)
+                if holdout is not None and block.offsets is not None:
+                    num_held_out += int(holdout.mask(block.file_index, block.offsets).sum())
+                yield block
+        except DataError as error:
+            failure = str(error)
+        yield ReadReport(group.index, num_rows, num_held_out, scan.bad, failure)
+
+
+def _block(batch: Batch, group: int, *, with_offsets: bool) -> ReadBlock:
+    assert batch.labels is not None
+    offsets = batch.offsets if with_offsets else None
+    return ReadBlock(group, batch.block.file_index, offsets, batch.features, batch.labels)
+
+
+def reports(blocks: Iterable[ReadBlock | ReadReport]) -> Iterator[ReadReport]:
+    """Give the reports alone."""
+    for block in blocks:
+        if isinstance(block, ReadReport):
+            yield block
+
+
+def find_offset(blocks: Iterable[ReadBlock | ReadReport], row: int) -> Iterator[tuple[int, int]]:
+    """Find (file_index, offset) of the ``row``-th good row of a group."""
+    for block in blocks:
+        if isinstance(block, ReadReport) or block.offsets is None:
+            continue
+        if 0 <= row < len(block.offsets):
+            yield block.file_index, int(block.offsets[row])
+        row -= len(block.offsets)
+
+
+def route(
+    blocks: Iterable[ReadBlock | ReadReport], placement: Placement
+) -> Iterator[tuple[int, PlacedRows]]:
+    """Take blocks apart by the worker that each row goes to."""
+    following = dict(placement.starts)
+    for block in blocks:
+        if isinstance(block, ReadReport):
+            continue
+        features, labels = block.features, block.labels
+        if placement.holdout is not None and block.offsets is not None:
+            held = placement.holdout.mask(block.file_index, block.offsets)
+            taken = held if placement.held_out else ~held
+            features, labels = features[taken], labels[taken]
+        index = following[block.group] + np.arange(len(labels), dtype=np.int64)
+        following[block.group] += len(labels)
+        workers = placement.worker_of(index)
+        for worker in np.unique(workers):
+            mine = workers == worker
+            yield int(worker), PlacedRows(index[mine], features[mine], labels[mine])
+
+
+def assemble(pieces: Iterable[tuple[int, PlacedRows]]) -> Iterator[PlacedRows]:
+    """Put the pieces of one worker in order, whatever the order in which they arrived."""
+    rows = [piece for _, piece in pieces]
+    if not rows:
+        return
+    joined = join(rows)
+    order = np.argsort(joined.index)
+    row_bytes = max(joined.features.itemsize * joined.features.shape[1], 1)
+    step = max(BLOCK_BYTES // row_bytes, 1)
+    for start in range(0, len(order), step):
+        taken = order[start : start + step]
+        yield PlacedRows(joined.index[taken], joined.features[taken], joined.labels[taken])
+
+
+def join(rows: list[PlacedRows]) -> PlacedRows:
+    """Make one of several blocks of rows; there is at least one."""
+    if len(rows) == 1:
+        return rows[0]
+    return PlacedRows(
+        np.concatenate([block.index for block in rows]),
+        np.concatenate([block.features for block in rows]),
+        np.concatenate([block.labels for block in rows]),
+    )
+
+
+def digest(blocks: Iterable[PlacedRows]) -> Iterator[tuple[int, int]]:
+    """Give (rows, a digest of their numbers, values and labels) of a partition.
+
+    Digests add up modulo 2**64 to the same total, however the rows are placed.
+    """
+    num_rows, total = 0, np.uint64(0)
+    for block in blocks:
+        row = mix(block.index) + mix(block.labels.astype(np.uint64) ^ np.uint64(1 << 63))
+        for column in range(block.features.shape[1]):
+            values = np.ascontiguousarray(block.features[:, column])
+            bits = values.view(f"u{values.itemsize}").astype(np.uint64)
+            row = mix(row ^ bits)
+        num_rows += len(block)
+        with np.errstate(over="ignore"):
+            total += row.sum(dtype=np.uint64)
+    yield num_rows, int(total)

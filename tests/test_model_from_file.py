@@ -1,0 +1,431 @@
+"""Files that are no models, or hostile ones: each is one message, and nothing in it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from irisspark.errors import ModelError
+from irisspark.model.from_file import open_model
+
+FILES = Path(__file__).parent / "models" / "files"
+
+
+def _dense_h5(path, *, units=3, weights=None, config=None, version=b"2.2.4", edit=None):
+    """A file of one Dense layer, written by hand as Keras 2 writes it."""
+    layer = {
+        "name": "d",
+        "trainable": True,
+        "batch_input_shape": [None, 4],
+        "units": units,
+        "activation": "linear",
+        "use_bias": False,
+    }
+    model = config or {
+        "class_name": "Sequential",
+        "config": [{"class_name": "Dense", "config": layer}],
+    }
+    with h5py.File(path, "w") as file:
+        text = model if isinstance(model, str) else json.dumps(model)
+        file.attrs["model_config"] = text.encode()
+        file.attrs["keras_version"] = version
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [b"d"]
+        group.attrs["backend"] = b"tensorflow"
+        inner = group.create_group("d")
+        inner.attrs["weight_names"] = [b"d/kernel:0"]
+        if edit:
+            edit(file, inner)
+        else:
+            inner["d/kernel:0"] = np.ones((4, 3), "float32") if weights is None else weights
+    return str(path)
+
+
+def _refused(path, match):
+    with pytest.raises(ModelError, match=match) as caught:
+        open_model(str(path))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_the_handwritten_file_opens(tmp_path):
+    model = open_model(_dense_h5(tmp_path / "m.h5")).model
+    np.testing.assert_allclose(model(np.ones((2, 4))), np.full((2, 3), 4.0))
+    assert not model.compiled
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "empty"),
+        (b"5.1,3.5,1.4,0.2,0\n" * 9, "text"),
+        (b"<!DOCTYPE html><html></html>", "HTML"),
+        (b'{"class_name": "Sequential"}', "JSON"),
+        (pickle.dumps({"a": 1}), "pickle"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "damaged"),
+        (b"PK\x03\x04rest", "truncated"),
+        (bytes(range(256)), "another kind"),
+    ],
+)
+def test_what_is_no_model_is_named(tmp_path, content, match):
+    path = tmp_path / "model.h5"
+    path.write_bytes(content)
+    _refused(path, match)
+
+
+def test_missing_file_is_named(tmp_path):
+    _refused(tmp_path / "none.h5", "there is no model file")
+
+
+def test_folder_of_a_saved_model_is_named(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"x")
+    _refused(tmp_path, "SavedModel")
+
+
+def test_truncated_h5_is_damaged(tmp_path):
+    whole = (FILES / "keras-2.2.4" / "lenet.h5").read_bytes()
+    for size in (len(whole) // 3, len(whole) - 500):
+        path = tmp_path / f"{size}.h5"
+        path.write_bytes(whole[:size])
+        _refused(path, "damaged")
+
+
+def test_zip_without_a_model_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.ones(3))
+    _refused(tmp_path / "a.npz", "NumPy")
+    with zipfile.ZipFile(tmp_path / "b.keras", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    _refused(tmp_path / "b.keras", "no config.json")
+
+
+def test_h5_of_something_else_is_no_model(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = np.ones(3)
+    _refused(tmp_path / "a.h5", "no Keras model")
+
+
+def test_weights_alone_say_how_to_save_a_model(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"d"]
+        file.create_group("d").attrs["weight_names"] = [b"d/kernel:0"]
+    _refused(tmp_path / "w.h5", r"model\.save\(")
+
+
+def test_json_and_weights_open_as_a_pair(tmp_path):
+    layer = {"name": "d", "batch_input_shape": [None, 4], "units": 3, "use_bias": False}
+    text = {"class_name": "Sequential", "config": [{"class_name": "Dense", "config": layer}]}
+    (tmp_path / "m.json").write_text(json.dumps({**text, "keras_version": "2.2.4"}))
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"d"]
+        group = file.create_group("d")
+        group.attrs["weight_names"] = [b"d/kernel:0"]
+        group["d/kernel:0"] = np.ones((4, 3), "float32")
+    opened = open_model(f"{tmp_path / 'm.json'},{tmp_path / 'w.h5'}")
+    np.testing.assert_allclose(opened.model(np.ones((1, 4))), [[4.0, 4.0, 4.0]])
+    assert opened.keras_version == "2.2.4"
+
+
+def test_absurd_layer_is_refused_before_memory_is_spent(tmp_path):
+    _refused(_dense_h5(tmp_path / "m.h5", units=10**12), "arrays of the shapes")
+
+
+def test_absurd_input_is_refused_before_memory_is_spent(tmp_path):
+    layers = [
+        {
+            "class_name": "Dense",
+            "config": {
+                "name": "d",
+                "batch_input_shape": [None, 10**12],
+                "units": 3,
+                "use_bias": False,
+            },
+        }
+    ]
+    config = {"class_name": "Sequential", "config": layers}
+    _refused(_dense_h5(tmp_path / "m.h5", config=config), "arrays of the shapes")
+
+
+def test_absurd_output_is_refused(tmp_path):
+    layers = [
+        {
+            "class_name": "Dense",
+            "config": {"name": "d", "batch_input_shape": [None, 4], "units": 3, "use_bias": False},
+        },
+        {"class_name": "RepeatVector", "config": {"name": "r", "n": 10**12}},
+    ]
+    config = {"class_name": "Sequential", "config": layers}
+    _refused(_dense_h5(tmp_path / "m.h5", config=config), "no computer")
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    text = '{"class_name":"Sequential","config":' * 3000 + "[]" + "}" * 3000
+    _refused(_dense_h5(tmp_path / "m.h5", config=text), "deep")
+
+
+def test_external_link_is_refused(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["secret"] = np.ones((4, 3), "float32")
+
+    def edit(file, inner):
+        inner.create_group("d")["kernel:0"] = h5py.ExternalLink("other.h5", "/secret")
+
+    _refused(_dense_h5(tmp_path / "m.h5", edit=edit), "link")
+
+
+def test_soft_link_is_refused(tmp_path):
+    def edit(file, inner):
+        file["elsewhere"] = np.ones((4, 3), "float32")
+        inner.create_group("d")["kernel:0"] = h5py.SoftLink("/elsewhere")
+
+    _refused(_dense_h5(tmp_path / "m.h5", edit=edit), "link")
+
+
+def test_virtual_dataset_is_refused(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["secret"] = np.ones((4, 3), "float32")
+
+    def edit(file, inner):
+        layout = h5py.VirtualLayout((4, 3), "float32")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "secret", (4, 3))
+        inner.create_virtual_dataset("d/kernel:0", layout)
+
+    _refused(_dense_h5(tmp_path / "m.h5", edit=edit), "another file")
+
+
+def test_external_storage_is_refused(tmp_path):
+    (tmp_path / "raw").write_bytes(b"\0" * 48)
+
+    def edit(file, inner):
+        place = [(str(tmp_path / "raw"), 0, 48)]
+        inner.create_dataset("d/kernel:0", (4, 3), "float32", external=place)
+
+    _refused(_dense_h5(tmp_path / "m.h5", edit=edit), "another file")
+
+
+def test_compressed_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    def edit(file, inner):
+        zeros = inner.create_dataset(
+            "d/kernel:0", (2**34, 3), "float32", chunks=(2**20, 3), compression="gzip"
+        )
+        zeros[: 2**20] = 0
+
+    _refused(_dense_h5(tmp_path / "m.h5", edit=edit), "claims")
+
+
+def test_array_of_objects_is_refused(tmp_path):
+    def edit(file, inner):
+        inner.create_dataset("d/kernel:0", data=["a"] * 12, dtype=h5py.string_dtype())
+
+    _refused(_dense_h5(tmp_path / "m.h5", edit=edit), "numbers")
+
+
+def test_lambda_is_refused_and_its_code_does_not_run(tmp_path):
+    layers = [
+        {
+            "class_name": "Dense",
+            "config": {"name": "d", "batch_input_shape": [None, 4], "units": 3, "use_bias": False},
+        },
+        {
+            "class_name": "Lambda",
+            "config": {
+                "name": "l",
+                "function": ["4wEAAAA=", None, None],
+                "function_type": "lambda",
+            },
+        },
+    ]
+    config = {"class_name": "Sequential", "config": layers}
+    _refused(_dense_h5(tmp_path / "m.h5", config=config), "'l'.*Lambda")
+
+
+def test_module_of_a_stranger_is_never_imported(tmp_path):
+    marker = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')")
+    layers = [
+        {
+            "module": "evil",
+            "registered_name": "evil>Dense",
+            "class_name": "System",
+            "config": {"name": "d", "batch_input_shape": [None, 4]},
+        }
+    ]
+    config = {"class_name": "Sequential", "config": layers}
+    _refused(_dense_h5(tmp_path / "m.h5", config=config), "System")
+    assert not marker.exists()
+
+
+def _keras_3(tmp_path, name="m.keras", edit=None, extra=()):
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")])
+    source = tmp_path / f"source{Path(name).suffix}"
+    model.save(source)
+    if not name.endswith(".keras"):
+        os.replace(source, tmp_path / name)
+        return model, tmp_path / name
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(tmp_path / name, "w") as new:
+        for member in old.namelist():
+            data = old.read(member)
+            if member == "config.json" and edit:
+                config = json.loads(data)
+                edit(config)
+                data = json.dumps(config).encode()
+            new.writestr(member, data)
+        for member, data in extra:
+            new.writestr(member, data, compress_type=zipfile.ZIP_DEFLATED)
+    return model, tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_keras_3_file_opens_by_its_content_not_its_name(tmp_path, name):
+    model, path = _keras_3(tmp_path, name)
+    renamed = tmp_path / "model.bin"
+    os.replace(path, renamed)
+    opened = open_model(str(renamed))
+    rows = np.random.default_rng(0).random((3, 4))
+    np.testing.assert_allclose(opened.model(rows), model(rows))
+    assert opened.keras_version.startswith("3.")
+
+
+def test_keras_3_layer_of_a_stranger_is_refused(tmp_path):
+    def edit(config):
+        config["config"]["layers"][1].update(module="os", class_name="system")
+
+    _refused(_keras_3(tmp_path, edit=edit)[1], "'system' of os")
+
+
+def test_keras_3_function_outside_keras_is_refused(tmp_path):
+    def edit(config):
+        config["config"]["layers"][1]["config"]["activation"] = {
+            "module": "keras.utils",
+            "class_name": "function",
+            "config": "get_file",
+            "registered_name": "get_file",
+        }
+
+    _refused(_keras_3(tmp_path, edit=edit)[1], "function")
+
+
+def test_keras_3_lambda_is_refused_without_trust(tmp_path):
+    def edit(config):
+        config["config"]["layers"][1]["class_name"] = "Lambda"
+
+    _refused(_keras_3(tmp_path, edit=edit)[1], "-trustModel true")
+
+
+def test_keras_3_absurd_layer_is_refused(tmp_path):
+    def edit(config):
+        config["config"]["layers"][1]["config"]["units"] = 10**12
+
+    _refused(_keras_3(tmp_path, edit=edit)[1], "numbers")
+
+
+def test_zip_bomb_is_refused(tmp_path):
+    path = _keras_3(tmp_path, extra=[("assets/x", b"\0" * 2**27)])[1]
+    _refused(path, "unpacks to")
+
+
+def test_zip_without_weights_is_refused(tmp_path):
+    path = _keras_3(tmp_path)[1]
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "n.keras", "w") as new:
+        for member in ("config.json", "metadata.json"):
+            new.writestr(member, old.read(member))
+    _refused(tmp_path / "n.keras", "without its weights")
+
+
+def _keras_3_with_weights(tmp_path, edit):
+    path = _keras_3(tmp_path)[1]
+    inner = tmp_path / "inner.h5"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "n.keras", "w") as new:
+        inner.write_bytes(old.read("model.weights.h5"))
+        with h5py.File(inner, "r+") as file:
+            edit(file["layers/dense/vars"])
+        for member in ("config.json", "metadata.json"):
+            new.writestr(member, old.read(member))
+        new.write(inner, "model.weights.h5")
+    return tmp_path / "n.keras"
+
+
+def test_link_inside_a_zip_is_refused(tmp_path):
+    def edit(arrays):
+        del arrays["0"]
+        arrays["0"] = h5py.ExternalLink("/etc/other.h5", "/secret")
+
+    _refused(_keras_3_with_weights(tmp_path, edit), "link")
+
+
+def test_bomb_inside_a_zip_is_refused(tmp_path):
+    def edit(arrays):
+        del arrays["0"]
+        arrays.create_dataset("0", (2**34, 3), "float32", chunks=(2**10, 3), compression="gzip")
+
+    _refused(_keras_3_with_weights(tmp_path, edit), "claims")
+
+
+def test_zip_that_leaves_its_folder_is_refused(tmp_path):
+    _refused(_keras_3(tmp_path, extra=[("../x", b"a")])[1], "outside itself")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("loss", ["mse", "MSE", "bce", "kld", "mean_absolute_error"])
+def test_losses_are_read_by_every_name_that_keras_writes(tmp_path, suffix, loss):
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", loss, metrics=["mae"])
+    model.save(tmp_path / f"m.{suffix}")
+    for seed in (None, 7):
+        opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
+        assert opened.notes == ()
+        assert keras.losses.get(opened.model.loss) is keras.losses.get(loss)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_loss_of_ones_own_is_left_out_with_its_name(tmp_path, suffix, seed):
+    import keras
+
+    def focal(y_true, y_pred):
+        return keras.ops.mean(y_pred)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", focal)
+    model.save(tmp_path / f"m.{suffix}")
+    opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
+    assert not opened.model.compiled
+    assert "(loss: focal) is left out" in opened.notes[0]
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_metric_of_ones_own_does_not_cost_the_loss(tmp_path, suffix):
+    import keras
+
+    def own(y_true, y_pred):
+        return keras.ops.mean(y_pred)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "categorical_crossentropy", metrics=[own])
+    model.save(tmp_path / f"m.{suffix}")
+    opened = open_model(str(tmp_path / f"m.{suffix}"))
+    assert (opened.notes, opened.model.compiled) == ((), True)
+
+
+def test_a_loaded_optimizer_is_missing_where_it_would_be_another(tmp_path):
+    """A model that was opened to predict cannot be trained by mistake with a default optimizer."""
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile(keras.optimizers.SGD(0.3), "categorical_crossentropy")
+    model.save(tmp_path / "m.keras")
+    assert open_model(str(tmp_path / "m.keras")).model.optimizer is None
+    trained = open_model(str(tmp_path / "m.keras"), training_seed=7).model
+    assert float(trained.optimizer.learning_rate) == pytest.approx(0.3)

@@ -1,0 +1,171 @@
+"""What Keras does not promise and irisspark uses, each name by itself: a new Keras shows here."""
+
+import io
+
+import numpy as np
+import pytest
+
+from irisspark.model import keras_private
+from irisspark.startup.imports import import_tensorflow
+
+import_tensorflow()
+
+
+def functional():
+    import keras
+
+    inputs = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dropout(0.5)])
+    wrapped = keras.layers.TimeDistributed(keras.layers.Dense(2))
+    hidden = wrapped(keras.layers.Reshape((4, 1))(inner(inputs)))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.GaussianNoise(1)(hidden)))
+    return keras.Model(inputs, outputs)
+
+
+def test_a_file_in_memory_is_opened(tmp_path):
+    model = functional()
+    model.save(tmp_path / "m.keras")
+    content = (tmp_path / "m.keras").read_bytes()
+    opened = keras_private.load_from_memory(content, safe_mode=True)
+    rows = np.ones((5, 4), "float32")
+    np.testing.assert_array_equal(opened(rows), model(rows))
+
+
+def test_a_file_in_memory_is_opened_in_safe_mode(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)])
+    model.save(tmp_path / "m.keras")
+    content = (tmp_path / "m.keras").read_bytes()
+    with pytest.raises(Exception, match="safe_mode"):
+        keras_private.load_from_memory(content, safe_mode=True)
+    opened = keras_private.load_from_memory(content, safe_mode=False)
+    assert float(opened(np.zeros((1, 4)))[0, 0]) == 1.0
+
+
+def test_layers_are_found_at_every_depth():
+    kinds = [type(layer).__name__ for layer in keras_private.layers_of(functional())]
+    assert kinds.count("Dense") == 3
+    assert {"Sequential", "TimeDistributed", "Dropout", "GaussianNoise"} <= set(kinds)
+
+
+def test_consumers_of_an_input_are_found():
+    model = functional()
+    names = [layer.name for layer in keras_private.consumers_of(model, model.inputs[0])]
+    assert model.layers[1].name in names
+    assert model.layers[-1].name not in names
+
+
+def test_outputs_of_a_layer_are_its_symbolic_tensors():
+    shapes = [tuple(t.shape) for t in keras_private.outputs_of(functional().layers[-1])]
+    assert shapes == [(None, 3)]
+
+
+def test_a_model_without_memory_has_shapes_and_then_values():
+    model = keras_private.without_memory(functional)
+    assert np.isfinite(model.get_weights()[0]).all()
+    looked_at = keras_private.without_memory(functional, forget=True)
+    assert [tuple(w.shape) for w in looked_at.weights] == [tuple(w.shape) for w in model.weights]
+    assert looked_at.weights[0]._value is None
+
+
+def test_a_model_that_cannot_be_built_does_not_spoil_the_next():
+    import keras
+
+    def broken():
+        dense = keras.layers.Dense(2, kernel_initializer=lambda *_, **__: 1 / 0)
+        return keras.Sequential([keras.Input((4,)), dense])
+
+    with pytest.raises(ZeroDivisionError):
+        keras_private.without_memory(broken)
+    assert keras_private.without_memory(functional).weights
+
+
+def test_weights_are_not_drawn_and_the_rest_is():
+    import keras
+
+    with keras_private.without_random_values():
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(4, bias_initializer="ones"),
+                keras.layers.BatchNormalization(),
+                keras.layers.Dropout(0.5, seed=3),
+            ]
+        )
+    kernel, bias = model.layers[0].get_weights()
+    assert (kernel.any(), bias.all()) == (False, True)
+    assert model.layers[1].moving_variance.numpy().all()
+    (generator,) = keras_private.seed_generators_of(model)
+    assert generator.state.numpy().tolist() == [3, 0]
+    drawn = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    assert drawn.layers[0].get_weights()[0].any()
+
+
+def test_a_weight_that_a_file_lacks_is_an_error(tmp_path):
+    """Which lets weights begin as zeros where a file is read."""
+    import h5py
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.save(tmp_path / "m", zipped=False)
+    with h5py.File(tmp_path / "m" / "model.weights.h5", "r+") as file:
+        del file["layers/dense/vars/0"]
+    with pytest.raises(ValueError, match="could not be loaded"):
+        keras.models.load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("loss", ["mse", "MAE", "kld", "bce", "categorical_crossentropy"])
+def test_h5_configurations_are_read(tmp_path, loss):
+    import json
+
+    import h5py
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("adam", loss, loss_weights=[2.0], metrics=["mae"])
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        config, training = (
+            json.loads(file.attrs[f"{key}_config"]) for key in ("model", "training")
+        )
+    assert keras_private.model_of_h5_config(config).output_shape == (None, 3)
+    arguments = keras_private.compile_arguments_of_h5(training)
+    assert arguments["loss_weights"] == [2.0]
+    assert arguments["loss"] is keras.losses.get(loss)
+
+
+def test_a_loss_function_gives_a_value_a_row():
+    import keras
+
+    loss = keras_private.loss_of_rows(keras.losses.mean_squared_error)
+    assert np.asarray(loss(np.zeros((3, 2)), np.ones((3, 2)))).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_learning_rate_is_read_and_replaced():
+    import keras
+
+    optimizer = keras.optimizers.SGD(0.25)
+    assert float(keras_private.learning_rate_of(optimizer)) == 0.25
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+    keras_private.set_learning_rate(optimizer, schedule)
+    assert float(optimizer.learning_rate) == 0.5
+
+
+def test_random_generators_are_found_in_their_order_each_once():
+    import keras
+
+    model = functional()
+    found = keras_private.seed_generators_of(model)
+    assert len(found) == len({id(generator) for generator in found}) == 2
+    assert all(isinstance(generator, keras.random.SeedGenerator) for generator in found)
+    again = keras_private.seed_generators_of(
+        keras_private.load_from_memory(_saved(model), safe_mode=True)
+    )
+    assert [generator.state.shape for generator in again] == [(2,), (2,)]
+
+
+def _saved(model) -> bytes:
+    from irisspark.model import keras_file
+
+    return io.BytesIO(keras_file.to_bytes(model)).getvalue()

@@ -1,0 +1,90 @@
+"""Which pyspark is imported, in processes with the paths that spark-submit makes."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+SCRIPT = """
+import sys
+from irisspark.startup.imports import prefer_unpacked_spark
+before = list(sys.path)
+prefer_unpacked_spark()
+import pyspark, py4j
+print(pyspark.__file__)
+print(py4j.__file__)
+print(sys.path == before)
+"""
+
+
+def run(*path: Path) -> list[str]:
+    environ = {"PYTHONPATH": ":".join(map(str, (*path, ROOT)))}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    spec = find_spec("pyspark")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def archives(lib: Path) -> list[Path]:
+    return [lib / "pyspark.zip", *lib.glob("py4j-*-src.zip")]
+
+
+def make_archives(lib: Path, *, marker: str) -> list[Path]:
+    """Make a Spark's two zips, of packages that hold nothing but a remark."""
+    lib.mkdir(parents=True)
+    for name, package in (("pyspark.zip", "pyspark"), ("py4j-0.1-src.zip", "py4j")):
+        with zipfile.ZipFile(lib / name, "w") as archive:
+            archive.writestr(f"{package}/__init__.py", f"# {marker}")
+    return archives(lib)
+
+
+def test_pips_spark_is_imported_from_its_folder(installed: Path) -> None:
+    zips = archives(installed / "python" / "lib")
+    assert all(path.is_file() for path in zips)
+    found = run(*zips)
+    assert found[:2] == [
+        str(installed / "__init__.py"),
+        str(installed.parent / "py4j" / "__init__.py"),
+    ]
+
+
+def test_downloaded_spark_is_imported_from_its_folder(tmp_path: Path) -> None:
+    zips = make_archives(tmp_path / "spark" / "python" / "lib", marker="downloaded")
+    package = tmp_path / "spark" / "python" / "pyspark"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    found = run(*zips)
+    assert found[:2] == [str(package / "__init__.py"), f"{zips[1]}/py4j/__init__.py"]
+
+
+def test_zip_stays_where_the_spark_is_not_unpacked(tmp_path: Path) -> None:
+    zips = make_archives(tmp_path / "spark" / "python" / "lib", marker="bare")
+    assert run(*zips) == [f"{zips[0]}/pyspark/__init__.py", f"{zips[1]}/py4j/__init__.py", "True"]
+
+
+def test_zip_stays_where_another_pyspark_would_be_found(tmp_path: Path, installed: Path) -> None:
+    """A Spark that looks like pip's, but the path leads to the pyspark of this Python."""
+    home = tmp_path / "pyspark"
+    zips = make_archives(home / "python" / "lib", marker="another")
+    shutil.copy(installed / "version.py", home / "__init__.py")
+    assert run(*zips) == [f"{zips[0]}/pyspark/__init__.py", f"{zips[1]}/py4j/__init__.py", "True"]
+
+
+def test_zip_in_the_working_folder_of_an_executor_stays(tmp_path: Path) -> None:
+    zips = make_archives(tmp_path / "container", marker="shipped")
+    assert run(*zips)[0] == f"{zips[0]}/pyspark/__init__.py"
