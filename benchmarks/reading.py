@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from irisspark.data import queries
 from irisspark.data.csv.columns import Columns, LabelCodes
 from irisspark.data.scanning import PredictionTask, ScanTask, peak_memory_bytes
-from irisspark.data.splits import Group, cut
+from irisspark.data.splits import TaskSplits, cut
 from irisspark.evaluation.worker import counting
 from irisspark.model import loading
 from irisspark.startup.imports import import_tensorflow
@@ -74,9 +74,9 @@ def with_text_label(_: int, line: str) -> str:
     return f"{line[:-2]}{TEXTS[int(line[-2])]}\n"
 
 
-def groups_of(path: Path) -> Iterator[Group]:
+def groups_of(path: Path) -> Iterator[TaskSplits]:
     """Make one task of a file."""
-    return iter([Group(0, tuple(cut([DataFile(str(path), path.stat().st_size)], 64 << 20)))])
+    return iter([TaskSplits(0, tuple(cut([DataFile(str(path), path.stat().st_size)], 64 << 20)))])
 
 
 def scan(

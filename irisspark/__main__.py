@@ -13,7 +13,7 @@ from irisspark.startup.imports import prefer_unpacked_spark
 _OUTPUT_LOST = 120  # what Python itself ends with where its last output cannot be written
 
 
-def _run(asking: socket.socket | None) -> None:
+def _run(requester: socket.socket | None) -> None:
     """Run, tell the process that asked, and end."""
     from irisspark.cli import main
 
@@ -24,9 +24,9 @@ def _run(asking: socket.socket | None) -> None:
         sys.stderr.flush()
     except OSError:
         code = code or _OUTPUT_LOST
-    if asking is not None:
+    if requester is not None:
         with contextlib.suppress(OSError):
-            asking.sendall(str(code).encode())
+            requester.sendall(str(code).encode())
     os._exit(code)  # Python would take TensorFlow's modules apart first, for a second
 
 

@@ -121,7 +121,7 @@ def _predict_and_score(
     task = predictions.prepare(session, model.spec, dataset, options, staging.folder)
     run = evaluate if dataset.columns.label is not None else predictions.predict
     result = run(session, model, dataset, options, task)
-    predictions.commit(task, result.parts)
+    predictions.commit(task, result.prediction_files)
     return result
 
 

@@ -66,7 +66,7 @@ def wait(descriptors: str) -> socket.socket:
     # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
     handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
     threading.Thread(target=_take_descriptors, args=(importing, request), daemon=True).start()
-    threading.Thread(target=_end_with_asking, args=(connection,), daemon=True).start()
+    threading.Thread(target=_end_with_requester, args=(connection,), daemon=True).start()
     sys.path[:] = request.facts["path"]
     return connection
 
@@ -83,7 +83,7 @@ def _end_with_spark_submit(alive: int, taken: threading.Event) -> None:
         os._exit(0)
 
 
-def _end_with_asking(connection: socket.socket) -> None:
+def _end_with_requester(connection: socket.socket) -> None:
     """Interrupt the run where the process that asked is killed in the middle of it."""
     with contextlib.suppress(OSError):
         connection.recv(1)

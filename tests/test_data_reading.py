@@ -107,12 +107,17 @@ def test_what_was_bad_before_changes_nothing():
     blocks = [*whole.block.data.splitlines(keepends=True), TROUBLE]
     for data in blocks:
         alone = parse_block(Block(0, 9, data), columns)
-        for doubtful in (frozenset[int](), frozenset({0}), frozenset({1, 2}), frozenset({0, 1})):
-            told = parse_block(Block(0, 9, data), columns, doubtful)
+        for suspects in (
+            frozenset[int](),
+            frozenset({0}),
+            frozenset({1, 2}),
+            frozenset({0, 1}),
+        ):
+            told = parse_block(Block(0, 9, data), columns, suspects)
             assert rows_of([told]) == rows_of([alone])
             assert told.bad == alone.bad
-    assert whole.doubtful == {0, 1, 2, 3} - {0}
-    assert parse_block(Block(0, 0, b"1,2,0,a\n"), columns, whole.doubtful).doubtful is None
+    assert whole.suspects == {0, 1, 2, 3} - {0}
+    assert parse_block(Block(0, 0, b"1,2,0,a\n"), columns, whole.suspects).suspects is None
 
 
 def test_first_ten_bad_rows_are_those_of_the_input_whatever_the_order(tmp_path):

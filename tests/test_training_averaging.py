@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irisspark.training.averaging import (
-    Part,
+    WeightedChunk,
     average,
     average_chunks,
     chunk_bytes,
@@ -39,10 +39,13 @@ def test_chunks_of_any_size_put_together_are_the_variables(max_bytes, shapes):
     assert layout.num_bytes == sum(array.nbytes for array in given_)
 
 
-def parts(rows: list[int]) -> list[Part]:
+def parts(rows: list[int]) -> list[WeightedChunk]:
     layouts = [(n, variables(n)) for n in range(len(rows))]
     flat = [[np.asarray(v).reshape(-1) for v in values] for _, values in layouts]
-    return [Part(n, num, arrays) for n, (num, arrays) in enumerate(zip(rows, flat, strict=True))]
+    return [
+        WeightedChunk(n, num, arrays)
+        for n, (num, arrays) in enumerate(zip(rows, flat, strict=True))
+    ]
 
 
 def test_averages_are_weighted_by_rows_and_counters_are_the_largest():
@@ -59,7 +62,7 @@ def test_averages_are_weighted_by_rows_and_counters_are_the_largest():
 def test_the_order_of_arrival_changes_no_bit():
     # Sums of these differ with the order: 1e16 swallows what is added to it.
     values = [1e16, 1.0, -1e16, 1.0, 3.0]
-    given_ = [Part(n, 1, [np.array([value])]) for n, value in enumerate(values)]
+    given_ = [WeightedChunk(n, 1, [np.array([value])]) for n, value in enumerate(values)]
     expected = average(given_)[0][0]
     rng = np.random.default_rng(4)
     for _ in range(10):
@@ -69,7 +72,7 @@ def test_the_order_of_arrival_changes_no_bit():
 
 def test_replicas_that_agree_stay_as_they_are():
     one = parts([5])[0]
-    same = [Part(n, rows, one.arrays) for n, rows in enumerate([5, 3, 11])]
+    same = [WeightedChunk(n, rows, one.arrays) for n, rows in enumerate([5, 3, 11])]
     assert all(np.array_equal(a, b) for a, b in zip(average(same), one.arrays, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(average([one]), one.arrays, strict=True))
 

@@ -9,7 +9,7 @@ import pytest
 from irisspark.model import loading
 from irisspark.options import parse
 from irisspark.startup.imports import import_tensorflow
-from irisspark.training.averaging import Part, lay_out, take_chunk
+from irisspark.training.averaging import WeightedChunk, lay_out, take_chunk
 from irisspark.training.configuration import configure
 from irisspark.training.worker import learning
 from irisspark.training.worker.learning import Recipe, RoundPlan, RoundReport, train_round
@@ -52,7 +52,7 @@ class Worker:
                 "seed": 7,
                 "shuffle": False,
                 "rate_scale": 1.0,
-                "ramp_batches": 1,
+                "warmup_batches": 1,
                 **changes,
             }
         )
@@ -60,7 +60,7 @@ class Worker:
         chunks = [take_chunk(self.recipe.layout, 0, self.variables)]
         (_, report), *parts = train_round(partition, rows, self.recipe, plan, lambda: chunks)
         for _, part in parts:
-            assert isinstance(part, Part)
+            assert isinstance(part, WeightedChunk)
             shapes = [variable.shape for variable in self.variables]
             self.variables = [a.reshape(s) for a, s in zip(part.arrays, shapes, strict=True)]
         assert isinstance(report, RoundReport)
@@ -297,7 +297,7 @@ def test_dropout_depends_on_the_state_that_comes_along_and_the_worker_alone(tmp_
         worker = Worker(path, 6)
         worker.variables[-1][1] += later  # the counter of the only random layer
         plan = {"epoch": epoch, "number": 0, "first_batch": 0, "num_batches": None, "seed": 7}
-        plan |= {"shuffle": False, "rate_scale": 1.0, "ramp_batches": 1}
+        plan |= {"shuffle": False, "rate_scale": 1.0, "warmup_batches": 1}
         chunks = [take_chunk(worker.recipe.layout, 0, worker.variables)]
         _, (_, part) = train_round(
             partition, rows, worker.recipe, RoundPlan(**plan), lambda: chunks

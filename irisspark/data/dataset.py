@@ -10,7 +10,7 @@ from irisspark.data.csv.columns import Columns, LabelCodes, parse_number
 from irisspark.data.csv.examine import UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.data.csv.reading import record_end
 from irisspark.data.holdout import Holdout
-from irisspark.data.splits import Group, Split, cut, group, read_blocks
+from irisspark.data.splits import Split, TaskSplits, cut, group, read_blocks
 from irisspark.errors import DataError
 from irisspark.storage.finding import find_data
 from irisspark.storage.opening import DataFile, Opener, opener
@@ -52,14 +52,14 @@ class Dataset:
         """Bytes of all files on disk."""
         return sum(file.size for file in self.files)
 
-    def groups(self, parallelism: int) -> list[Group]:
+    def groups(self, parallelism: int) -> list[TaskSplits]:
         """Cut the files into tasks: none tiny while there is enough, none so large that it lags."""
         size = self.num_bytes
         rounds = size // (TASK_BYTES * parallelism)
         num_groups = max(1, min(parallelism, size // _MIN_SPLIT_BYTES), rounds * parallelism)
         splits = cut(self.files, max(size / num_groups, 1), whole_files=self.columns.multi_line)
         grouped = [members for members in group(splits, num_groups) if members]
-        return [Group(index, members) for index, members in enumerate(grouped)]
+        return [TaskSplits(index, members) for index, members in enumerate(grouped)]
 
 
 def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> Dataset:
@@ -185,7 +185,7 @@ def _first_labels(dataset: Dataset, head: schema.Head) -> list[str]:
     and save the pass over it: any other label is a bad row.
     """
     index = next(i for i, file in enumerate(dataset.files) if file.path == head.path)
-    members = Group(0, (Split(dataset.files[index], index, 0, None),))
+    members = TaskSplits(0, (Split(dataset.files[index], index, 0, None),))
     found = queries.find_labels([members], dataset.columns, dataset.open_file, max_blocks=1)
     return _all_labels(found)
 
@@ -195,7 +195,7 @@ def find_labels(session: "Session", dataset: Dataset) -> list[str]:
     columns, open_file = dataset.columns, dataset.open_file
     groups = dataset.groups(session.parallelism)
 
-    def find(members: Iterator[Group]) -> Iterator[queries.FoundLabels]:
+    def find(members: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
         return queries.find_labels(members, columns, open_file)
 
     return _all_labels(session.spread(groups).mapPartitions(find).collect())
@@ -218,7 +218,7 @@ def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> 
     if any(row.offset for row in rows):
         open_file = dataset.open_file
 
-        def count(members: Iterator[Group]) -> Iterator[tuple[int, list[int]]]:
+        def count(members: Iterator[TaskSplits]) -> Iterator[tuple[int, list[int]]]:
             return queries.count_lines_before(members, offsets, open_file)
 
         groups = _groups_before(session, dataset, offsets)
@@ -229,7 +229,7 @@ def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> 
 
 def _groups_before(
     session: "Session", dataset: Dataset, offsets: Mapping[int, Sequence[int]]
-) -> list[Group]:
+) -> list[TaskSplits]:
     """Cut what lies before the last offset of each file into tasks of about equal size."""
     indices = sorted(offsets)
     before = replace(
@@ -245,7 +245,7 @@ def _groups_before(
     ]
     num_groups = max(1, min(session.parallelism, len(wanted)))
     dealt = enumerate(group(wanted, num_groups))
-    return [Group(index, members) for index, members in dealt if members]
+    return [TaskSplits(index, members) for index, members in dealt if members]
 
 
 def describe(session: "Session", dataset: Dataset, row: BadRow) -> str:

@@ -7,13 +7,13 @@ from itertools import islice
 from irisspark.data.csv.columns import Columns
 from irisspark.data.csv.examine import is_missing
 from irisspark.data.csv.reading import read_batches
-from irisspark.data.splits import BLOCK_BYTES, Group, count_lines
+from irisspark.data.splits import BLOCK_BYTES, TaskSplits, count_lines
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
 
 
 def count_lines_before(
-    groups: Iterable[Group], offsets: Mapping[int, Sequence[int]], open_file: Opener
+    groups: Iterable[TaskSplits], offsets: Mapping[int, Sequence[int]], open_file: Opener
 ) -> Iterator[tuple[int, list[int]]]:
     """Count the line ends that lie before some offsets.
 
@@ -46,7 +46,7 @@ class FoundLabels:
 
 
 def find_labels(
-    groups: Iterable[Group], columns: Columns, open_file: Opener, max_blocks: int | None = None
+    groups: Iterable[TaskSplits], columns: Columns, open_file: Opener, max_blocks: int | None = None
 ) -> Iterator[FoundLabels]:
     """Find the distinct labels of each group.
 

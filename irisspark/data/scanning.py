@@ -14,7 +14,7 @@ from irisspark.data.csv.columns import Columns
 from irisspark.data.csv.examine import BadRows
 from irisspark.data.csv.reading import Batch, parse_blocks, record_end
 from irisspark.data.holdout import Holdout
-from irisspark.data.splits import BLOCK_BYTES, Block, Group, Split, read_ahead, read_blocks
+from irisspark.data.splits import BLOCK_BYTES, Block, Split, TaskSplits, read_ahead, read_blocks
 from irisspark.storage.opening import Opener
 
 Array = npt.NDArray[Any]
@@ -115,7 +115,7 @@ class Scan:
         place: (file index, offset) up to which everything is read.
     """
 
-    def __init__(self, group: Group, task: ScanTask, open_file: Opener) -> None:
+    def __init__(self, group: TaskSplits, task: ScanTask, open_file: Opener) -> None:
         """Get ready; nothing is read before the first batch is asked for."""
         self._group = group
         self._task = task

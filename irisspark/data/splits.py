@@ -34,7 +34,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Group:
+class TaskSplits:
     """The splits of one task; ``index`` orders the tasks as the input orders their rows."""
 
     index: int

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from irisspark.data.csv.reading import Batch
 from irisspark.data.scanning import Sample, Scan, ScanTask
-from irisspark.data.splits import Group
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import ModelError
 from irisspark.model.forward import compile_model, fixed_blocks
 
@@ -66,7 +66,7 @@ class Reference:
         network: "keras.Model",
         spec: "ModelSpec",
         dataset: "Dataset",
-        groups: Sequence[Group],
+        groups: Sequence[TaskSplits],
         task: ScanTask,
     ) -> None:
         """Read the rows, and begin to predict them in a thread.
@@ -156,7 +156,7 @@ class Reference:
 
 
 def _first_rows(
-    dataset: "Dataset", groups: Sequence[Group], task: ScanTask
+    dataset: "Dataset", groups: Sequence[TaskSplits], task: ScanTask
 ) -> tuple[Array, tuple[int, int] | None]:
     """Read the features of the first good rows, and find where the last of them is."""
     columns = dataset.columns
@@ -173,7 +173,9 @@ def _first_rows(
     return np.concatenate(found), last_place
 
 
-def _first_batches(dataset: "Dataset", groups: Sequence[Group], task: ScanTask) -> Iterator[Batch]:
+def _first_batches(
+    dataset: "Dataset", groups: Sequence[TaskSplits], task: ScanTask
+) -> Iterator[Batch]:
     """Read what the workers read, in small blocks, and not without end."""
     wide = dataset.columns.num_columns * NUM_ROWS * _BYTES_PER_CELL
     reading = task.reading_only(max(_MIN_BLOCK_BYTES, wide))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from irisspark.data.csv.examine import BadRows
 from irisspark.data.dataset import bad_row_error, check_labels, describe, describe_all
 from irisspark.data.scanning import PredictionTask, ScanTask, WorkerStats
-from irisspark.data.splits import Group
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.comparison import Comparison, Reference
 from irisspark.evaluation.worker import counting
 from irisspark.evaluation.worker.counting import Outcome
-from irisspark.evaluation.worker.prediction_file import Part
+from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.metrics.scores import Scores, score
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class EvaluationResult:
         num_tasks: Tasks of the job.
         job_seconds: From the job's start to its end.
         comparison: Of the workers' predictions with the driver's.
-        parts: The predictions that were written, in the order of the input.
+        prediction_files: The predictions that were written, in the order of the input.
     """
 
     scores: Scores
@@ -64,7 +64,7 @@ class EvaluationResult:
     num_tasks: int
     job_seconds: float
     comparison: Comparison
-    parts: tuple[Part, ...] = ()
+    prediction_files: tuple[PredictionFile, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -122,7 +122,7 @@ def evaluate(
         num_tasks=found.num_tasks,
         job_seconds=found.job_seconds,
         comparison=found.comparison,
-        parts=outcome.parts,
+        prediction_files=outcome.prediction_files,
     )
 
 
@@ -163,13 +163,13 @@ def scan(
 def _run(
     session: "Session",
     spec: "ModelSpec",
-    groups: list[Group],
+    groups: list[TaskSplits],
     task: ScanTask,
     dataset: "Dataset",
 ) -> Outcome:
     shared, open_file = session.context.broadcast(spec), dataset.open_file
 
-    def run(members: Iterator[Group]) -> Iterator[Outcome]:
+    def run(members: Iterator[TaskSplits]) -> Iterator[Outcome]:
         return counting.evaluate(members, shared.value, task, open_file)
 
     try:
@@ -212,10 +212,10 @@ def _check(
 def _num_nan_rows(outcome: Outcome) -> int:
     if outcome.counts is not None:
         return outcome.counts.nan_rows
-    return sum(part.num_nan_rows for part in outcome.parts)
+    return sum(part.num_nan_rows for part in outcome.prediction_files)
 
 
 def _has_rows(outcome: Outcome) -> bool:
     if outcome.counts is not None:
         return bool(outcome.counts.confusion.any())
-    return bool(outcome.parts)
+    return bool(outcome.prediction_files)

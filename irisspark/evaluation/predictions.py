@@ -12,7 +12,7 @@ from irisspark.data.scanning import PredictionTask, WorkerStats
 from irisspark.errors import IrissparkError
 from irisspark.evaluation.comparison import Comparison
 from irisspark.evaluation.evaluating import Evaluated, scan
-from irisspark.evaluation.worker.prediction_file import Part
+from irisspark.evaluation.worker.prediction_file import PredictionFile
 
 if TYPE_CHECKING:
     from irisspark.data.dataset import Dataset
@@ -38,7 +38,7 @@ class PredictionResult:
         num_tasks: Tasks of the job.
         job_seconds: From the job's start to its end.
         comparison: Of the workers' predictions with the driver's.
-        parts: The predictions that were written, in the order of the input.
+        prediction_files: The predictions that were written, in the order of the input.
     """
 
     class_names: tuple[str, ...]
@@ -49,12 +49,12 @@ class PredictionResult:
     num_tasks: int
     job_seconds: float
     comparison: Comparison
-    parts: tuple[Part, ...]
+    prediction_files: tuple[PredictionFile, ...]
 
     @property
     def num_rows(self) -> int:
         """Rows that were predicted."""
-        return sum(part.num_rows for part in self.parts)
+        return sum(part.num_rows for part in self.prediction_files)
 
 
 def prepare(
@@ -157,8 +157,8 @@ def predict(
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
     found = scan(session, model, dataset, options, predictions)
-    parts = found.outcome.parts
-    counts = zip(*(part.num_predicted for part in parts), strict=True)
+    prediction_files = found.outcome.prediction_files
+    counts = zip(*(part.num_predicted for part in prediction_files), strict=True)
     return PredictionResult(
         class_names=_class_names(dataset, model.spec),
         num_predicted=tuple(sum(column) for column in counts),
@@ -168,18 +168,18 @@ def predict(
         num_tasks=found.num_tasks,
         job_seconds=found.job_seconds,
         comparison=found.comparison,
-        parts=parts,
+        prediction_files=prediction_files,
     )
 
 
-def commit(task: PredictionTask, parts: tuple[Part, ...]) -> None:
+def commit(task: PredictionTask, prediction_files: tuple[PredictionFile, ...]) -> None:
     """Keep the files of the attempts that count, numbered in the order of the input.
 
     Raises:
         IrissparkError: A file is not there: the workers wrote to another disk.
     """
     attempts = Path(task.folder)
-    for number, part in enumerate(sorted(parts)):
+    for number, part in enumerate(sorted(prediction_files)):
         try:
             (attempts / part.name).rename(attempts.parent / f"part-{number:05d}.parquet")
         except OSError as error:

@@ -41,12 +41,12 @@ class EvalCounts:
         nan_rows: rows whose prediction is not finite; they are in none of the other counts.
         score_bins: [C, 2, SCORE_BINS], each class's scores on rows of other classes, then on its
             own; None above MAX_BINNED_CLASSES classes.
-        reliability: int64 [2, RELIABILITY_BINS], rows and those where what was foretold came true;
-            None where scores are no probabilities. What is foretold: class 1 where there are two
+        reliability: int64 [2, RELIABILITY_BINS], rows and those where the class was the one;
+            None where scores are no probabilities. The class is class 1 where there are two
             classes, otherwise the predicted class.
         sums: (partition, vector) pairs in order. A vector is the bytes of float64
             [2 + RELIABILITY_BINS]: the sum of losses (NaN where the model has none), the sum of
-            squared errors of the probabilities, the sum of the foretold probabilities by bin. As
+            squared errors of the probabilities, the sum of the predicted probabilities by bin. As
             bytes they compare and pickle exactly.
     """
 

@@ -42,7 +42,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """One bin of foretold probabilities, and how often what they foretold came true."""
+    """One bin of predicted probabilities, and how often their class was the true one."""
 
     lower: float
     upper: float

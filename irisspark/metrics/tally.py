@@ -102,17 +102,17 @@ class Tally:
         errors = scores.astype(np.float64, order="C")
         flat, row_starts = errors.reshape(-1), np.arange(len(y_true)) * self._num_classes
         if self._num_classes == 2:
-            foretold, came_true = errors[:, 1].copy(), y_true == 1
+            predicted, observed = errors[:, 1].copy(), y_true == 1
         else:
-            foretold, came_true = flat[row_starts + y_pred], y_true == y_pred
+            predicted, observed = flat[row_starts + y_pred], y_true == y_pred
         flat[row_starts + y_true] -= 1.0
         self._sums[1] += np.einsum("i,i->", flat, flat)  # the same sum whatever the threads
         bins = np.zeros(len(y_true), dtype=np.uint8)
         for edge in _INNER_EDGES:  # a third of the time of np.searchsorted
-            bins += foretold > edge
+            bins += predicted > edge
         reliability[0] += np.bincount(bins, minlength=RELIABILITY_BINS)
-        reliability[1] += np.bincount(bins[came_true], minlength=RELIABILITY_BINS)
-        self._sums[2:] += np.bincount(bins, weights=foretold, minlength=RELIABILITY_BINS)
+        reliability[1] += np.bincount(bins[observed], minlength=RELIABILITY_BINS)
+        self._sums[2:] += np.bincount(bins, weights=predicted, minlength=RELIABILITY_BINS)
 
     @property
     def counts(self) -> EvalCounts:

@@ -70,7 +70,9 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         output, losses = compiled(tf.constant(features), tf.constant(labels))
         if loss is None:
             return output.numpy(), None
-        return output.numpy(), losses.numpy().astype(np.float64) * spec.loss_weight + spec.penalty
+        return output.numpy(), losses.numpy().astype(
+            np.float64
+        ) * spec.loss_weight + spec.regularization_loss
 
     return predict
 

@@ -89,7 +89,7 @@ def load(
         file=file_of(model),
         loss=loss_config,
         loss_weight=loss_weight,
-        penalty=penalty_of(model),
+        regularization_loss=regularization_loss_of(model),
         output=meaning,
         input_shape=tuple(model.inputs[0].shape[1:]),
         input_dtype=model.inputs[0].dtype,
@@ -130,9 +130,9 @@ def file_of(model: "keras.Model") -> bytes:
         ) from error
 
 
-def penalty_of(model: "keras.Model") -> float:
+def regularization_loss_of(model: "keras.Model") -> float:
     """Give the sum of the weights' regularization losses."""
-    return float(sum(float(penalty) for penalty in model.losses))
+    return float(sum(float(loss) for loss in model.losses))
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ class ModelSpec:
         file: The bytes of the model's ``.keras`` file, without its training (``keras_file``).
         loss: Keras's serialized loss, None where the model has none.
         loss_weight: What the training configuration multiplies the loss by.
-        penalty: The sum of the weights' regularization losses, part of what Keras calls the loss.
+        regularization_loss: Of the weights, the sum: a part of what Keras calls the loss.
         output: What the output means.
         input_shape: Shape of one row as the model takes it; None for a free dimension.
         input_dtype: numpy name of the dtype of the model's input.
@@ -43,7 +43,7 @@ class ModelSpec:
     file: bytes = field(repr=False)
     loss: dict[str, Any] | str | None
     loss_weight: float
-    penalty: float
+    regularization_loss: float
     output: OutputMeaning
     input_shape: tuple[int | None, ...]
     input_dtype: str
@@ -61,7 +61,7 @@ class ModelSpec:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of the recipe: equal for equal models, so that a worker builds each once."""
-        parts = (self.digest, self.loss, self.loss_weight, self.penalty, self.output)
+        parts = (self.digest, self.loss, self.loss_weight, self.regularization_loss, self.output)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def with_file(self, file: bytes) -> "ModelSpec":

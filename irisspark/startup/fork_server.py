@@ -1,9 +1,9 @@
 """The workers' daemon as a fork of the driver, on a local master.
 
 Driver and workers are on one machine there, and both need TensorFlow, whose import takes seconds of
-processor time. So the driver, once it has imported it, forks a *nursery*, which runs no op and
+processor time. So the driver, once it has imported it, forks a *fork server*, which runs no op and
 waits at a Unix socket. The daemon that Spark starts (``worker_daemon``) hands over to a fork of the
-nursery, which serves Spark in its place. It may ask before there is a nursery: it waits then. Where
+fork server, which serves Spark in its place. It may ask before there is one: it waits then. Where
 anything is amiss, the daemon imports TensorFlow itself, as it does on a cluster.
 """
 
@@ -21,15 +21,15 @@ from typing import NoReturn
 
 from irisspark.startup import handover
 
-VARIABLE = "IRISSPARK_NURSERY"
+VARIABLE = "IRISSPARK_FORK_SERVER"
 
 
-class Nursery:
+class ForkServer:
     """The place where daemons ask, and the process that serves them once it is started."""
 
     def __init__(self) -> None:
         """Listen at a socket in a folder that only this user may enter."""
-        self.path = str(Path(tempfile.mkdtemp(prefix="irisspark-")) / "nursery")
+        self.path = str(Path(tempfile.mkdtemp(prefix="irisspark-")) / "fork-server")
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._listening.bind(self.path)
@@ -37,29 +37,29 @@ class Nursery:
             self.stop()
             raise
         self._listening.listen()
-        # The nursery sees this pipe end when the driver does, however it ends.
+        # The fork server sees this pipe end when the driver does, however it ends.
         self._alive, self._kept = os.pipe()
 
     def start(self, serve: Callable[[], None]) -> None:
-        """Fork the nursery off this process, which has imported what the workers need.
+        """Fork the fork server off this process, which has imported what the workers need.
 
         Where TensorFlow has run already nobody will serve, and daemons that ask are told so: its
         threads would not survive the fork.
 
         Args:
-            serve: What a fork of the nursery does in the place of Spark's daemon.
+            serve: What a fork of the fork server does in the place of Spark's daemon.
         """
         if not _has_run_tensorflow() and os.fork() == 0:
             try:
                 os.close(self._kept)
-                _run_nursery(self._listening, self._alive, serve)
+                _run_fork_server(self._listening, self._alive, serve)
             finally:
                 os._exit(1)
         os.close(self._alive)
         self._listening.close()
 
     def stop(self) -> None:
-        """Take away the socket and its folder; the nursery ends with this process."""
+        """Take away the socket and its folder; the fork server ends with this process."""
         self._listening.close()
         with contextlib.suppress(OSError):
             os.unlink(self.path)
@@ -67,12 +67,12 @@ class Nursery:
             os.rmdir(os.path.dirname(self.path))
 
 
-def reserve() -> Nursery | None:
-    """Make a nursery, None where processes do not fork or cannot listen."""
+def reserve() -> ForkServer | None:
+    """Make a fork server, None where processes do not fork or cannot listen."""
     if not hasattr(os, "fork"):
         return None
     try:
-        return Nursery()
+        return ForkServer()
     except OSError:  # the path of a socket may not be longer than a hundred bytes
         return None
 
@@ -85,7 +85,7 @@ def _has_run_tensorflow() -> bool:
     return context is not None and bool(getattr(context, "_initialized", True))
 
 
-def _run_nursery(listening: socket.socket, alive: int, serve: Callable[[], None]) -> NoReturn:
+def _run_fork_server(listening: socket.socket, alive: int, serve: Callable[[], None]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _leave_descriptors_of_the_driver({listening.fileno(), alive})
@@ -126,10 +126,10 @@ def _become_daemon(connection: socket.socket, serve: Callable[[], None]) -> NoRe
 
 
 def hand_over() -> bool:
-    """Let a fork of the nursery serve in the place of this process, and wait for its end.
+    """Let a fork of the fork server serve in the place of this process, and wait for its end.
 
     Returns:
-        False where there is no nursery: nothing has been done then.
+        False where there is no fork server: nothing has been done then.
     """
     path = os.environ.get(VARIABLE)
     connection = handover.ask(path) if path and os.path.exists(path) else None

@@ -72,7 +72,7 @@ def import_tensorflow() -> Any:
     settle_environment()
     with _IMPORTING:  # a second thread waits: the modules are listed before they are whole
         if "tensorflow" not in sys.modules or "keras" not in sys.modules:
-            with _descriptor_2_led_away(), fast_imports():
+            with _silent_descriptor_2(), fast_imports():
                 import keras  # noqa: F401
                 import tensorflow  # noqa: F401
             settle_keras()
@@ -131,7 +131,7 @@ def fast_imports() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _descriptor_2_led_away() -> Iterator[None]:
+def _silent_descriptor_2() -> Iterator[None]:
     """Lead C++'s standard error away; Python's own still goes where it went."""
     try:
         saved = os.dup(2)

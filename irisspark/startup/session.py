@@ -146,9 +146,9 @@ def open_session(
     check_master(master)
     uses_daemon = fast_workers and turn_on_daemon(conf, verbose=verbose)
     shares = uses_daemon and importing is not None and is_on_one_machine(master)
-    nursery = fork_server.reserve() if shares else None
-    if nursery:
-        conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", nursery.path)
+    server = fork_server.reserve() if shares else None
+    if server:
+        conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", server.path)
     session = None
     try:
         session = Session(_start(conf))
@@ -156,12 +156,12 @@ def open_session(
             session.warm_up(conf)
         if importing:
             importing.join()
-        if nursery:
-            nursery.start(worker_daemon.serve)
+        if server:
+            server.start(worker_daemon.serve)
         yield session
     finally:
-        if nursery:
-            nursery.stop()
+        if server:
+            server.stop()
         if session:
             session.stop()
 

@@ -56,7 +56,7 @@ class Staging:
             IrissparkError: It cannot be made.
         """
         if self._folder is None:
-            with self._said_with_path():
+            with self._naming_the_path():
                 self._target.parent.mkdir(parents=True, exist_ok=True)
                 name = tempfile.mkdtemp(prefix=f".{self._target.name}-", dir=self._target.parent)
                 self._folder = Path(name)
@@ -70,7 +70,7 @@ class Staging:
             IrissparkError: It cannot be written.
         """
         folder = self.folder
-        with self._said_with_path():
+        with self._naming_the_path():
             for name, content in files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
@@ -82,7 +82,7 @@ class Staging:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _said_with_path(self) -> Iterator[None]:
+    def _naming_the_path(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -28,7 +28,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ChunkLayout:
     """How variables are cut: shapes and dtypes of all, and the pieces of each chunk."""
 
     shapes: tuple[tuple[int, ...], ...]
@@ -45,7 +45,7 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class WeightedChunk:
     """One worker's values of one chunk, and the rows that they learned from."""
 
     partition: int
@@ -58,7 +58,7 @@ def chunk_bytes(num_workers: int) -> int:
     return max(MIN_CHUNK_BYTES, min(MAX_CHUNK_BYTES, _SUMMED_BYTES // num_workers))
 
 
-def lay_out(variables: Sequence[Array], max_bytes: int) -> Layout:
+def lay_out(variables: Sequence[Array], max_bytes: int) -> ChunkLayout:
     """Cut variables into chunks of at most ``max_bytes``, in order."""
     chunks: list[list[Piece]] = [[]]
     room = max_bytes
@@ -76,10 +76,10 @@ def lay_out(variables: Sequence[Array], max_bytes: int) -> Layout:
             start = max(stop, 1)
     shapes = tuple(variable.shape for variable in variables)
     dtypes = tuple(variable.dtype.name for variable in variables)
-    return Layout(shapes, dtypes, tuple(tuple(chunk) for chunk in chunks))
+    return ChunkLayout(shapes, dtypes, tuple(tuple(chunk) for chunk in chunks))
 
 
-def take_chunk(layout: Layout, chunk: int, variables: Sequence[Array]) -> list[Array]:
+def take_chunk(layout: ChunkLayout, chunk: int, variables: Sequence[Array]) -> list[Array]:
     """Give the flat arrays of one chunk, as views."""
     return [
         np.asarray(variables[piece.variable]).reshape(-1)[piece.start : piece.stop]
@@ -87,7 +87,7 @@ def take_chunk(layout: Layout, chunk: int, variables: Sequence[Array]) -> list[A
     ]
 
 
-def put_together(layout: Layout, chunks: Iterable[Sequence[Array]]) -> Iterator[Array]:
+def put_together(layout: ChunkLayout, chunks: Iterable[Sequence[Array]]) -> Iterator[Array]:
     """Give the variables in their order, from chunks in theirs, holding one variable at a time."""
     whole: Array | None = None
     for pieces, arrays in zip(layout.chunks, chunks, strict=True):
@@ -105,7 +105,7 @@ def put_together(layout: Layout, chunks: Iterable[Sequence[Array]]) -> Iterator[
                 whole = None
 
 
-def average(parts: Sequence[Part]) -> list[Array]:
+def average(parts: Sequence[WeightedChunk]) -> list[Array]:
     """Average the workers' values of a chunk, weighted by rows.
 
     Floats are summed in float64 in the order of partitions, never in the order of arrival. Whole
@@ -135,9 +135,9 @@ def average_chunks(
     parts: Iterable[tuple[int, Any]],
 ) -> Iterator[tuple[int, Any]]:
     """Average the chunks of one partition of the sum, one at a time; pass everything else on."""
-    by_chunk: dict[int, list[Part]] = {}
+    by_chunk: dict[int, list[WeightedChunk]] = {}
     for key, value in parts:
-        if isinstance(value, Part):
+        if isinstance(value, WeightedChunk):
             by_chunk.setdefault(key, []).append(value)
         else:
             yield key, value

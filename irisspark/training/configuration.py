@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from irisspark.errors import ModelError
 from irisspark.model import keras_private
-from irisspark.model.loading import file_of, penalty_of, with_input
+from irisspark.model.loading import file_of, regularization_loss_of, with_input
 from irisspark.model.optimizers import optimizer_state, rate_owner
 from irisspark.model.output import Kind, OutputMeaning
 from irisspark.model.spec import ModelSpec
@@ -62,7 +62,7 @@ class Configured:
     def trained_spec(self) -> ModelSpec:
         """Give the spec of the network as it is now."""
         spec = self.spec.with_file(file_of(self.shared))
-        return replace(spec, penalty=penalty_of(self.network))
+        return replace(spec, regularization_loss=regularization_loss_of(self.network))
 
     def rate_after(self, num_steps: int) -> float:
         """Give the user's own learning rate after so many steps of the optimizer."""

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from irisspark.training.averaging import (
-    Layout,
-    Part,
+    ChunkLayout,
+    WeightedChunk,
     average,
     average_chunks,
     put_together,
@@ -61,7 +61,7 @@ class SharedFile:
         return content
 
 
-def share(context: "SparkContext", layout: Layout, variables: Sequence[Array]) -> Shared:
+def share(context: "SparkContext", layout: ChunkLayout, variables: Sequence[Array]) -> Shared:
     """Hand variables out to the workers."""
     numbers = range(len(layout.chunks))
     return Shared(
@@ -70,7 +70,7 @@ def share(context: "SparkContext", layout: Layout, variables: Sequence[Array]) -
 
 
 def gather(
-    pairs: "RDD[tuple[int, Any]]", layout: Layout, check: Callable[[list[Any]], None]
+    pairs: "RDD[tuple[int, Any]]", layout: ChunkLayout, check: Callable[[list[Any]], None]
 ) -> list[Array]:
     """Run a round and average what the workers learned.
 
@@ -88,19 +88,21 @@ def gather(
 
 
 def _gather_here(
-    pairs: "RDD[tuple[int, Any]]", layout: Layout, check: Callable[[list[Any]], None]
+    pairs: "RDD[tuple[int, Any]]", layout: ChunkLayout, check: Callable[[list[Any]], None]
 ) -> list[Array]:
     collected = survive_crashes(pairs.collect)
     check([value for key, value in collected if key == REPORT])
     chunks = [
-        average([value for key, value in collected if key == chunk and isinstance(value, Part)])
+        average(
+            [value for key, value in collected if key == chunk and isinstance(value, WeightedChunk)]
+        )
         for chunk in range(len(layout.chunks))
     ]
     return list(put_together(layout, chunks))
 
 
 def _gather_on_cluster(
-    pairs: "RDD[tuple[int, Any]]", layout: Layout, check: Callable[[list[Any]], None]
+    pairs: "RDD[tuple[int, Any]]", layout: ChunkLayout, check: Callable[[list[Any]], None]
 ) -> list[Array]:
     num_chunks = len(layout.chunks)
     # The reports, whose key is -1, come together in a partition behind those of the chunks.

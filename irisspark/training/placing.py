@@ -9,7 +9,7 @@ from irisspark.data.csv.examine import BadRows
 from irisspark.data.dataset import bad_row_error, describe
 from irisspark.data.holdout import HashedRows, Holdout, LastRows
 from irisspark.data.scanning import ScanTask
-from irisspark.data.splits import Group
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, TrainingError
 from irisspark.training.worker.rows import (
     Placement,
@@ -104,7 +104,7 @@ def _read(session: "Session", dataset: "Dataset", options: "Options") -> "RDD[An
     open_file, with_offsets = dataset.open_file, bool(split)
     task = ScanTask(replace(dataset.columns, keep=()), stop_at_bad_row=options.bad_rows == "fail")
 
-    def read(groups: Iterator[Group]) -> Iterator[Any]:
+    def read(groups: Iterator[TaskSplits]) -> Iterator[Any]:
         return read_rows(groups, task, open_file, holdout, with_offsets=with_offsets)
 
     groups = dataset.groups(session.parallelism)

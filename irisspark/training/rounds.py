@@ -114,7 +114,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
                 seed=self._options.seed,
                 shuffle=self._options.shuffle,
                 rate_scale=self.rate_scale,
-                ramp_batches=self._batches,
+                warmup_batches=self._batches,
             )
             reports += self._train_round(plan)
         rows = sum(report.num_rows for report in reports)
@@ -153,12 +153,12 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         failures = [share.failure for share in found if share.failure is not None]
         if failures:
             raise TrainingError(f"the held-out rows cannot be measured: {failures[0]}")
-        penalty = next(share.penalty for share in found if share.num_rows)
+        regularization_loss = next(share.regularization_loss for share in found if share.num_rows)
         loss = math.fsum(share.loss_sum for share in found) / self._placed.num_held_out
         correct = sum(share.num_correct for share in found)
         return replace(
             result,
-            val_loss=loss + penalty,
+            val_loss=loss + regularization_loss,
             val_accuracy=correct / self._placed.num_held_out,
         )
 

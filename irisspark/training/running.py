@@ -78,29 +78,29 @@ def train(
         spark_model = AveragingSparkModel(session, configured, placed, options, num_features)
         workers_line = _workers_line(spark_model, placed, session, options)
         say(workers_line)
-        course = _Course(spark_model, configured, placed, model, options, say)
-        course.run()
+        loop = _EpochLoop(spark_model, configured, placed, model, options, say)
+        loop.run()
     finally:
         placed.release()
     return TrainingResult(
-        spec=_hand_over(configured, spark_model, course.best),
+        spec=_hand_over(configured, spark_model, loop.best),
         network=configured.shared,
         dataset=replace(dataset, holdout=placed.holdout),
-        history=tuple(course.history),
+        history=tuple(loop.history),
         files=_files(configured, options),
         summary={
             "workers": len(placed.worker_rows),
             "note": workers_line,
             "rows": placed.num_rows,
             "held_out_rows": placed.num_held_out,
-            "epochs": len(course.history),
+            "epochs": len(loop.history),
             "learning_rate_scale": spark_model.rate_scale,
-            "best_epoch": course.best.epoch or None,
+            "best_epoch": loop.best.epoch or None,
         },
     )
 
 
-class _Course:
+class _EpochLoop:
     """The epochs of a training, from the first or from a checkpoint to the last."""
 
     def __init__(

@@ -12,7 +12,7 @@ from in_process import InProcessSession
 
 from irisspark import cli
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.data.splits import Group, cut
+from irisspark.data.splits import TaskSplits, cut
 from irisspark.errors import ModelError
 from irisspark.evaluation.comparison import RANDOM
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
@@ -65,9 +65,9 @@ def save(path: Path, layers: list) -> Path:
 class Regrouped(Dataset):
     num_groups: int = 1
 
-    def groups(self, parallelism: int) -> list[Group]:
+    def groups(self, parallelism: int) -> list[TaskSplits]:
         splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
-        return [Group(index, (split,)) for index, split in enumerate(splits)]
+        return [TaskSplits(index, (split,)) for index, split in enumerate(splits)]
 
 
 class Job:

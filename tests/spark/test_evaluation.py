@@ -8,7 +8,7 @@ import pytest
 from sklearn import datasets, metrics
 
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.data.splits import Group
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
 from irisspark.model import loading
@@ -165,11 +165,11 @@ def regrouped(dataset: Dataset, num_groups: int) -> Dataset:
     """Make the data cut into exactly so many groups, some of them empty."""
 
     class Regrouped(Dataset):
-        def groups(self, parallelism: int) -> list[Group]:
+        def groups(self, parallelism: int) -> list[TaskSplits]:
             from irisspark.data.splits import cut, group
 
             splits = cut(self.files, max(self.num_bytes / num_groups, 1))
-            return [Group(i, g) for i, g in enumerate(group(splits, num_groups))]
+            return [TaskSplits(i, g) for i, g in enumerate(group(splits, num_groups))]
 
     fields = {f.name: getattr(dataset, f.name) for f in dataclasses.fields(dataset)}
     return Regrouped(**fields)

@@ -1,4 +1,4 @@
-"""The nursery under a real Spark context, each in an application of its own."""
+"""The fork server under a real Spark context, each in an application of its own."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def ask(_):
         "ready": state.ready,
         "threads": state.threads,
         "parent": parent.joinpath("cmdline").read_bytes().replace(b"\\0", b" ").decode(),
-        "nursery": fork_server.VARIABLE in os.environ,
+        "fork server": fork_server.VARIABLE in os.environ,
         "tensorflow": "tensorflow" in sys.modules,
         "worker": os.getpid(),
     }

@@ -13,7 +13,7 @@ from sklearn import datasets
 
 from irisspark.data.dataset import Dataset, open_dataset
 from irisspark.data.scanning import ScanTask
-from irisspark.data.splits import Group, cut, group
+from irisspark.data.splits import TaskSplits, cut, group
 from irisspark.errors import DataError, IrissparkError, ModelError
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
@@ -78,9 +78,9 @@ class Regrouped(Dataset):
 
     num_groups = 1
 
-    def groups(self, parallelism: int) -> list[Group]:
+    def groups(self, parallelism: int) -> list[TaskSplits]:
         splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
-        return [Group(i, g) for i, g in enumerate(group(splits, self.num_groups))]
+        return [TaskSplits(i, g) for i, g in enumerate(group(splits, self.num_groups))]
 
 
 def regrouped(dataset: Dataset, num_groups: int) -> Dataset:
@@ -111,7 +111,7 @@ def predict_into(
         task = predictions.prepare(spark, model.spec, dataset, options, staging.folder)
         way = predictions.predict if dataset.columns.label is None else evaluate
         result = way(spark, model, dataset, options, task)
-        predictions.commit(task, result.parts)
+        predictions.commit(task, result.prediction_files)
         files = {}
         if isinstance(result, PredictionResult):
             files = prediction_report.files(result, prediction_report.document(result, run={}))
@@ -330,7 +330,7 @@ def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
     attempt(0)  # a speculative copy that came too late
     (Path(task.folder) / "part-00002-dead.parquet").write_bytes(b"PAR1 half a file")
     total = outcomes[0] + outcomes[1] + outcomes[2]
-    predictions.commit(task, total.parts)
+    predictions.commit(task, total.prediction_files)
     staging.publish({})
     table = pd.read_parquet(tmp_path / "out" / "predictions")
     assert table["id"].tolist() == iris["id"].tolist()
@@ -344,7 +344,7 @@ def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path)
     for index in reversed(range(400)):
         outcomes = attempt(index)
         total = outcomes + total if outcomes is not None else total
-    predictions.commit(task, total.parts)
+    predictions.commit(task, total.prediction_files)
     staging.publish({})
     table = pd.read_parquet(tmp_path / "out" / "predictions")
     assert table["id"].tolist() == iris["id"].tolist()
@@ -355,9 +355,9 @@ def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path)
 def test_file_that_is_not_there_is_an_error(by_hand, tmp_path):
     attempt, task, staging = by_hand
     outcome = attempt(0)
-    Path(task.folder, outcome.parts[0].name).unlink()
+    Path(task.folder, outcome.prediction_files[0].name).unlink()
     with pytest.raises(IrissparkError, match=r"predictions of task 0 are not in .*every worker"):
-        predictions.commit(task, outcome.parts)
+        predictions.commit(task, outcome.prediction_files)
     assert staging.folder.exists()
 
 
@@ -365,7 +365,7 @@ def test_folder_that_a_worker_does_not_see_is_an_error_without_a_trace(by_hand):
     attempt, task, _ = by_hand
     Path(task.folder).rmdir()
     outcome = attempt(0)
-    assert outcome.parts == ()
+    assert outcome.prediction_files == ()
     ((_, _, message),) = outcome.failures
     assert "cannot write predictions" in message
     assert "every worker must see that folder" in message
@@ -376,7 +376,7 @@ def test_small_row_groups_hold_the_same_rows(by_hand, iris, tmp_path, monkeypatc
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MAX_GROUP_ROWS", 5)
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MIN_GROUP_ROWS", 5)
     monkeypatch.setattr("irisspark.data.scanning.BLOCK_BYTES", 100)
-    (part,) = attempt(0).parts
+    (part,) = attempt(0).prediction_files
     file = pq.ParquetFile(Path(task.folder, part.name))
     table = file.read().to_pandas()
     assert len(table) == part.num_rows

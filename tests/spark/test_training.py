@@ -15,7 +15,7 @@ from sklearn import datasets
 
 from irisspark import cli
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.data.splits import Group, cut
+from irisspark.data.splits import TaskSplits, cut
 from irisspark.errors import DataError, ModelError, TrainingError
 from irisspark.evaluation.evaluating import evaluate
 from irisspark.model import loading
@@ -118,9 +118,9 @@ class Run:
 class _Regrouped(Dataset):
     num_groups: int = 1
 
-    def groups(self, parallelism: int) -> list[Group]:
+    def groups(self, parallelism: int) -> list[TaskSplits]:
         splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
-        return [Group(index, (split,)) for index, split in enumerate(splits)]
+        return [TaskSplits(index, (split,)) for index, split in enumerate(splits)]
 
 
 def regrouped(dataset: Dataset, num_groups: int) -> Dataset:

@@ -128,7 +128,7 @@ class Examined:
         return BadRows(dict(sorted(counts.items())), first)
 
 
-def examine(records: Records, columns: Columns, doubtful: frozenset[int] | None = None) -> Examined:
+def examine(records: Records, columns: Columns, suspects: frozenset[int] | None = None) -> Examined:
     """Find out which records are good.
 
     A record's fault is the first one from the left; a whole line at fault comes before that.
@@ -136,25 +136,25 @@ def examine(records: Records, columns: Columns, doubtful: frozenset[int] | None 
     Args:
         records: What to read.
         columns: Which column is what.
-        doubtful: The features that are likely to hold bad cells, None where nothing is known. Only
+        suspects: The features that are likely to hold bad cells, None for all. Only
             these are read as text, which costs more, as long as all others turn out to be good.
     """
     everything = frozenset(columns.features)
-    if doubtful is not None:
+    if suspects is not None:
         try:
-            return _examine(records, columns, everything & doubtful)
+            return _examine(records, columns, everything & suspects)
         except pa.ArrowInvalid:  # it is another column this time
             pass
     return _examine(records, columns, everything)
 
 
-def _examine(records: Records, columns: Columns, doubtful: frozenset[int]) -> Examined:
-    cells, rows, faults = _read_text(records, columns, doubtful)
+def _examine(records: Records, columns: Columns, suspects: frozenset[int]) -> Examined:
+    cells, rows, faults = _read_text(records, columns, suspects)
     values: dict[int, Array] = {}
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
-    kept, is_known = frozenset(columns.keep), len(doubtful) < len(columns.features)
+    kept, is_known = frozenset(columns.keep), len(suspects) < len(columns.features)
     for column in columns.used:
-        if column in doubtful:
+        if column in suspects:
             dtype = np.dtype(columns.dtype)
             values[column], is_bad = convert_numbers(cells[column], dtype, likely_bad=is_known)
         else:
@@ -181,9 +181,9 @@ def _field(column: int) -> str:
 
 
 def _read_text(
-    records: Records, columns: Columns, doubtful: frozenset[int]
+    records: Records, columns: Columns, suspects: frozenset[int]
 ) -> tuple[dict[int, pa.Array], Ints, dict[int, Fault]]:
-    """Parse records with every column as bytes but the features that are not doubtful.
+    """Parse records with every column as bytes but the features that are not suspect.
 
     Returns:
         (cells of each column, indices of their records, what is wrong with the other records).
@@ -220,7 +220,7 @@ def _read_text(
         ),
         pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.binary())
-            | {_field(c): number for c in columns.features if c not in doubtful},
+            | {_field(c): number for c in columns.features if c not in suspects},
             include_columns=names,
             null_values=[""],
             strings_can_be_null=False,
@@ -250,7 +250,7 @@ def _convert(
     values = cells.to_numpy(zero_copy_only=False)
     is_bad = not_representable(values, np.dtype(columns.dtype))
     if is_bad.any():  # an empty cell is null, which is NaN here
-        raise pa.ArrowInvalid("a feature that was not doubtful has a bad cell")
+        raise pa.ArrowInvalid("a feature that was not suspect has a bad cell")
     return values, is_bad
 
 

@@ -47,7 +47,7 @@ class Batch:
         columns: Which column is what.
         good: int64 [rows], which records of the block they are; None for all of them.
         bad: The other rows of the block, counted.
-        doubtful: Columns in which the next block may have bad cells, too; None for nothing known.
+        suspects: Where the next block may have bad cells, too; None for nothing known.
     """
 
     features: Array
@@ -57,7 +57,7 @@ class Batch:
     columns: Columns
     good: Ints | None = None
     bad: BadRows = field(default_factory=BadRows)
-    doubtful: frozenset[int] | None = None
+    suspects: frozenset[int] | None = None
 
     def __len__(self) -> int:
         """Count the good rows."""
@@ -99,12 +99,12 @@ def parse_blocks(blocks: Iterable[Block], columns: Columns, path: str) -> Iterat
     Raises:
         DataError: The header of the file at ``path`` is not that of the first file.
     """
-    doubtful: frozenset[int] | None = None
+    suspects: frozenset[int] | None = None
     for block in blocks:
         if block.offset == 0 and columns.header:
             _check_header(block.data, columns, path)
-        batch = parse_block(block, columns, doubtful)
-        doubtful = batch.doubtful
+        batch = parse_block(block, columns, suspects)
+        suspects = batch.suspects
         yield batch
 
 
@@ -120,11 +120,11 @@ def record_end(columns: Columns) -> Cutter:
     return quoted_record_end(columns.delimiter) if columns.multi_line else end_of_last_line
 
 
-def parse_block(block: Block, columns: Columns, doubtful: frozenset[int] | None = None) -> Batch:
-    """Parse one block of whole records; ``doubtful`` is that of the block before."""
+def parse_block(block: Block, columns: Columns, suspects: frozenset[int] | None = None) -> Batch:
+    """Parse one block of whole records; ``suspects`` is that of the block before."""
     block = _without_preamble(block, columns)
-    batch = _parse_typed(block, columns) if doubtful is None else None
-    return batch or _parse_examined(block, columns, doubtful)
+    batch = _parse_typed(block, columns) if suspects is None else None
+    return batch or _parse_examined(block, columns, suspects)
 
 
 def _without_preamble(block: Block, columns: Columns) -> Block:
@@ -239,11 +239,11 @@ def _records(block: Block, columns: Columns) -> Records:
     return find_records(block.data, columns.delimiter, multi_line=columns.multi_line)
 
 
-def _parse_examined(block: Block, columns: Columns, doubtful: frozenset[int] | None) -> Batch:
+def _parse_examined(block: Block, columns: Columns, suspects: frozenset[int] | None) -> Batch:
     """Parse a block as text: the good rows, and what is wrong with the others."""
     records = _records(block, columns)
-    examined = examine(records, columns, doubtful)
-    seen = examined.bad_columns | (doubtful or frozenset())
+    examined = examine(records, columns, suspects)
+    seen = examined.bad_columns | (suspects or frozenset())
     return Batch(
         examined.features,
         examined.labels,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from irisspark.data.csv.examine import BadRows
 from irisspark.data.scanning import Sample, Sampler, Scan, ScanTask, WorkerStats, peak_memory_bytes
-from irisspark.data.splits import Group
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
-from irisspark.evaluation.worker.prediction_file import Part, PredictionWriter
+from irisspark.evaluation.worker.prediction_file import PredictionFile, PredictionWriter
 from irisspark.metrics import EvalCounts, Tally
 from irisspark.model.forward import fixed_blocks, predictor
 from irisspark.model.spec import ModelSpec
@@ -24,7 +24,7 @@ class Outcome:
         bad: The bad rows.
         failures: (file index, offset, message) of tasks that could not read or write on. A failure
             is returned and not raised: a task that raises is run four times, and prints its trace.
-        parts: The predictions that were written.
+        prediction_files: The predictions that were written.
         stats: What it took.
         samples: What the driver compares, in the order of the input.
     """
@@ -33,7 +33,7 @@ class Outcome:
     bad: BadRows = field(default_factory=BadRows)
     failures: tuple[tuple[int, int, str], ...] = ()
     stats: WorkerStats = field(default_factory=WorkerStats)
-    parts: tuple[Part, ...] = ()
+    prediction_files: tuple[PredictionFile, ...] = ()
     samples: tuple[Sample, ...] = ()
 
     def __add__(self, other: "Outcome") -> "Outcome":
@@ -47,13 +47,13 @@ class Outcome:
             self.bad + other.bad,
             tuple(sorted(self.failures + other.failures)),
             self.stats + other.stats,
-            tuple(sorted(self.parts + other.parts)),
+            tuple(sorted(self.prediction_files + other.prediction_files)),
             tuple(sorted(self.samples + other.samples, key=lambda sample: sample.index)),
         )
 
 
 def evaluate(
-    groups: Iterable[Group], spec: ModelSpec, task: ScanTask, open_file: Opener
+    groups: Iterable[TaskSplits], spec: ModelSpec, task: ScanTask, open_file: Opener
 ) -> Iterator[Outcome]:
     """Evaluate the model on the rows of each group of splits.
 
@@ -71,7 +71,9 @@ def evaluate(
             yield _evaluate_group(group, spec, task, open_file)
 
 
-def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Opener) -> Outcome:
+def _evaluate_group(
+    group: TaskSplits, spec: ModelSpec, task: ScanTask, open_file: Opener
+) -> Outcome:
     started = time.perf_counter()
     predict = predictor(spec, len(task.columns.features), task.num_threads)
     build_seconds = time.perf_counter() - started
@@ -80,7 +82,7 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
     writer = _writer(task, group)
     sampler = Sampler(task.sample_until)
     predict_seconds = 0.0
-    parts: tuple[Part, ...] = ()
+    prediction_files: tuple[PredictionFile, ...] = ()
     failures: tuple[tuple[int, int, str], ...] = ()
     try:
         batches = sampler.watch(scan if writer is None else writer.watch(scan))
@@ -100,7 +102,7 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
             if writer is not None:
                 writer.add(output, decoded)
             predict_seconds += time.perf_counter() - started
-        parts = _close(writer, scan, task)
+        prediction_files = _close(writer, scan, task)
     except DataError as error:
         if writer is not None:
             writer.discard()
@@ -114,7 +116,7 @@ def _evaluate_group(group: Group, spec: ModelSpec, task: ScanTask, open_file: Op
         peak_memory_bytes(),
     )
     counts = None if tally is None else tally.counts
-    return Outcome(counts, scan.bad, failures, stats, parts, sampler.sample(group.index))
+    return Outcome(counts, scan.bad, failures, stats, prediction_files, sampler.sample(group.index))
 
 
 def _tally(spec: ModelSpec, task: ScanTask, partition: int) -> Tally | None:
@@ -128,13 +130,15 @@ def _tally(spec: ModelSpec, task: ScanTask, partition: int) -> Tally | None:
     )
 
 
-def _writer(task: ScanTask, group: Group) -> PredictionWriter | None:
+def _writer(task: ScanTask, group: TaskSplits) -> PredictionWriter | None:
     if task.predictions is None:
         return None
     return PredictionWriter(task.predictions, group.index, group.splits)
 
 
-def _close(writer: PredictionWriter | None, scan: Scan, task: ScanTask) -> tuple[Part, ...]:
+def _close(
+    writer: PredictionWriter | None, scan: Scan, task: ScanTask
+) -> tuple[PredictionFile, ...]:
     if writer is None:
         return ()
     if scan.bad.total and task.stop_at_bad_row:

@@ -34,7 +34,7 @@ _BYTES_PER_CELL = 8
 
 
 @dataclass(frozen=True, order=True)
-class Part:
+class PredictionFile:
     """The predictions that one attempt wrote.
 
     Attributes:
@@ -125,7 +125,7 @@ class PredictionWriter:
         if self._num_pending >= self._group_rows:
             self._write_group()
 
-    def close(self) -> Part | None:
+    def close(self) -> PredictionFile | None:
         """Write what is left; None where there were no rows.
 
         Raises:
@@ -138,7 +138,7 @@ class PredictionWriter:
         with _said_as_data_error(self._task.folder):
             self._file.close()
         counts = tuple(self._counts.tolist())
-        return Part(self._index, self._name, self._num_rows, self._num_nan_rows, counts)
+        return PredictionFile(self._index, self._name, self._num_rows, self._num_nan_rows, counts)
 
     def discard(self) -> None:
         """Take back what was written."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from irisspark.model.forward import fixed_blocks
 from irisspark.model.spec import ModelSpec
-from irisspark.training.averaging import Layout, Part, put_together, take_chunk
+from irisspark.training.averaging import ChunkLayout, WeightedChunk, put_together, take_chunk
 from irisspark.training.worker.replica import Replica, Trained
 from irisspark.training.worker.rows import PlacedRows, join
 
@@ -45,7 +45,7 @@ class Recipe:
     num_features: int
     batch_size: int
     num_threads: int
-    layout: Layout
+    layout: ChunkLayout
     file: Callable[[], bytes]
 
     @cached_property
@@ -69,7 +69,7 @@ class RoundPlan:
         seed: Of the run.
         shuffle: Whether the rows are put in another order in each epoch.
         rate_scale: What the learning rate is multiplied by after the first epoch.
-        ramp_batches: Batches over which the factor grows to that from 1, in the first epoch.
+        warmup_batches: Batches over which the factor grows to that from 1, in the first epoch.
     """
 
     epoch: int
@@ -79,7 +79,7 @@ class RoundPlan:
     seed: int
     shuffle: bool
     rate_scale: float
-    ramp_batches: int
+    warmup_batches: int
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Measured:
         num_rows: Rows.
         loss_sum: Sum of their losses, without regularization.
         num_correct: Rows whose class is predicted right.
-        penalty: The regularization losses of the weights.
+        regularization_loss: The regularization losses of the weights.
         failure: What TensorFlow said where it could not.
     """
 
@@ -120,7 +120,7 @@ class Measured:
     num_rows: int = 0
     loss_sum: float = 0.0
     num_correct: int = 0
-    penalty: float = 0.0
+    regularization_loss: float = 0.0
     failure: str | None = None
 
 
@@ -152,7 +152,7 @@ def train_round(
     recipe: Recipe,
     plan: RoundPlan,
     chunks: Callable[[], Iterable[Sequence[Array]]],
-) -> Iterator[tuple[int, Part | RoundReport]]:
+) -> Iterator[tuple[int, WeightedChunk | RoundReport]]:
     """Train one worker's rows for one round.
 
     Args:
@@ -186,7 +186,7 @@ def train_round(
     variables = model.values()
     for chunk in range(len(recipe.layout.chunks)):
         arrays = take_chunk(recipe.layout, chunk, variables)
-        yield chunk, Part(partition, report.num_rows, arrays)
+        yield chunk, WeightedChunk(partition, report.num_rows, arrays)
 
 
 class _Learner:
@@ -201,7 +201,7 @@ class _Learner:
             random = np.random.default_rng((plan.seed, plan.epoch, partition))
             self._order = random.permutation(self._order)
         # From rate to rate * scale, in equal steps over the first epoch.
-        growth = (plan.rate_scale - 1.0) / max(plan.ramp_batches, 1) if plan.epoch == 0 else 0.0
+        growth = (plan.rate_scale - 1.0) / max(plan.warmup_batches, 1) if plan.epoch == 0 else 0.0
         self._ramp = (1.0 if plan.epoch == 0 else plan.rate_scale, growth)
 
     def train(self, span: tuple[int, int]) -> RoundReport:
@@ -265,7 +265,7 @@ def measure_rows(
     except model.errors as error:
         yield Measured(partition, failure=_first_line(error))
         return
-    yield Measured(partition, num_rows, loss_sum, num_correct, model.penalty())
+    yield Measured(partition, num_rows, loss_sum, num_correct, model.regularization_loss())
 
 
 def _first_line(error: Exception) -> str:

@@ -136,7 +136,7 @@ class Replica:
         labels: Array,
         order: Array,
         span: tuple[int, int],
-        ramp: tuple[float, float],
+        warmup: tuple[float, float],
     ) -> Trained:
         """Train on the batches ``span[0]`` to ``span[1]`` (not included) of the rows in an order.
 
@@ -145,7 +145,7 @@ class Replica:
             labels: int64 [rows].
             order: int32 [rows], the rows' numbers in the order in which they are learned from.
             span: Numbers of batches.
-            ramp: The learning rate's factor at batch 0, and what each batch adds to it.
+            warmup: The learning rate's factor at batch 0, and what each batch adds to it.
         """
         tf = import_tensorflow()
         batch, loss_sum, num_correct, num_rows, finite = self._train(
@@ -153,7 +153,7 @@ class Replica:
             tf.constant(labels),
             tf.constant(order),
             *(tf.constant(bound, "int32") for bound in span),
-            *(tf.constant(factor, "float32") for factor in ramp),
+            *(tf.constant(factor, "float32") for factor in warmup),
         )
         return Trained(
             int(num_rows),
@@ -207,8 +207,8 @@ class Replica:
         with tf.GradientTape() as tape:
             output = self._model(inputs, training=True)
             loss = self._loss(self._target(labels), output)
-            for penalty in self._model.losses:
-                loss += tf.cast(penalty, loss.dtype)
+            for extra in self._model.losses:
+                loss += tf.cast(extra, loss.dtype)
             scaled = self._optimizer.scale_loss(loss)
         trained = self._model.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in trained])
@@ -230,7 +230,7 @@ class Replica:
         losses = self._row_losses(self._target(labels), output)
         return losses * self._spec.loss_weight, self._is_correct(output, labels)
 
-    def penalty(self) -> float:
+    def regularization_loss(self) -> float:
         """Give the regularization losses of the weights."""
         weights = self._model.trainable_variables
         return float(sum(float(w.regularizer(w)) for w in weights if w.regularizer is not None))

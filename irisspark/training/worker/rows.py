@@ -15,7 +15,7 @@ from irisspark.data.csv.examine import BadRows
 from irisspark.data.csv.reading import Batch
 from irisspark.data.holdout import Holdout, mix
 from irisspark.data.scanning import Scan, ScanTask
-from irisspark.data.splits import Group
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
 
@@ -118,7 +118,7 @@ class Placement:
 
 
 def read_rows(
-    groups: Iterable[Group],
+    groups: Iterable[TaskSplits],
     task: ScanTask,
     open_file: Opener,
     holdout: Holdout | None,
