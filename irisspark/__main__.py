@@ -1,5 +1,7 @@
 """The door: of the archive, of ``python -m irisspark`` and of spark-submit's ``--py-files``."""
 
+from __future__ import annotations
+
 import atexit
 import contextlib
 import os

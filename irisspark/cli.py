@@ -3,6 +3,8 @@
 The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 """
 
+from __future__ import annotations
+
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from irisspark import options as command_line
 from irisspark import report
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.errors import IrissparkError
+from irisspark.errors import IrissparkError, first_line
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluate
 from irisspark.evaluation.predictions import PredictionResult
@@ -59,7 +61,8 @@ def main(argv: Sequence[str]) -> int:
         )
         return EXIT_FAILED
     except Exception as error:
-        _complain(f"unexpected {type(error).__name__}: {_summary(error)}", verbose)
+        where = "(-verbose true shows where)"
+        _complain(f"unexpected {type(error).__name__}: {first_line(error)} {where}", verbose)
         return EXIT_FAILED
 
 
@@ -211,11 +214,3 @@ def _complain(message: str, verbose: bool) -> None:
     if verbose:
         traceback.print_exc()
     _say(message)
-
-
-def _summary(error: Exception) -> str:
-    """Give the first line of an error; a Java exception's own message where there is one."""
-    java = getattr(error, "java_exception", None)
-    text = str(java.getMessage()) if java is not None else str(error)
-    first = next((line for line in text.splitlines() if line.strip()), "no message")
-    return f"{first} (-verbose true shows where)"

@@ -6,6 +6,8 @@ The Python that spark-submit starts hands over to it: by then it has imported mo
 Where there is no such driver, or it does not fit, that Python goes on itself.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal

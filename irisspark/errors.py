@@ -4,7 +4,11 @@ A message says what was found, where, and what to do. Every argument goes to
 ``super().__init__``, so that an error survives pickling between processes.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
+
+_MAX_LINE_CHARS = 300
 
 
 class IrissparkError(Exception):
@@ -29,3 +33,16 @@ class DataError(IrissparkError):
 
 class TrainingError(IrissparkError):
     """The training cannot begin, go on, or be saved."""
+
+
+def first_line(error: BaseException) -> str:
+    """Give what an error of Java, TensorFlow, Keras or Python says, in a line of a message.
+
+    Keras wraps an error in others that show whole configurations: the innermost one counts.
+    """
+    java = getattr(error, "java_exception", None)
+    text = str(java.getMessage()) if java is not None else str(error)
+    text = getattr(error, "message", None) or text
+    innermost = text.rsplit("Exception encountered: ", 1)[-1]
+    lines = (line.strip() for line in innermost.splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:_MAX_LINE_CHARS]

@@ -1,9 +1,11 @@
 """What ``metrics.json`` says about a run itself: options, versions, seconds."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
@@ -25,7 +27,7 @@ class Clock:
 
     def __init__(self) -> None:
         """Start the clock."""
-        self.started = datetime.now(timezone.utc)
+        self.started = datetime.now(UTC)
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 

@@ -288,6 +288,14 @@ def test_file_keeps_the_rules(name: str) -> None:
     assert broken_rules(name, MODULES[name].read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_code_in_docstrings_stands_in_double_backticks(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    texts = [ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, documented)]
+    assert [text for text in texts if re.search(r"(?<!`)`[^`\n]+`(?!`)", text)] == []
+
+
 def test_no_two_files_share_a_name() -> None:
     stems = Counter(path.stem for path in MODULES.values())
     assert [stem for stem in stems if stems[stem] > 1] == ["__init__", "__main__"]

@@ -1,5 +1,7 @@
 """``python -m irisspark.bundle``: build the archive."""
 
+from __future__ import annotations
+
 import sys
 
 from irisspark.bundle.packing import main

@@ -6,6 +6,8 @@ module lies its bytecode for the Python that builds, which saves every process i
 Pythons read the source.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib.util
 import io

@@ -1,5 +1,7 @@
 """The data of a run: its files, its columns, and the jobs that ask something about all of it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -62,7 +64,7 @@ class Dataset:
         return [TaskSplits(index, members) for index, members in enumerate(grouped)]
 
 
-def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> Dataset:
+def open_dataset(session: Session, options: Options, spec: ModelSpec) -> Dataset:
     """Find the data and hold it against the options and the model.
 
     Raises:
@@ -99,7 +101,7 @@ def open_dataset(session: "Session", options: "Options", spec: "ModelSpec") -> D
     return replace(dataset, columns=replace(columns, labels=LabelCodes(names)), class_names=names)
 
 
-def _read_head(files: tuple[DataFile, ...], open_file: Opener, options: "Options") -> schema.Head:
+def _read_head(files: tuple[DataFile, ...], open_file: Opener, options: Options) -> schema.Head:
     """Read the first record of the data and the first row, which may stand in a later file."""
     head: schema.Head | None = None
     for index, file in enumerate(files):
@@ -119,7 +121,7 @@ def _read_head(files: tuple[DataFile, ...], open_file: Opener, options: "Options
 
 
 def _first_records(
-    file: DataFile, index: int, open_file: Opener, options: "Options"
+    file: DataFile, index: int, open_file: Opener, options: Options
 ) -> list[tuple[str, ...]]:
     """Read the first two records of a file, fewer where it has no more."""
     template = Columns(1, (), delimiter=options.delimiter, multi_line=options.multi_line)
@@ -135,9 +137,7 @@ def _first_records(
     return records
 
 
-def _check_width(
-    head: schema.Head, columns: Columns, spec: "ModelSpec", options: "Options"
-) -> None:
+def _check_width(head: schema.Head, columns: Columns, spec: ModelSpec, options: Options) -> None:
     try:
         spec.row_shape(len(columns.features))
     except DataError as error:
@@ -154,7 +154,7 @@ def _check_width(
 
 
 def _class_names(
-    session: "Session", dataset: Dataset, head: schema.Head, spec: "ModelSpec"
+    session: Session, dataset: Dataset, head: schema.Head, spec: ModelSpec
 ) -> tuple[str, ...]:
     """Name the classes: numbers where the first label is one, else the texts in sorted order."""
     assert dataset.columns.label is not None
@@ -190,7 +190,7 @@ def _first_labels(dataset: Dataset, head: schema.Head) -> list[str]:
     return _all_labels(found)
 
 
-def find_labels(session: "Session", dataset: Dataset) -> list[str]:
+def find_labels(session: Session, dataset: Dataset) -> list[str]:
     """Find the distinct labels of the data, sorted, in one distributed pass."""
     columns, open_file = dataset.columns, dataset.open_file
     groups = dataset.groups(session.parallelism)
@@ -209,7 +209,7 @@ def _all_labels(found: Iterable[queries.FoundLabels]) -> list[str]:
     return sorted({label for one in found for label in one.labels})
 
 
-def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:
+def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:
     """Find the line numbers of bad rows, from 1: one pass over what lies before them."""
     offsets: dict[int, list[int]] = {}
     for row in rows:
@@ -228,7 +228,7 @@ def find_lines(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> 
 
 
 def _groups_before(
-    session: "Session", dataset: Dataset, offsets: Mapping[int, Sequence[int]]
+    session: Session, dataset: Dataset, offsets: Mapping[int, Sequence[int]]
 ) -> list[TaskSplits]:
     """Cut what lies before the last offset of each file into tasks of about equal size."""
     indices = sorted(offsets)
@@ -248,12 +248,12 @@ def _groups_before(
     return [TaskSplits(index, members) for index, members in dealt if members]
 
 
-def describe(session: "Session", dataset: Dataset, row: BadRow) -> str:
+def describe(session: Session, dataset: Dataset, row: BadRow) -> str:
     """Say where a bad row is and what is wrong with it, in one line."""
     return describe_all(session, dataset, [row])[0]
 
 
-def describe_all(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -> tuple[str, ...]:
+def describe_all(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> tuple[str, ...]:
     """Describe bad rows, a line each; the lines' numbers are found in one pass for all of them."""
     if not rows:
         return ()
@@ -266,9 +266,7 @@ def describe_all(session: "Session", dataset: Dataset, rows: Sequence[BadRow]) -
     )
 
 
-def bad_row_error(
-    session: "Session", dataset: Dataset, bad: BadRows, num_classes: int
-) -> DataError:
+def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes: int) -> DataError:
     """Make the error that a run ends with at its first bad row."""
     row = bad.first[0]
     message = describe(session, dataset, row)
@@ -279,7 +277,7 @@ def bad_row_error(
     return DataError(f"{message}; {hint}")
 
 
-def check_labels(session: "Session", dataset: Dataset, bad: BadRows, num_classes: int) -> None:
+def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: int) -> None:
     """Refuse labels that may be classes, unless ``-classNames`` says what the classes are.
 
     Labels 1 to 3 for three classes would otherwise lose a class as bad rows, and shift the others.

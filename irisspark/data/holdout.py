@@ -3,6 +3,8 @@
 The answer for a row never depends on how the files are cut or on which worker reads it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any, Protocol
 

@@ -1,5 +1,7 @@
 """Questions about the data that need a pass over it and no model."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice

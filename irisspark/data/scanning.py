@@ -1,5 +1,7 @@
 """Reads the splits of a task, batch by batch, and keeps account of what that took."""
 
+from __future__ import annotations
+
 import resource
 import sys
 import time
@@ -67,7 +69,7 @@ class ScanTask:
     holdout: Holdout | None = None
     sample_until: tuple[int, int] | None = None
 
-    def reading_only(self, block_bytes: int) -> "ScanTask":
+    def reading_only(self, block_bytes: int) -> ScanTask:
         """Give the task of reading the same rows in blocks of another size, and nothing more."""
         return replace(self, block_bytes=block_bytes, predictions=None, sample_until=None)
 
@@ -92,7 +94,7 @@ class WorkerStats:
     build_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
-    def __add__(self, other: "WorkerStats") -> "WorkerStats":
+    def __add__(self, other: WorkerStats) -> WorkerStats:
         """Add two tasks' stats up."""
         return WorkerStats(
             self.read_bytes + other.read_bytes,

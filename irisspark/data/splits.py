@@ -4,6 +4,8 @@ A line belongs to the split in which its first byte lies, so any cut of a file, 
 split, hands every line to exactly one worker (the convention of Hadoop's ``TextInputFormat``).
 """
 
+from __future__ import annotations
+
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence

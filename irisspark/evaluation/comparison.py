@@ -5,6 +5,8 @@ opened from the user's file; the task that holds these rows returns what it read
 rule can foresee every layer, but a copy that computes something else does not get past this.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from irisspark.data.csv.reading import Batch
 from irisspark.data.scanning import Sample, Scan, ScanTask
 from irisspark.data.splits import TaskSplits
-from irisspark.errors import ModelError
+from irisspark.errors import ModelError, first_line
 from irisspark.model.forward import compile_model, fixed_blocks
 
 if TYPE_CHECKING:
@@ -63,9 +65,9 @@ class Reference:
 
     def __init__(
         self,
-        network: "keras.Model",
-        spec: "ModelSpec",
-        dataset: "Dataset",
+        network: keras.Model,
+        spec: ModelSpec,
+        dataset: Dataset,
         groups: Sequence[TaskSplits],
         task: ScanTask,
     ) -> None:
@@ -132,7 +134,7 @@ class Reference:
         self._thread.join()
         if self._error is not None:
             raise ModelError(
-                f"the model of {source} cannot predict the first rows: {_first_line(self._error)}"
+                f"the model of {source} cannot predict the first rows: {first_line(self._error)}"
             ) from self._error
         assert self._output is not None
         read = np.concatenate([s.features for s in samples]) if samples else self._features[:0]
@@ -156,7 +158,7 @@ class Reference:
 
 
 def _first_rows(
-    dataset: "Dataset", groups: Sequence[TaskSplits], task: ScanTask
+    dataset: Dataset, groups: Sequence[TaskSplits], task: ScanTask
 ) -> tuple[Array, tuple[int, int] | None]:
     """Read the features of the first good rows, and find where the last of them is."""
     columns = dataset.columns
@@ -174,7 +176,7 @@ def _first_rows(
 
 
 def _first_batches(
-    dataset: "Dataset", groups: Sequence[TaskSplits], task: ScanTask
+    dataset: Dataset, groups: Sequence[TaskSplits], task: ScanTask
 ) -> Iterator[Batch]:
     """Read what the workers read, in small blocks, and not without end."""
     wide = dataset.columns.num_columns * NUM_ROWS * _BYTES_PER_CELL
@@ -259,11 +261,6 @@ def _other_predictions(predicted: Array, output: Array, source: str) -> str:
         f"output {unit} of good row {row + 1} is {predicted[row, unit]:.6g}, "
         f"not {output[row, unit]:.6g}; {_ADVICE}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    text = getattr(error, "message", None) or str(error)
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
 
 
 _ADVICE = (

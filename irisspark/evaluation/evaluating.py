@@ -1,5 +1,7 @@
 """Evaluates a model on the cluster: sums what the workers counted, and judges it once."""
 
+from __future__ import annotations
+
 import functools
 import operator
 import time
@@ -34,11 +36,11 @@ class Evaluated(Protocol):
     """A model that is evaluated: loaded from a file, or trained."""
 
     @property
-    def network(self) -> "keras.Model":
+    def network(self) -> keras.Model:
         """On the driver; the workers' copies are compared with it."""
 
     @property
-    def spec(self) -> "ModelSpec":
+    def spec(self) -> ModelSpec:
         """What the workers build."""
 
 
@@ -92,10 +94,10 @@ class ScanResult:
 
 
 def evaluate(
-    session: "Session",
+    session: Session,
     model: Evaluated,
-    dataset: "Dataset",
-    options: "Options",
+    dataset: Dataset,
+    options: Options,
     predictions: PredictionTask | None = None,
 ) -> EvaluationResult:
     """Evaluate the model on all rows of the data.
@@ -127,10 +129,10 @@ def evaluate(
 
 
 def scan(
-    session: "Session",
+    session: Session,
     model: Evaluated,
-    dataset: "Dataset",
-    options: "Options",
+    dataset: Dataset,
+    options: Options,
     predictions: PredictionTask | None,
 ) -> ScanResult:
     """Predict all rows once, count where they have labels, and write where that is asked for.
@@ -161,11 +163,11 @@ def scan(
 
 
 def _run(
-    session: "Session",
-    spec: "ModelSpec",
+    session: Session,
+    spec: ModelSpec,
     groups: list[TaskSplits],
     task: ScanTask,
-    dataset: "Dataset",
+    dataset: Dataset,
 ) -> Outcome:
     shared, open_file = session.context.broadcast(spec), dataset.open_file
 
@@ -183,10 +185,10 @@ def _run(
 
 
 def _check(
-    session: "Session",
-    spec: "ModelSpec",
-    dataset: "Dataset",
-    options: "Options",
+    session: Session,
+    spec: ModelSpec,
+    dataset: Dataset,
+    options: Options,
     outcome: Outcome,
 ) -> None:
     bad_place = [(row.file_index, row.offset) for row in outcome.bad.first[:1]]

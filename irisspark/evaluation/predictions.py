@@ -1,5 +1,7 @@
 """Predictions of all rows: what their columns are called, and how their files are published."""
 
+from __future__ import annotations
+
 import re
 import shutil
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ class PredictionResult:
 
 
 def prepare(
-    session: "Session", spec: "ModelSpec", dataset: "Dataset", options: "Options", staging: Path
+    session: Session, spec: ModelSpec, dataset: Dataset, options: Options, staging: Path
 ) -> PredictionTask:
     """Make the folder that the workers write to, and name the columns.
 
@@ -101,7 +103,7 @@ def prepare(
     )
 
 
-def check_reachable(session: "Session", options: "Options") -> None:
+def check_reachable(session: Session, options: Options) -> None:
     """Refuse a folder on this machine's disk where the workers are on others.
 
     Raises:
@@ -117,11 +119,11 @@ def check_reachable(session: "Session", options: "Options") -> None:
         )
 
 
-def _class_names(dataset: "Dataset", spec: "ModelSpec") -> tuple[str, ...]:
+def _class_names(dataset: Dataset, spec: ModelSpec) -> tuple[str, ...]:
     return dataset.class_names or numeric_class_names(spec.output.num_classes)
 
 
-def _kept_names(dataset: "Dataset", own: list[str]) -> list[str]:
+def _kept_names(dataset: Dataset, own: list[str]) -> list[str]:
     """Name the kept columns: by the header, ``column_<i>`` without one, not as one of ours."""
     header = dataset.columns.names
     names = [(header[c].strip() if header else "") or f"column_{c}" for c in dataset.columns.keep]
@@ -144,10 +146,10 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def predict(
-    session: "Session",
+    session: Session,
     model: Evaluated,
-    dataset: "Dataset",
-    options: "Options",
+    dataset: Dataset,
+    options: Options,
     predictions: PredictionTask,
 ) -> PredictionResult:
     """Predict all rows of data without labels.

@@ -1,4 +1,4 @@
-"""Opens model files of Keras 1, Keras 2 and tf.keras: an `.h5` -> what Keras 3 needs to build it.
+"""Opens model files of Keras 1, Keras 2 and tf.keras: an ``.h5`` -> what Keras 3 needs to build it.
 
 Pure: HDF5, zip and JSON are read; neither Keras nor TensorFlow is imported, and nothing in a file
 is ever run.
@@ -22,7 +22,7 @@ def read(path: str, *, trust: bool = False, optimizer: bool = True) -> ImportedM
     """Read a model file of Keras 1, Keras 2 or tf.keras.
 
     Args:
-        path: an `.h5`, or a `.keras` of tf.keras, whatever its name, or `model.json,weights.h5`.
+        path: an ``.h5`` or a ``.keras`` of tf.keras, by any name, or ``model.json,weights.h5``.
         trust: taken for the sake of one signature; a Lambda of an old Keras holds the bytecode of
             an old Python, which no other Python can run, so it is refused either way.
         optimizer: read the optimizer's arrays, too.
@@ -53,7 +53,7 @@ def file_version(path: str) -> str | None:
 
 
 def _pair(path: str) -> tuple[str, str] | None:
-    """`model.json,weights.h5` as two paths; a file that has a comma in its name stays one."""
+    """``model.json,weights.h5`` as two paths; a file that has a comma in its name stays one."""
     if "," not in path or os.path.exists(path):
         return None
     first, _, second = path.partition(",")

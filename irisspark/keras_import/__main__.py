@@ -1,4 +1,4 @@
-"""`python -m irisspark.keras_import FILE [-o out.keras]`: says what a model is, converts it."""
+"""``python -m irisspark.keras_import FILE [-o out.keras]``: says what a model is, converts it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from irisspark.keras_import import ImportedModel, file_version, read
 
 
 def main(argv: list[str]) -> int:
-    """Print what a file is and, with `-o`, write it as a Keras 3 file; the exit code."""
+    """Print what a file is and, with ``-o``, write it as a Keras 3 file; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m irisspark.keras_import",
         description="Says what a Keras model file is, and writes it as a Keras 3 file.",

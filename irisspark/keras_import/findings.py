@@ -17,7 +17,7 @@ class Findings:
     _notes: dict[str, None] = field(default_factory=dict)
 
     def converted(self, what: str) -> None:
-        """Count one conversion, such as `Convolution2D -> Conv2D`."""
+        """Count one conversion, such as ``Convolution2D -> Conv2D``."""
         self._conversions[what] += 1
 
     def note(self, what: str) -> None:

@@ -13,16 +13,17 @@ class ImportedModel:
     """An old model in Keras 3's terms.
 
     Attributes:
-        config: the configuration; `keras.saving.deserialize_keras_object` builds the model from it.
-        weights: every layer's arrays by its path (`outer/inner` in a nested model), in the order
-            of Keras 3's `layer.weights`; layers without arrays are left out.
-        training_config: `optimizer`, `loss`, `metrics` and `loss_weights` as `model.compile` of
-            Keras 3 takes them after `deserialize_keras_object`, or None where the file has none.
-        optimizer_weights: the optimizer's arrays in Keras 3's order of `optimizer.variables`, or
+        config: what ``keras.saving.deserialize_keras_object`` builds the model from.
+        weights: every layer's arrays by its path (``outer/inner`` in a nested model), in the order
+            of Keras 3's ``layer.weights``; layers without arrays are left out.
+        training_config: ``optimizer``, ``loss``, ``metrics`` and ``loss_weights`` as Keras 3's
+            ``model.compile`` takes them after ``deserialize_keras_object``; None where the file
+            has none.
+        optimizer_weights: the optimizer's arrays in Keras 3's order of ``optimizer.variables``, or
             empty where they do not fit.
-        keras_version: as stored (`1.2.2`), or None where the file does not say.
-        backend: `tensorflow`, `theano`, `cntk`, or None where the file does not say.
-        era: `Keras 1`, `Keras 2` or `tf.keras`.
+        keras_version: as stored (``1.2.2``), or None where the file does not say.
+        backend: ``tensorflow``, ``theano``, ``cntk``, or None where the file does not say.
+        era: ``Keras 1``, ``Keras 2`` or ``tf.keras``.
         conversions: what was converted, one text each.
         notes: what was left out, and what to know about it.
     """

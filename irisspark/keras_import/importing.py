@@ -85,7 +85,7 @@ def era_of(version: str | None, network: Network) -> str:
 
 
 def backend_of(groups: Groups) -> str | None:
-    """The backend by the names of the arrays: TensorFlow ends them in `:0`, Theano does not."""
+    """The backend by the names of the arrays: TensorFlow ends them in ``:0``, Theano does not."""
     names = [name for arrays in groups.values() for name, _ in arrays]
     if not names:
         return None
@@ -93,7 +93,7 @@ def backend_of(groups: Groups) -> str | None:
 
 
 def with_inputs(network: Network, groups: Groups) -> Network:
-    """Give a Sequential model at the top the `InputLayer` that Keras made without saying so."""
+    """Give a Sequential model at the top the ``InputLayer`` that Keras made without saying so."""
     if not network.layers:
         raise ModelError(f"the model {network.name!r} has no layers")
     first = network.layers[0]
@@ -130,7 +130,7 @@ def _with_shape_of_kernel(first: Layer, groups: Groups) -> Layer:
 
 
 def with_plain_names(network: Network) -> Network:
-    """Rename layers whose names Keras 3 refuses: `conv1/bn` becomes `conv1_bn`."""
+    """Rename layers whose names Keras 3 refuses: ``conv1/bn`` becomes ``conv1_bn``."""
     return map_networks(network, _plain_names)
 
 

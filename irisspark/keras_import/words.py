@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def names(text: str) -> frozenset[str]:
-    """The words of `text`."""
+    """The words of ``text``."""
     return frozenset(text.split())

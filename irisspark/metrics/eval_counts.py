@@ -1,6 +1,6 @@
-"""`EvalCounts`, all that crosses machines about predictions, and how many of them add up.
+"""``EvalCounts``, all that crosses machines about predictions, and how many of them add up.
 
-Only counts and sums cross; `scores` makes every ratio from them, once, on the
+Only counts and sums cross; ``scores`` makes every ratio from them, once, on the
 driver. Integers add up exactly. Floats are kept one vector a partition and added up at the very
 end, so that no order of arrival can show in the last digit.
 """
@@ -33,7 +33,7 @@ NUM_SUMS = 2 + RELIABILITY_BINS
 
 @dataclass(frozen=True, eq=False)
 class EvalCounts:
-    """Everything that evaluating some rows leaves behind; `+` is associative and commutative.
+    """Everything that evaluating some rows leaves behind; ``+`` is associative and commutative.
 
     Attributes:
         confusion: int64 [C, C], rows by (true, predicted) class.

@@ -68,7 +68,7 @@ class Scores:
         average_precision: mean over the classes that have rows.
         roc_auc_error_bound: the mean cannot be further than this from that of the unbinned scores.
         average_precision_error_bound: the same.
-        brier_score: scikit-learn's `brier_score_loss`: the mean over rows of the squared errors
+        brier_score: scikit-learn's ``brier_score_loss``: the mean over rows of the squared errors
             summed over classes, in [0, 2]; half of it, in [0, 1], for two classes.
         reliability: RELIABILITY_BINS bins of the probability of class 1 where there are two
             classes, otherwise of the predicted class; None where scores are no probabilities.

@@ -34,13 +34,13 @@ class SparseCounts:
         return cls(array.shape, cells, flat[cells])
 
     def dense(self) -> IntArray:
-        """Return the whole array: int64 of `shape`."""
+        """Return the whole array: int64 of ``shape``."""
         array = np.zeros(self.shape, dtype=np.int64)
         self.add_to(array)
         return array
 
     def add_to(self, array: IntArray) -> None:
-        """Add the counts to a contiguous int64 array of `shape`, in place.
+        """Add the counts to a contiguous int64 array of ``shape``, in place.
 
         Raises:
             ValueError: the shapes differ.

@@ -1,6 +1,6 @@
 """What is counted about predictions on a worker, block by block.
 
-The result is an `EvalCounts`; `scores` makes every ratio from the sum of them, once, on
+The result is an ``EvalCounts``; ``scores`` makes every ratio from the sum of them, once, on
 the driver.
 """
 
@@ -29,7 +29,7 @@ _INNER_EDGES = np.linspace(0.0, 1.0, RELIABILITY_BINS + 1)[1:-1]
 
 
 class Tally:
-    """Counts the blocks of one partition in place; `counts` is the frozen result."""
+    """Counts the blocks of one partition in place; ``counts`` is the frozen result."""
 
     def __init__(
         self, *, num_classes: int, top_n: int, probabilities: bool, partition: int
@@ -116,7 +116,7 @@ class Tally:
 
     @property
     def counts(self) -> EvalCounts:
-        """The counts so far; no rows have no entry in `sums`."""
+        """The counts so far; no rows have no entry in ``sums``."""
         shape = (self._num_classes, 2, SCORE_BINS)
         bins = None if self._bins is None else SparseCounts.from_dense(self._bins.reshape(shape))
         vector = self._sums.astype("<f8").tobytes()
@@ -148,7 +148,7 @@ def count(
     probabilities: bool,
     partition: int,
 ) -> EvalCounts:
-    """Count one block of rows; the arguments are those of `Tally` and `Tally.add`."""
+    """Count one block of rows; the arguments are those of ``Tally`` and ``Tally.add``."""
     tally = Tally(
         num_classes=num_classes, top_n=top_n, probabilities=probabilities, partition=partition
     )

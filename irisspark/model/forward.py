@@ -1,5 +1,7 @@
 """The compiled function of a model, built once in a process, and the blocks that it takes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 

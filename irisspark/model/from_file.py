@@ -1,4 +1,4 @@
-"""A model file, whichever Keras wrote it -> a `keras.Model` that predicts the same."""
+"""A model file, whichever Keras wrote it -> a ``keras.Model`` that predicts the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from irisspark.errors import IrissparkError, ModelError
+from irisspark.errors import IrissparkError, ModelError, first_line
 from irisspark.keras_import import ImportedModel, file_version, read
 from irisspark.keras_import.containers import sniffing
 from irisspark.keras_import.containers.archives import WEIGHTS, has_assets, read_keras_zip, unpack
@@ -32,7 +32,7 @@ _Built = TypeVar("_Built")
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model ready for use: compiled where its file says how, else `model.compiled` is False."""
+    """A model ready for use: compiled where its file says how, else ``model.compiled`` is False."""
 
     model: keras.Model
     keras_version: str | None
@@ -43,11 +43,11 @@ def open_model(path: str, *, trust: bool = False, training_seed: int | None = No
     """Open a model file of Keras 1, 2 or 3; its content decides what it is, not its name.
 
     Args:
-        path: a model file, or `model.json,weights.h5`.
+        path: a model file, or ``model.json,weights.h5``.
         trust: allow Lambda layers, whose code then runs.
         training_seed: where it is given, the optimizer is restored as well, and random layers draw
-            as after `keras.utils.set_random_seed`, since no file holds their state; None where the
-            model only predicts: it is then compiled with its loss alone, for an optimizer's
+            as after ``keras.utils.set_random_seed``, since no file holds their state; None where
+            the model only predicts: it is then compiled with its loss alone, for an optimizer's
             variables may be twice the weights.
 
     Raises:
@@ -97,7 +97,7 @@ def _filled(imported: ImportedModel, plain: Any) -> keras.Model:
 def _derive_state(model: Any) -> None:
     """Let every layer work out what it computes with from the weights that it was given.
 
-    Keras itself does so for the layers of the outermost model alone where it reads an `.h5`.
+    Keras itself does so for the layers of the outermost model alone where it reads an ``.h5``.
     """
     for layer in keras_private.layers_of(model):
         if hasattr(layer, "finalize_state") and layer.weights:
@@ -127,7 +127,7 @@ def _checked(
 ) -> Any:
     """Build a model with its variables still without values, and check it.
 
-    Its variables get their values then, or never where `forget` is true: a model that is only
+    Its variables get their values then, or never where ``forget`` is true: a model that is only
     looked at takes no memory.
     """
 
@@ -195,7 +195,7 @@ def _compile(model: Any, imported: ImportedModel, for_training: bool) -> tuple[s
         model.compile(**settings)
         model.optimizer.build(model.trainable_variables)
     except Exception as error:
-        return (f"the training configuration cannot be used ({_first_line(error)})",)
+        return (f"the training configuration cannot be used ({first_line(error)})",)
     return _restore_optimizer(model, imported)
 
 
@@ -279,7 +279,7 @@ def _open_place(
             if training is None:
                 raise
             model = load(None)  # raises again where the training configuration is not to blame
-            notes.append(_left_out(training, _first_line(error)))
+            notes.append(_left_out(training, first_line(error)))
             return model
 
     model = _told(path, check_and_load)
@@ -296,7 +296,7 @@ def _left_out(training: Mapping[str, Any], reason: str) -> str:
 
 
 def _load_keras_3(place: str, restore: bool, trust: bool) -> Any:
-    """Let Keras load a folder or an `.h5`, with its training where that is to be restored."""
+    """Let Keras load a folder or an ``.h5``, with its training where that is to be restored."""
     import keras
 
     with keras_private.without_random_values():
@@ -326,7 +326,7 @@ def _as_keras_wants_it(path: str, zipped: bool) -> Iterator[str]:
 
 
 def _loss_settings(training: Mapping[str, Any], zipped: bool) -> Mapping[str, Any]:
-    """Read loss and loss weights of a file's training, as `keras.Model.compile` takes them."""
+    """Read loss and loss weights of a file's training, as ``keras.Model.compile`` takes them."""
     import keras
 
     if not zipped:
@@ -375,11 +375,5 @@ def _told(path: str, work: Callable[[], _Built]) -> _Built:
         raise ModelError(f"the model in {path} is nested too deeply to be rebuilt") from None
     except Exception as error:
         raise ModelError(
-            f"Keras cannot rebuild the model in {path}: {_first_line(error)}"
+            f"Keras cannot rebuild the model in {path}: {first_line(error)}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    innermost = str(error).rsplit("Exception encountered: ", 1)[-1]
-    lines = [line.strip() for line in innermost.splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -5,6 +5,8 @@ A configuration and a list of weights are not a model: ``Normalization`` compute
 Keras saves and loads itself holds all of it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import json
@@ -25,7 +27,7 @@ _COPIED_BYTES = 1 << 20
 _SAME_DATE = "1980-01-01@00:00:00"
 
 
-def to_bytes(model: "keras.Model") -> bytes:
+def to_bytes(model: keras.Model) -> bytes:
     """Give the bytes of the ``.keras`` file of a model as it predicts, without its training.
 
     The optimizer's variables and the compiled metrics stay behind: they would triple the size, and
@@ -52,7 +54,7 @@ def to_bytes(model: "keras.Model") -> bytes:
     return packed.getvalue()
 
 
-def from_bytes(file: bytes, *, trusted: bool) -> "keras.Model":
+def from_bytes(file: bytes, *, trusted: bool) -> keras.Model:
     """Open what ``to_bytes`` gave; the model is not compiled.
 
     Args:
@@ -65,7 +67,7 @@ def from_bytes(file: bytes, *, trusted: bool) -> "keras.Model":
 
 
 @contextlib.contextmanager
-def uncompiled(model: "keras.Model") -> Iterator[None]:
+def uncompiled(model: keras.Model) -> Iterator[None]:
     """Let a model, and the models in it, be as if they had never been compiled."""
     import keras
 

@@ -3,6 +3,8 @@
 A new Keras may change these; then a test of this room fails, and nothing else needs a look.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def load_from_memory(file: bytes, *, safe_mode: bool) -> "keras.Model":
+def load_from_memory(file: bytes, *, safe_mode: bool) -> keras.Model:
     """Open the bytes of a ``.keras`` file, uncompiled; ``keras.saving`` itself opens paths only."""
     from keras.src.saving import saving_lib
 
@@ -49,12 +51,12 @@ def without_random_values() -> Iterator[None]:
         kind._initialize_with_initializer = drawing
 
 
-def layers_of(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
+def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Go through a model's layers and through what they hold: models, wrapped layers, cells."""
     yield from model._flatten_layers(recursive=True, include_self=False)
 
 
-def consumers_of(model: "keras.Model", tensor: Any) -> list["keras.layers.Layer"]:
+def consumers_of(model: keras.Model, tensor: Any) -> list[keras.layers.Layer]:
     """List the layers of a model that take a tensor, such as one of its inputs."""
     return [
         layer
@@ -63,7 +65,7 @@ def consumers_of(model: "keras.Model", tensor: Any) -> list["keras.layers.Layer"
     ]
 
 
-def outputs_of(layer: "keras.layers.Layer") -> Iterator[Any]:
+def outputs_of(layer: keras.layers.Layer) -> Iterator[Any]:
     """Go through the symbolic tensors that a layer of a functional model puts out."""
     for node in getattr(layer, "_inbound_nodes", ()):
         yield from node.output_tensors
@@ -106,7 +108,7 @@ def without_memory(build: Callable[[], T], *, forget: bool = False) -> T:
     return built
 
 
-def model_of_h5_config(config: dict[str, Any]) -> "keras.Model":
+def model_of_h5_config(config: dict[str, Any]) -> keras.Model:
     """Build the model of an ``.h5``'s ``model_config``, without its weights."""
     from keras.src.legacy.saving import saving_utils
 
@@ -134,24 +136,24 @@ def short_names() -> dict[str, Callable[..., Any]]:
     }
 
 
-def loss_of_rows(function: Callable[..., Any]) -> "keras.losses.Loss":
+def loss_of_rows(function: Callable[..., Any]) -> keras.losses.Loss:
     """Wrap a loss function so that it gives a value a row, as a ``keras.losses.Loss``."""
     from keras.src.losses.losses import LossFunctionWrapper
 
     return LossFunctionWrapper(function, reduction=None)
 
 
-def learning_rate_of(optimizer: "keras.optimizers.Optimizer") -> Any:
+def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
     """Give an optimizer's learning rate as it holds it: a variable, or a schedule."""
     return optimizer._learning_rate
 
 
-def set_learning_rate(optimizer: "keras.optimizers.Optimizer", schedule: Any) -> None:
+def set_learning_rate(optimizer: keras.optimizers.Optimizer, schedule: Any) -> None:
     """Give an optimizer a schedule of learning rates, which Keras allows while it is made only."""
     optimizer._learning_rate = schedule
 
 
-def seed_generators_of(model: "keras.Model") -> list["keras.random.SeedGenerator"]:
+def seed_generators_of(model: keras.Model) -> list[keras.random.SeedGenerator]:
     """List the random generators in a model, in the order of its layers, each once."""
     found: dict[int, Any] = {}
     for layer in [model, *layers_of(model)]:

@@ -1,5 +1,7 @@
 """A model file -> Keras model -> elephas's ``SparkModel`` and the ``ModelSpec`` of its workers."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import tempfile
@@ -39,14 +41,14 @@ class LoadedModel:
         notes: What the user should know about how the file was read.
     """
 
-    spark_model: "SparkModel"
+    spark_model: SparkModel
     spec: ModelSpec
     sha256: str
     keras_version: str | None
     notes: tuple[str, ...]
 
     @property
-    def network(self) -> "keras.Model":
+    def network(self) -> keras.Model:
         """The Keras model itself."""
         return self.spark_model.master_network
 
@@ -115,7 +117,7 @@ def open_network(
         return open_model(path, trust=trust, training_seed=training_seed)
 
 
-def file_of(model: "keras.Model") -> bytes:
+def file_of(model: keras.Model) -> bytes:
     """Give the bytes of a model's ``.keras`` file, without its training.
 
     Raises:
@@ -130,13 +132,13 @@ def file_of(model: "keras.Model") -> bytes:
         ) from error
 
 
-def regularization_loss_of(model: "keras.Model") -> float:
+def regularization_loss_of(model: keras.Model) -> float:
     """Give the sum of the weights' regularization losses."""
     return float(sum(float(loss) for loss in model.losses))
 
 
 @contextlib.contextmanager
-def without_copies(model: "keras.Model") -> Iterator[None]:
+def without_copies(model: keras.Model) -> Iterator[None]:
     """Keep elephas from copying the weights, twice, as it does when it is given a model.
 
     Its copies are what it would hand to its own workers; ours open the model's file.
@@ -148,7 +150,7 @@ def without_copies(model: "keras.Model") -> Iterator[None]:
         del model.get_weights
 
 
-def save(model: "keras.Model", suffix: str) -> bytes:
+def save(model: keras.Model, suffix: str) -> bytes:
     """Give the bytes of a model's file.
 
     Args:
@@ -170,7 +172,7 @@ def _sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def _check_single(model: "keras.Model") -> None:
+def _check_single(model: keras.Model) -> None:
     """Refuse what one row of a CSV cannot feed, or one label cannot judge."""
     if not model.built or not getattr(model, "inputs", None):
         raise ModelError(
@@ -200,7 +202,7 @@ def _check_single(model: "keras.Model") -> None:
         )
 
 
-def _with_integer_input(model: "keras.Model") -> "keras.Model":
+def _with_integer_input(model: keras.Model) -> keras.Model:
     """Give a model whose float input goes straight into an Embedding an int32 input.
 
     A float32 holds integers exactly only up to 2**24, and Keras casts them to integers anyway.
@@ -219,7 +221,7 @@ def _with_integer_input(model: "keras.Model") -> "keras.Model":
     return with_input(model, dtype="int32", batch_rows=model.inputs[0].shape[0])
 
 
-def with_input(model: "keras.Model", *, dtype: str, batch_rows: int | None) -> "keras.Model":
+def with_input(model: keras.Model, *, dtype: str, batch_rows: int | None) -> keras.Model:
     """Put another input before the layers of a model, which are shared with it, states and all.
 
     Args:
@@ -244,9 +246,7 @@ def with_input(model: "keras.Model", *, dtype: str, batch_rows: int | None) -> "
     return clone
 
 
-def _loss_of(
-    model: "keras.Model", override: str | None
-) -> tuple[dict[str, Any] | str | None, float]:
+def _loss_of(model: keras.Model, override: str | None) -> tuple[dict[str, Any] | str | None, float]:
     """Find the loss of a model, serialized, and what the training configuration weights it by."""
     if override is not None:
         try:
@@ -286,7 +286,7 @@ def _only(value: Any) -> Any:
     return value
 
 
-def _meaning(model: "keras.Model", loss: dict[str, Any] | str | None) -> OutputMeaning:
+def _meaning(model: keras.Model, loss: dict[str, Any] | str | None) -> OutputMeaning:
     shape = tuple(model.outputs[0].shape)
     if len(shape) != 2 or shape[1] is None:
         raise ModelError(
@@ -310,7 +310,7 @@ def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
     return name, bool(settings.get("from_logits", False))
 
 
-def _last_activation(model: "keras.Model") -> str | None:
+def _last_activation(model: keras.Model) -> str | None:
     """Find the activation that makes the output, through layers that only move numbers about."""
     import keras
 
@@ -334,12 +334,12 @@ def _check_num_classes(num_classes: int | None, meaning: OutputMeaning) -> None:
         )
 
 
-def _is_half_precision(model: "keras.Model") -> bool:
+def _is_half_precision(model: keras.Model) -> bool:
     """Tell whether any layer computes with 16 bits."""
     return any(layer.compute_dtype in _HALF for layer in keras_private.layers_of(model))
 
 
-def _values_per_row(model: "keras.Model") -> int:
+def _values_per_row(model: keras.Model) -> int:
     total = 0
     for layer in keras_private.layers_of(model):
         try:

@@ -1,5 +1,7 @@
 """What an optimizer remembers, and the learning rate that it uses."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from irisspark.model import keras_private

@@ -3,6 +3,8 @@
 The table is EVALUATION's: the number of units, the last activation and the loss decide.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any, Literal
 

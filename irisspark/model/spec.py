@@ -1,5 +1,7 @@
 """The recipe of a model: what the driver hands out, and what a worker builds once from it."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -64,11 +66,11 @@ class ModelSpec:
         parts = (self.digest, self.loss, self.loss_weight, self.regularization_loss, self.output)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-    def with_file(self, file: bytes) -> "ModelSpec":
+    def with_file(self, file: bytes) -> ModelSpec:
         """Give the spec of another model of the same shape, by its file."""
         return replace(self, file=file, digest="")
 
-    def without_file(self) -> "ModelSpec":
+    def without_file(self) -> ModelSpec:
         """Give the spec without the bytes of its file, which then travel apart."""
         return replace(self, file=b"")
 
@@ -108,11 +110,11 @@ class ModelSpec:
             f"but the data gives {num_features} feature columns"
         )
 
-    def build(self) -> "keras.Model":
+    def build(self) -> keras.Model:
         """Open the model in this process."""
         return keras_file.from_bytes(self.file, trusted=self.trusted)
 
-    def build_loss(self) -> "keras.losses.Loss | None":
+    def build_loss(self) -> keras.losses.Loss | None:
         """Build the loss so that it gives a value a row, not their mean."""
         if self.loss is None:
             return None

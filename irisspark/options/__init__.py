@@ -1,5 +1,7 @@
 """argv -> frozen ``Options``: every flag, alias, default and cross-check."""
 
+from __future__ import annotations
+
 from irisspark.options.checks import notes
 from irisspark.options.help import help_text
 from irisspark.options.parsing import as_mapping, parse

@@ -1,5 +1,7 @@
 """What the values of several options say about each other, and what is not built yet."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations

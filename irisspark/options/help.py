@@ -1,5 +1,7 @@
 """The page that ``-help`` prints."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Iterator
 

@@ -4,6 +4,8 @@ The table of options is ``table``, what their values look like ``values``, what 
 say about each other ``checks``, the help page ``help``.
 """
 
+from __future__ import annotations
+
 import difflib
 import re
 from collections import deque

@@ -2,6 +2,8 @@
 # One line an entry, as a table is read; the formatter would make it five.
 # ruff: noqa: E501
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

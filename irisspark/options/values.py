@@ -3,6 +3,8 @@
 A reader raises ``ValueError`` with what it expected; ``options`` adds the option and the value.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from collections import Counter

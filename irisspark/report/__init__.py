@@ -1,5 +1,7 @@
 """Results -> text, JSON and CSV, and whether they are good enough."""
 
+from __future__ import annotations
+
 from irisspark.report.documents import confusion_csv, document, files, history_csv, to_json
 from irisspark.report.gate import check_requirement_names, unmet
 from irisspark.report.text_block import text

@@ -28,7 +28,6 @@ def document(
     scores: Scores,
     *,
     bad_rows: Mapping[str, int],
-    class_names: Sequence[str] | None = None,
     run: Mapping[str, object],
     layout: Layout = "0.9",
 ) -> dict[str, Any]:
@@ -37,11 +36,10 @@ def document(
     Args:
         scores: the metrics.
         bad_rows: skipped rows by reason.
-        class_names: names to use in place of those in `scores`.
         run: about the run itself: options, versions, seconds and the like.
-        layout: the layout of the text block, whose three averages stand under `dl4j`.
+        layout: the layout of the text block, whose three averages stand under ``dl4j``.
     """
-    names = list(class_names or scores.class_names)
+    names = list(scores.class_names)
     named = list(zip(names, scores.per_class, strict=True))
     content: dict[str, Any] = {
         "version": VERSION,
@@ -101,11 +99,11 @@ def files(
     layout: Layout = "0.9",
     history: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, bytes]:
-    """Return name and content of every file for `-outputPath`, in UTF-8.
+    """Return name and content of every file for ``-outputPath``, in UTF-8.
 
     Args:
         scores: the metrics.
-        content: what `document` made of them.
+        content: what ``document`` made of them.
         layout: layout of report.txt.
         history: one mapping an epoch; without any there is no history.csv.
     """
@@ -148,7 +146,7 @@ def _dl4j(scores: Scores, layout: Layout) -> dict[str, object]:
 
 
 def _ranking_metric(scores: Scores, names: Sequence[str], metric: str) -> dict[str, object]:
-    """Return a metric of `Ranking`: macro and per class, each with the bound on its error."""
+    """Return a metric of ``Ranking``: macro and per class, each with the bound on its error."""
     bound = f"{metric}_error_bound"
     named = list(zip(names, [one.ranking for one in scores.per_class], strict=True))
     return {

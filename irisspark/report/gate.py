@@ -1,4 +1,4 @@
-"""The gate of `-require`: which requirements a run falls short of."""
+"""The gate of ``-require``: which requirements a run falls short of."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from irisspark.report.documents import document
 
 
 class RequirementLike(Protocol):
-    """What a requirement says; `options.Requirement` is one."""
+    """What a requirement says; ``options.Requirement`` is one."""
 
     @property
     def metric(self) -> str:
-        """A figure of the text block, or a path in metrics.json such as `macro.f1`."""
+        """A figure of the text block, or a path in metrics.json such as ``macro.f1``."""
 
     @property
     def comparison(self) -> str:
-        """One of `>=`, `>`, `<` and `<=`."""
+        """One of ``>=``, ``>``, ``<`` and ``<=``."""
 
     @property
     def value(self) -> float:
@@ -67,7 +67,7 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
     A metric that is null, or is not there, falls short.
 
     Args:
-        content: what `report.document` made, for the layout of the text block that was asked for.
+        content: what ``report.document`` made, for the layout of the text block that was asked for.
         requirements: what was required.
     """
     lines = []

@@ -1,7 +1,7 @@
 """The text block: the evaluation in the layout that users of Deeplearning4j and their scripts know.
 
 Its precision, recall and F1 are Deeplearning4j's: a class for which a ratio is 0/0 is left out of
-the average. The layouts are those of `Evaluation.stats()` in Deeplearning4j 0.9 and 1.0.
+the average. The layouts are those of ``Evaluation.stats()`` in Deeplearning4j 0.9 and 1.0.
 """
 
 from __future__ import annotations

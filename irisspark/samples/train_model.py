@@ -3,6 +3,8 @@
 Run as ``python -m irisspark.samples.train_model [my_model.h5]``.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Sequence

@@ -7,6 +7,8 @@ fork server, which serves Spark in its place. It may ask before there is one: it
 anything is amiss, the daemon imports TensorFlow itself, as it does on a cluster.
 """
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import os

@@ -5,6 +5,8 @@ a Unix socket, and waits for its end. The streams themselves travel (``SCM_RIGHT
 started the asking process reads and writes as if that one had done the work.
 """
 
+from __future__ import annotations
+
 import array
 import contextlib
 import json

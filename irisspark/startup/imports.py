@@ -1,5 +1,7 @@
 """Imports of Spark, TensorFlow and Keras: quietly, and without what serves nothing here."""
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import importlib.util

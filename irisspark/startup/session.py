@@ -1,14 +1,16 @@
 """Opens and stops the Spark context, and ships the archive to the workers."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from irisspark.errors import IrissparkError
+from irisspark.errors import IrissparkError, first_line
 from irisspark.startup import fork_server, worker_daemon
 from irisspark.startup.spark_conf import (
     DAEMON_KEY,
@@ -38,7 +40,7 @@ class Session:
         shipped: Names of the files that ``--files`` shipped.
     """
 
-    def __init__(self, context: "SparkContext") -> None:
+    def __init__(self, context: SparkContext) -> None:
         """Take over a context."""
         self._context = context
         self._conf: SparkConf | None = None
@@ -46,12 +48,12 @@ class Session:
         self.shipped = shipped_names(context.getConf())
 
     @property
-    def context(self) -> "SparkContext":
+    def context(self) -> SparkContext:
         """The context, once its workers are ready."""
         self.wait_for_workers()
         return self._context
 
-    def warm_up(self, conf: "SparkConf") -> None:
+    def warm_up(self, conf: SparkConf) -> None:
         """Begin to start the workers from irisspark's daemon, which ``conf`` names."""
         self._conf = conf
         self._warm_up = WarmUp(self._context, conf.get("spark.log.level", None))
@@ -103,7 +105,7 @@ class Session:
         resolve: Callable[[str], str] = SparkFiles.get
         return resolve
 
-    def spread(self, items: list[T]) -> "RDD[T]":
+    def spread(self, items: list[T]) -> RDD[T]:
         """Make a partition of each item."""
         return self.context.parallelize(items, len(items))
 
@@ -174,7 +176,7 @@ def _open_gateway() -> None:
     try:
         SparkContext._ensure_initialized()
     except PySparkException as error:  # spark-submit has said what is wrong
-        raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
+        raise IrissparkError(f"Spark did not start: {first_line(error)}") from error
 
 
 def quiet_log() -> None:
@@ -189,20 +191,20 @@ def quiet_log() -> None:
         log4j.core.config.Configurator.setRootLevel(log4j.Level.WARN)
 
 
-def _start(conf: "SparkConf") -> "SparkContext":
+def _start(conf: SparkConf) -> SparkContext:
     from pyspark import SparkContext
 
     try:
         context = SparkContext(conf=conf)
     except Exception as error:
-        raise IrissparkError(f"Spark did not start: {_first_line(error)}") from error
+        raise IrissparkError(f"Spark did not start: {first_line(error)}") from error
     archive = find_archive()
     if archive is not None:
         context.addPyFile(str(archive))
     return context
 
 
-def _stop(context: "SparkContext") -> None:
+def _stop(context: SparkContext) -> None:
     """Stop Spark without waiting for pyspark's accumulator server, which looks up once a second."""
     server = getattr(context, "_accumulatorServer", None)
     if server is not None:
@@ -211,7 +213,7 @@ def _stop(context: "SparkContext") -> None:
     context.stop()
 
 
-def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext":
+def _without_daemon(context: SparkContext, conf: SparkConf) -> SparkContext:
     """Go on with Spark's own daemon: executors read the setting when they start."""
     if is_local(conf):
         environment = context._jvm.org.apache.spark.SparkEnv.get()
@@ -220,9 +222,3 @@ def _without_daemon(context: "SparkContext", conf: "SparkConf") -> "SparkContext
     _stop(context)
     # Set and not removed: the JVM's system properties, which a conf begins with, have ours too.
     return _start(conf.set(DAEMON_KEY, _SPARKS_DAEMON))
-
-
-def _first_line(error: Any) -> str:
-    java = getattr(error, "java_exception", None)
-    text = str(java.getMessage()) if java is not None else str(error)
-    return text.strip().splitlines()[0] if text.strip() else type(error).__name__

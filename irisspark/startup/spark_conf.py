@@ -1,5 +1,7 @@
 """What irisspark reads and sets in Spark's configuration."""
 
+from __future__ import annotations
+
 import os
 import socket
 import sys
@@ -18,7 +20,7 @@ DAEMON_KEY = "spark.python.daemon.module"
 _PYTHONPATH_KEY = "spark.executorEnv.PYTHONPATH"
 
 
-def turn_on_daemon(conf: "SparkConf", *, verbose: bool) -> bool:
+def turn_on_daemon(conf: SparkConf, *, verbose: bool) -> bool:
     """Let executors fork their workers from ``worker_daemon``, unless the user has other plans."""
     if conf.contains(DAEMON_KEY) or conf.get("spark.python.use.daemon", "true") == "false":
         return False
@@ -37,7 +39,7 @@ def turn_on_daemon(conf: "SparkConf", *, verbose: bool) -> bool:
     return True
 
 
-def is_local(conf: "SparkConf") -> bool:
+def is_local(conf: SparkConf) -> bool:
     """Tell whether driver and executors are one JVM."""
     return str(conf.get("spark.master")).split("[")[0] == "local"
 
@@ -47,7 +49,7 @@ def is_on_one_machine(master: str) -> bool:
     return master.startswith("local")
 
 
-def configure(*, use_local: bool, verbose: bool) -> "SparkConf":
+def configure(*, use_local: bool, verbose: bool) -> SparkConf:
     """Make the session's configuration: what the user set comes first."""
     from pyspark import SparkConf
 
@@ -114,7 +116,7 @@ def find_archive() -> Path | None:
     return None
 
 
-def shipped_names(conf: "SparkConf") -> tuple[str, ...]:
+def shipped_names(conf: SparkConf) -> tuple[str, ...]:
     """List the names that ``--files`` gave to files: the base name, or what follows a #."""
     uris = str(conf.get("spark.files", "") or "").split(",")
     return tuple(

@@ -1,5 +1,7 @@
 """The first job of a session, a tiny one: it starts the workers while the driver goes on."""
 
+from __future__ import annotations
+
 import threading
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ class WarmUp:
     for a driver that does.
     """
 
-    def __init__(self, context: "SparkContext", log_level: str | None) -> None:
+    def __init__(self, context: SparkContext, log_level: str | None) -> None:
         """Start the job.
 
         Args:
@@ -42,7 +44,7 @@ class WarmUp:
         self._thread = threading.Thread(target=self._run, args=(states,), daemon=True)
         self._thread.start()
 
-    def _run(self, states: "RDD[worker_daemon.DaemonState]") -> None:
+    def _run(self, states: RDD[worker_daemon.DaemonState]) -> None:
         try:
             self._states = states.collect()
         except Exception as error:

@@ -4,10 +4,12 @@ Spark runs ``python -m irisspark.startup.worker_daemon`` on every executor when
 ``spark.python.daemon.module`` says so. The daemon imports what every worker needs, takes away
 what each task would pay for again, and hands over to pyspark's own daemon, whose protocol it
 leaves alone. A preparation that fails never stops a job: the daemon then serves as Spark's own
-does, and :func:`state`, called in a worker, says why.
+does, and :func:``state``, called in a worker, says why.
 
 Nothing here may run a TensorFlow op: an op starts threads, and threads do not survive a fork.
 """
+
+from __future__ import annotations
 
 import gc
 import importlib
@@ -69,7 +71,7 @@ def state() -> DaemonState:
 
 
 def report_state(_: Iterator[object]) -> Iterator[DaemonState]:
-    """Yield :func:`state` once, for ``mapPartitions``: the driver's first tiny job."""
+    """Yield :func:``state`` once, for ``mapPartitions``: the driver's first tiny job."""
     yield state()
 
 

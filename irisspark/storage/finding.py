@@ -1,5 +1,7 @@
 """Every path that the user names: shipped with ``--files``, or local."""
 
+from __future__ import annotations
+
 import glob
 import os
 from collections.abc import Callable, Sequence

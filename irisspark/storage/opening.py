@@ -1,5 +1,7 @@
 """One file of the input, and how it is opened on the machine that reads it."""
 
+from __future__ import annotations
+
 import bz2
 import gzip
 import io

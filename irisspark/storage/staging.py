@@ -1,23 +1,24 @@
 """A folder of results that is published whole, or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from irisspark.errors import IrissparkError
 from irisspark.storage.finding import local_path
 
 
-def check_output(path: str, *, overwrite: bool, inputs: Sequence[str] = ()) -> None:
+def check_output(path: str, *, overwrite: bool) -> None:
     """Make sure that a folder can be published at ``path``, before any work is done.
 
     Args:
         path: The folder.
         overwrite: Whether an existing one may be replaced.
-        inputs: Files that must not be replaced with it.
 
     Raises:
         IrissparkError: It exists, or it cannot be written.
@@ -27,7 +28,7 @@ def check_output(path: str, *, overwrite: bool, inputs: Sequence[str] = ()) -> N
         raise IrissparkError(
             f"-outputPath {path} exists; name another folder, or pass -overwrite true to replace it"
         )
-    for kept in [os.getcwd(), os.path.expanduser("~"), *inputs]:
+    for kept in [os.getcwd(), os.path.expanduser("~")]:
         if target in [Path(kept).absolute(), *Path(kept).absolute().parents]:
             raise IrissparkError(
                 f"-outputPath {path} holds {kept}, which replacing it would delete; "
@@ -89,19 +90,6 @@ class Staging:
             raise IrissparkError(
                 f"-outputPath {self._path} cannot be written: {error.strerror or error}"
             ) from error
-
-
-def publish(path: str, files: Mapping[str, bytes], *, overwrite: bool) -> None:
-    """Write a folder of files whole or not at all: beside its place first, then renamed.
-
-    Raises:
-        IrissparkError: The folder cannot be written.
-    """
-    staging = Staging(path, overwrite=overwrite)
-    try:
-        staging.publish(files)
-    finally:
-        staging.discard()
 
 
 def _umask() -> int:

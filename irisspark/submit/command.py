@@ -3,6 +3,8 @@
 Standard library only. The working directory is the user's.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re

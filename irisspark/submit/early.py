@@ -1,5 +1,7 @@
 """Starts the driver beside the JVM, which takes a second to start Python."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import socket

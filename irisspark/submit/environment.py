@@ -3,6 +3,8 @@
 Standard library only: it runs before anything is installed.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import fcntl

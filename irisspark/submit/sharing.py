@@ -6,6 +6,8 @@ The file lies in ``.venv``, is made anew when Java or Spark change, and whatever
 costs nothing but the seconds.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import subprocess

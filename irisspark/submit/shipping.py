@@ -1,5 +1,7 @@
 """Local files of a job that runs on other machines: what ``--files`` ships, and by what names."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterator, Sequence

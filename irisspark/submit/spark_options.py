@@ -4,6 +4,8 @@ Nothing of theirs is replaced: a key of ours is added only where they have none,
 JVM are put before theirs.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

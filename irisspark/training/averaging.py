@@ -4,6 +4,8 @@ What a model and its optimizer hold can be larger than Spark lets a job bring ba
 message may be, so it travels in pieces. A small model is one chunk.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

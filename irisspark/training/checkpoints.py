@@ -1,5 +1,7 @@
 """A checkpoint after every epoch: one file, there whole or not at all."""
 
+from __future__ import annotations
+
 import json
 import os
 import tempfile
@@ -19,7 +21,8 @@ from irisspark.training.history import Best, Row
 Array = npt.NDArray[Any]
 
 FILE_NAME = "checkpoint.npz"
-VERSION = 1
+VERSION = 2
+"""Of the layout; 2 holds the states of random layers, too."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Checkpoints:
         try:
             with np.load(self._file, allow_pickle=False) as stored:
                 about = json.loads(stored["about"].tobytes())
+                self._check_version(about)
                 self._check(about)
                 variables = _arrays(stored, "variable")
                 weights = _arrays(stored, "best")
@@ -114,6 +118,13 @@ class Checkpoints:
         return Checkpoint(
             variables, about["history"], Best(best["epoch"], best["val_loss"], weights)
         )
+
+    def _check_version(self, about: Mapping[str, Any]) -> None:
+        if about["version"] != VERSION:
+            raise TrainingError(
+                f"{self._file} was written by another version of irisspark (layout "
+                f"{about['version']}, this one reads {VERSION}); leave -resume out to begin anew"
+            )
 
     def _check(self, about: Mapping[str, Any]) -> None:
         theirs = about["made_with"]

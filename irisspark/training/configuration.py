@@ -1,5 +1,7 @@
 """What a model is trained with: its loss and its optimizer, the file's or the user's."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +46,8 @@ class Configured:
         optimizer: Keras's serialized optimizer, with the user's own learning rate.
     """
 
-    network: "keras.Model"
-    shared: "keras.Model"
+    network: keras.Model
+    shared: keras.Model
     spec: ModelSpec
     optimizer: dict[str, Any]
 
@@ -70,7 +72,7 @@ class Configured:
         return float(rate(num_steps)) if callable(rate) else float(rate)
 
 
-def configure(model: "LoadedModel", options: "Options") -> Configured:
+def configure(model: LoadedModel, options: Options) -> Configured:
     """Settle loss and optimizer: the options', the file's, or the defaults.
 
     Raises:
@@ -99,7 +101,7 @@ def configure(model: "LoadedModel", options: "Options") -> Configured:
     return Configured(network, shared, spec, keras.optimizers.serialize(network.optimizer))
 
 
-def _optimizer_recipe(optimizer: Any, options: "Options") -> dict[str, Any]:
+def _optimizer_recipe(optimizer: Any, options: Options) -> dict[str, Any]:
     """Serialize the optimizer that is asked for, with its learning rate."""
     import keras
 
@@ -115,7 +117,7 @@ def _optimizer_recipe(optimizer: Any, options: "Options") -> dict[str, Any]:
 
 
 def _compile(
-    network: "keras.Model", optimizer: dict[str, Any], loss: dict[str, Any] | str | None
+    network: keras.Model, optimizer: dict[str, Any], loss: dict[str, Any] | str | None
 ) -> None:
     """Compile the network with a new optimizer, a new loss where one is given, and its own rest."""
     config = network.get_compile_config() | {"optimizer": optimizer}

@@ -1,5 +1,7 @@
 """How variables travel: to the workers once a round, and back averaged."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +35,7 @@ _ATTEMPTS = 4
 class Shared:
     """Variables on their way to the workers: a broadcast a chunk."""
 
-    broadcasts: tuple["Broadcast[list[Array]]", ...]
+    broadcasts: tuple[Broadcast[list[Array]], ...]
 
     def chunks(self) -> Iterator[list[Array]]:
         """Give the chunks, on a worker, holding one at a time."""
@@ -52,7 +54,7 @@ class Shared:
 class SharedFile:
     """The bytes of a file on their way to the workers, each of which wants them once."""
 
-    broadcast: "Broadcast[bytes]"
+    broadcast: Broadcast[bytes]
 
     def __call__(self) -> bytes:
         """Give the bytes, on a worker, and keep none of them there."""
@@ -61,7 +63,7 @@ class SharedFile:
         return content
 
 
-def share(context: "SparkContext", layout: ChunkLayout, variables: Sequence[Array]) -> Shared:
+def share(context: SparkContext, layout: ChunkLayout, variables: Sequence[Array]) -> Shared:
     """Hand variables out to the workers."""
     numbers = range(len(layout.chunks))
     return Shared(
@@ -70,7 +72,7 @@ def share(context: "SparkContext", layout: ChunkLayout, variables: Sequence[Arra
 
 
 def gather(
-    pairs: "RDD[tuple[int, Any]]", layout: ChunkLayout, check: Callable[[list[Any]], None]
+    pairs: RDD[tuple[int, Any]], layout: ChunkLayout, check: Callable[[list[Any]], None]
 ) -> list[Array]:
     """Run a round and average what the workers learned.
 
@@ -88,7 +90,7 @@ def gather(
 
 
 def _gather_here(
-    pairs: "RDD[tuple[int, Any]]", layout: ChunkLayout, check: Callable[[list[Any]], None]
+    pairs: RDD[tuple[int, Any]], layout: ChunkLayout, check: Callable[[list[Any]], None]
 ) -> list[Array]:
     collected = survive_crashes(pairs.collect)
     check([value for key, value in collected if key == REPORT])
@@ -102,7 +104,7 @@ def _gather_here(
 
 
 def _gather_on_cluster(
-    pairs: "RDD[tuple[int, Any]]", layout: ChunkLayout, check: Callable[[list[Any]], None]
+    pairs: RDD[tuple[int, Any]], layout: ChunkLayout, check: Callable[[list[Any]], None]
 ) -> list[Array]:
     num_chunks = len(layout.chunks)
     # The reports, whose key is -1, come together in a partition behind those of the chunks.

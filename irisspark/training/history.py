@@ -1,5 +1,7 @@
 """The epochs of a training: one line of text and one row of history.csv each, and the best."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

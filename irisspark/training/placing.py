@@ -1,5 +1,7 @@
 """Reads the rows once and puts them where they are trained on: the jobs before the first epoch."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -46,9 +48,9 @@ class Placed:
         digest: Of all training rows and their order: equal for equal data.
     """
 
-    rows: "RDD[Any]"
+    rows: RDD[Any]
     worker_rows: tuple[int, ...]
-    held_out: "RDD[Any] | None"
+    held_out: RDD[Any] | None
     num_held_out: int
     holdout: Holdout | None
     digest: str
@@ -65,7 +67,7 @@ class Placed:
             self.held_out.unpersist()
 
 
-def place(session: "Session", dataset: "Dataset", options: "Options") -> Placed:
+def place(session: Session, dataset: Dataset, options: Options) -> Placed:
     """Read the rows and place them on their workers.
 
     Raises:
@@ -96,7 +98,7 @@ def place(session: "Session", dataset: "Dataset", options: "Options") -> Placed:
     return Placed(rows, worker_rows, held_out, sum(held), holdout, f"{total:016x}")
 
 
-def _read(session: "Session", dataset: "Dataset", options: "Options") -> "RDD[Any]":
+def _read(session: Session, dataset: Dataset, options: Options) -> RDD[Any]:
     from pyspark import StorageLevel
 
     split = options.validation_split
@@ -111,9 +113,7 @@ def _read(session: "Session", dataset: "Dataset", options: "Options") -> "RDD[An
     return session.spread(groups).mapPartitions(read).persist(StorageLevel.MEMORY_AND_DISK)
 
 
-def _check(
-    session: "Session", dataset: "Dataset", options: "Options", found: list[ReadReport]
-) -> None:
+def _check(session: Session, dataset: Dataset, options: Options, found: list[ReadReport]) -> None:
     failures = [report.failure for report in found if report.failure is not None]
     if failures:
         raise DataError(failures[0])
@@ -130,7 +130,7 @@ def _check(
 
 
 def _hold_out(
-    session: "Session", blocks: "RDD[Any]", options: "Options", found: list[ReadReport]
+    session: Session, blocks: RDD[Any], options: Options, found: list[ReadReport]
 ) -> tuple[Holdout | None, list[int]]:
     """Decide which rows are held out, and count them in each group."""
     if not options.validation_split:
@@ -151,7 +151,7 @@ def _hold_out(
     return LastRows(*places[0]), held
 
 
-def _check_split(options: "Options", num_rows: int, num_held_out: int) -> None:
+def _check_split(options: Options, num_rows: int, num_held_out: int) -> None:
     if options.validation_split and not (num_rows and num_held_out):
         raise TrainingError(
             f"-validationSplit {options.validation_split} holds out {num_held_out} of "
@@ -159,7 +159,7 @@ def _check_split(options: "Options", num_rows: int, num_held_out: int) -> None:
         )
 
 
-def choose_workers(num_rows: int, options: "Options", parallelism: int) -> int:
+def choose_workers(num_rows: int, options: Options, parallelism: int) -> int:
     """Choose the number of replicas: what the user says, else what the rows are enough for."""
     if options.workers is not None:
         return options.workers
@@ -172,7 +172,7 @@ def _starts(found: list[ReadReport], counts: list[int]) -> dict[int, int]:
     return {report.group: start for report, start in zip(found, starts, strict=False)}
 
 
-def _place(blocks: "RDD[Any]", plan: Placement) -> tuple["RDD[Any]", list[tuple[int, int]]]:
+def _place(blocks: RDD[Any], plan: Placement) -> tuple[RDD[Any], list[tuple[int, int]]]:
     from pyspark import StorageLevel
 
     routed = blocks.mapPartitions(lambda rows: route(rows, plan))

@@ -1,5 +1,7 @@
 """Rounds of parameter averaging, in place of those of elephas's ``SparkModel``."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -47,10 +49,10 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
 
     def __init__(
         self,
-        session: "Session",
-        configured: "Configured",
-        placed: "Placed",
-        options: "Options",
+        session: Session,
+        configured: Configured,
+        placed: Placed,
+        options: Options,
         num_features: int,
     ) -> None:
         """Begin with the weights and the optimizer of the configured network."""

@@ -1,5 +1,7 @@
 """The story of a training: configure, place the rows, train epoch by epoch, hand the model over."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,18 +40,18 @@ class TrainingResult:
     """
 
     spec: ModelSpec
-    network: "keras.Model"
-    dataset: "Dataset"
+    network: keras.Model
+    dataset: Dataset
     history: tuple[Row, ...]
     files: dict[str, bytes]
     summary: dict[str, object]
 
 
 def train(
-    session: "Session",
-    model: "LoadedModel",
-    dataset: "Dataset",
-    options: "Options",
+    session: Session,
+    model: LoadedModel,
+    dataset: Dataset,
+    options: Options,
     say: Say,
 ) -> TrainingResult:
     """Train a model on the rows of the data.
@@ -105,11 +107,11 @@ class _EpochLoop:
 
     def __init__(
         self,
-        spark_model: "AveragingSparkModel",
+        spark_model: AveragingSparkModel,
         configured: Configured,
         placed: Placed,
-        model: "LoadedModel",
-        options: "Options",
+        model: LoadedModel,
+        options: Options,
         say: Say,
     ) -> None:
         self._spark_model, self._configured = spark_model, configured
@@ -174,7 +176,7 @@ class _EpochLoop:
 
 
 def _workers_line(
-    spark_model: "AveragingSparkModel", placed: Placed, session: "Session", options: "Options"
+    spark_model: AveragingSparkModel, placed: Placed, session: Session, options: Options
 ) -> str:
     workers, batch = len(placed.worker_rows), options.batch_size_per_worker
     line = f"training on {placed.num_rows} rows with {workers} worker{'s' if workers > 1 else ''}"
@@ -189,7 +191,7 @@ def _workers_line(
 
 
 def _made_with(
-    model: "LoadedModel", configured: Configured, placed: Placed, options: "Options"
+    model: LoadedModel, configured: Configured, placed: Placed, options: Options
 ) -> dict[str, object]:
     """Collect what must be the same for a training to be gone on with."""
     return {
@@ -208,7 +210,7 @@ def _made_with(
     }
 
 
-def _hand_over(configured: Configured, spark_model: "AveragingSparkModel", best: Best) -> ModelSpec:
+def _hand_over(configured: Configured, spark_model: AveragingSparkModel, best: Best) -> ModelSpec:
     """Put what was learned into the network, as at the end of ``keras.Model.fit``."""
     network = configured.network
     for variable, value in zip(configured.variables, spark_model.variables, strict=True):
@@ -219,7 +221,7 @@ def _hand_over(configured: Configured, spark_model: "AveragingSparkModel", best:
     return configured.trained_spec()
 
 
-def _files(configured: Configured, options: "Options") -> dict[str, bytes]:
+def _files(configured: Configured, options: Options) -> dict[str, bytes]:
     if options.output_path is None:
         return {}
     names = ["model.keras"]

@@ -1,5 +1,7 @@
 """Which column of the input is what, and what the text of a label stands for."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from functools import cached_property

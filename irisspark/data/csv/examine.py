@@ -3,6 +3,8 @@
 A bad row is data, not an exception: workers count and return it, and the driver decides.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -77,7 +79,7 @@ class BadRows:
         """How many rows are bad."""
         return sum(self.counts.values())
 
-    def __add__(self, other: "BadRows") -> "BadRows":
+    def __add__(self, other: BadRows) -> BadRows:
         """Add the bad rows of two parts of the input up."""
         counts = {
             reason: self.counts.get(reason, 0) + other.counts.get(reason, 0)

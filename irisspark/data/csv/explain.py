@@ -1,5 +1,7 @@
 """What to say about a bad row: what was found, where, and what to do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import zip_longest
 

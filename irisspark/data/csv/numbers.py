@@ -1,5 +1,7 @@
 """The text of cells -> numbers in the dtype of the model's input, and which cells hold none."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -5,6 +5,8 @@ second time, record by record, to tell the good rows from the bad ones. Both way
 values for the same row, so how a file is cut never changes a result.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -69,7 +71,7 @@ class Batch:
         starts = _records(self.block, self.columns).starts
         return self.block.offset + (starts if self.good is None else starts[self.good])
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> "Batch":
+    def where(self, mask: npt.NDArray[np.bool_]) -> Batch:
         """Give the good rows where ``mask``, bool [rows], is True; the bad ones stay counted."""
         good = np.arange(len(self), dtype=np.int64) if self.good is None else self.good
         return replace(

@@ -5,6 +5,8 @@ a quoted field only at the field's start, two quotes inside stand for one, and w
 closing quote is plain text.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """What the options say about columns, held against the first record of the data."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

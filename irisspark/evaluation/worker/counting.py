@@ -1,5 +1,7 @@
 """Evaluates a model on the splits of a task."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -36,7 +38,7 @@ class Outcome:
     prediction_files: tuple[PredictionFile, ...] = ()
     samples: tuple[Sample, ...] = ()
 
-    def __add__(self, other: "Outcome") -> "Outcome":
+    def __add__(self, other: Outcome) -> Outcome:
         """Merge two outcomes."""
         if self.counts is None or other.counts is None:
             counts = self.counts or other.counts

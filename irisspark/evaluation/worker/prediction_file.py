@@ -5,6 +5,8 @@ file of its own and tells its name with the outcome; Spark takes one outcome a t
 publishes the files that those outcomes name and no others.
 """
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import uuid
@@ -64,7 +66,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def __getitem__(self, rows: slice) -> "_Rows":
+    def __getitem__(self, rows: slice) -> _Rows:
         return _Rows(
             self.file_indices[rows],
             self.offsets[rows],
@@ -154,7 +156,7 @@ class PredictionWriter:
                 self._file = self._open(table.schema)
             self._file.write_table(table, row_group_size=len(table))
 
-    def _open(self, schema: pa.Schema) -> "pq.ParquetWriter":
+    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
         import pyarrow.parquet as pq
 
         # Without Arrow's own schema in the file texts read back as texts, not as categories.

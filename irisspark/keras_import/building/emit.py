@@ -1,4 +1,4 @@
-"""A `Network` in Keras 3's own layers -> the configuration that Keras 3 reads."""
+"""A ``Network`` in Keras 3's own layers -> the configuration that Keras 3 reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from irisspark.keras_import.building.network import (
 
 
 def emit_network(network: Network) -> Config:
-    """The configuration of a model, ready for `keras.saving.deserialize_keras_object`."""
+    """The configuration of a model, ready for ``keras.saving.deserialize_keras_object``."""
     if network.sequential:
         layers = [emit_layer(layer) for layer in network.layers]
         return _object("keras", "Sequential", {"name": network.name, "layers": layers})
@@ -56,7 +56,7 @@ def emit_layer(layer: Layer) -> Config:
 
 
 def weights_by_layer(network: Network, prefix: str = "") -> dict[str, tuple[Array, ...]]:
-    """Every layer's arrays under its path: `outer/inner` in a nested model."""
+    """Every layer's arrays under its path: ``outer/inner`` in a nested model."""
     found: dict[str, tuple[Array, ...]] = {}
     for layer in network.layers:
         path = prefix + layer.name

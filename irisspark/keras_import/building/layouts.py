@@ -64,8 +64,8 @@ def _first(rank: int, steps: int) -> list[int]:
 def from_theano(layer: Layer) -> Layer:
     """A Keras 2 layer saved under Theano: its kernels turned round, its padding written out.
 
-    Theano convolves where TensorFlow correlates, and pads `same` with half the kernel on every
-    side. Source: `conv2d` in Keras 1.2.2's and 2.2.4's `theano_backend.py`.
+    Theano convolves where TensorFlow correlates, and pads ``same`` with half the kernel on every
+    side. Source: ``conv2d`` in Keras 1.2.2's and 2.2.4's ``theano_backend.py``.
     """
     rank = _CONVOLUTIONS.get(layer.class_name)
     if "Pooling" in layer.class_name and layer.config.get("padding") == "same":
@@ -81,7 +81,7 @@ def from_theano(layer: Layer) -> Layer:
 
 
 def _check_pooling(layer: Layer) -> None:
-    """Theano pads `same` pooling on both sides; only 3 by 3 in steps of 1 is as TensorFlow does it.
+    """Theano pads ``same`` pooling on both sides; only 3 by 3 in steps of 1 is as in TensorFlow.
 
     Raises:
         ModelError: the layer pools otherwise.
@@ -104,7 +104,7 @@ def _flip(kernel: Array, rank: int) -> Array:
 
 
 def _padded(layer: Layer, rank: int) -> Layer:
-    """`same` as zeros before the layer: k // 2 in front of each dimension, (k - 1) // 2 after."""
+    """``same`` as zeros before the layer: k // 2 in front of each dimension, (k - 1) // 2 after."""
     spans = [
         (size - 1) * rate + 1
         for size, rate in zip(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -18,7 +17,7 @@ IMPLIED = "implied."
 
 @dataclass(frozen=True)
 class TensorRef:
-    """One output of one call of a layer: `call` and `tensor` count from zero."""
+    """One output of one call of a layer: ``call`` and ``tensor`` count from zero."""
 
     layer: str
     call: int = 0
@@ -27,13 +26,13 @@ class TensorRef:
 
 @dataclass(frozen=True)
 class Call:
-    """One use of a layer: its positional and named arguments, which may hold `TensorRef`s."""
+    """One use of a layer: its positional and named arguments, which may hold ``TensorRef``s."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def map_refs(self, change: Callable[[TensorRef], Any]) -> Call:
-        """Replace every tensor in the arguments by `change(tensor)`."""
+        """Replace every tensor in the arguments by ``change(tensor)``."""
         args = tuple(map_refs(arg, change) for arg in self.args)
         return Call(args, {key: map_refs(value, change) for key, value in self.kwargs.items()})
 
@@ -48,8 +47,8 @@ class Call:
 class Layer:
     """A layer: what it is, how it is set up, where it is called, and what it has learned.
 
-    `inner` holds the layers of a wrapper by the config key they stand under; `network` makes the
-    layer a nested model. `weights` are in the order of the era the layer is in.
+    ``inner`` holds the layers of a wrapper by the config key they stand under; ``network`` makes
+    the layer a nested model. ``weights`` are in the order of the era the layer is in.
     """
 
     class_name: str
@@ -67,7 +66,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A Sequential model (no calls) or a graph of calls; `inputs` and `outputs` are structures."""
+    """A Sequential model (no calls) or a graph of calls, with structures of inputs and outputs."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -76,7 +75,7 @@ class Network:
     outputs: Any = None
 
     def map_layers(self, change: Callable[[Layer], Layer]) -> Network:
-        """Apply `change` to every layer from the inside out: wrapped and nested ones first."""
+        """Apply ``change`` to every layer from the inside out: wrapped and nested ones first."""
         return replace(self, layers=tuple(map_layer(layer, change) for layer in self.layers))
 
     def walk(self) -> Iterator[Layer]:
@@ -86,14 +85,14 @@ class Network:
 
 
 def map_layer(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
-    """Apply `change` to the layers inside `layer`, then to itself."""
+    """Apply ``change`` to the layers inside ``layer``, then to itself."""
     inner = {key: map_layer(wrapped, change) for key, wrapped in layer.inner.items()}
     network = layer.network.map_layers(change) if layer.network else None
     return change(replace(layer, inner=inner, network=network))
 
 
 def walk_layer(layer: Layer) -> Iterator[Layer]:
-    """`layer` and every layer inside it."""
+    """``layer`` and every layer inside it."""
     yield layer
     for wrapped in layer.inner.values():
         yield from walk_layer(wrapped)
@@ -102,7 +101,7 @@ def walk_layer(layer: Layer) -> Iterator[Layer]:
 
 
 def followed(network: Network, name: str, follower: Layer) -> Network:
-    """A graph in which what read the layer `name` reads `follower` instead, which reads `name`."""
+    """A graph in which what read the layer ``name`` reads ``follower``, which reads ``name``."""
 
     def divert(ref: TensorRef) -> TensorRef:
         return replace(ref, layer=follower.name) if ref.layer == name else ref
@@ -119,7 +118,7 @@ def followed(network: Network, name: str, follower: Layer) -> Network:
 
 
 def map_networks(network: Network, change: Callable[[Network], Network]) -> Network:
-    """Apply `change` to every network inside `network`, then to itself."""
+    """Apply ``change`` to every network inside ``network``, then to itself."""
 
     def within(layer: Layer) -> Layer:
         inner = {key: within(wrapped) for key, wrapped in layer.inner.items()}
@@ -141,24 +140,19 @@ def map_refs(value: Any, change: Callable[[TensorRef], Any]) -> Any:
 
 
 def chain(name: str, layers: list[Layer]) -> Network:
-    """A Sequential model of `layers`."""
+    """A Sequential model of ``layers``."""
     return Network(name=name, layers=tuple(layers), sequential=True)
 
 
-def as_array(values: Any) -> Array:
-    """A C-ordered float32 array, for weights that an import makes up itself."""
-    return np.ascontiguousarray(values, dtype=np.float32)
-
-
 def nest(layer: Layer, parts: list[Layer]) -> Layer:
-    """`layer` as a Sequential model of `parts`, under its own name and calls."""
+    """``layer`` as a Sequential model of ``parts``, under its own name and calls."""
     return Layer(
         "Sequential", layer.name, {}, layer.calls, network=chain(layer.name, _named(layer, parts))
     )
 
 
 def part(class_name: str, role: str, weights: tuple[Array, ...] = (), **config: Any) -> Layer:
-    """One layer of a rebuilt one; `role` becomes the end of its name."""
+    """One layer of a rebuilt one; ``role`` becomes the end of its name."""
     return Layer(class_name, role, config, weights=weights)
 
 

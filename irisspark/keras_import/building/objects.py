@@ -104,10 +104,10 @@ _OLD_HARD_SIGMOID: Config = {
 
 
 def convert_object(kind: str, value: Any, where: str, findings: Findings) -> Config | None:
-    """An initializer, regularizer or constraint (`kind`) in Keras 3's terms, or None.
+    """An initializer, regularizer or constraint (``kind``) in Keras 3's terms, or None.
 
     Args:
-        kind: `initializer`, `regularizer` or `constraint`.
+        kind: ``initializer``, ``regularizer`` or ``constraint``.
         value: a name, or a dictionary in any era's form.
         where: the layer, for the note.
         findings: gets a note where the object is not Keras's own.

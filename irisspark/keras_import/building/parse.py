@@ -1,4 +1,4 @@
-"""A model's configuration, of any era -> a `Network`, with the class names as they are stored."""
+"""A model's configuration, of any era -> a ``Network``, with the class names as they are stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONSTANT = "_CONSTANT_VALUE"
 
 
 def parse_model(document: Any, path: str) -> Network:
-    """Read the document under `model_config`, or the text of `to_json()`.
+    """Read the document under ``model_config``, or the text of ``to_json()``.
 
     Raises:
         ModelError: the document is not the configuration of a Sequential or functional model.
@@ -116,7 +116,7 @@ def _parse_call(node: Any) -> Call:
 
 
 def _positional(node: Any, kwargs: Config) -> Any:
-    """`[name, node, tensor, kwargs]`, a list of these, or a constant; collects the kwargs."""
+    """``[name, node, tensor, kwargs]``, a list of these, or a constant; collects the kwargs."""
     if _is_ref(node):
         if len(node) > 3 and isinstance(node[3], Mapping):
             kwargs.update(node[3])
@@ -129,7 +129,7 @@ def _positional(node: Any, kwargs: Config) -> Any:
 
 
 def _named(value: Any) -> Any:
-    """A named argument: a tensor is `[name, node, tensor]` there."""
+    """A named argument: a tensor is ``[name, node, tensor]`` there."""
     if _is_ref(value) and len(value) == 3:
         return value[2] if value[0] == _CONSTANT else TensorRef(*value)
     if isinstance(value, list):
@@ -213,7 +213,7 @@ def _knows_its_input(layer: Layer) -> bool:
 
 
 def _merged_branches(name: str, layers: list[Layer]) -> Network:
-    """A Keras 1 Sequential model that starts with a `Merge` of branches, as a graph.
+    """A Keras 1 Sequential model that starts with a ``Merge`` of branches, as a graph.
 
     Keras 1 saves the branches' layers side by side, as if the model were flat.
     """
@@ -252,7 +252,7 @@ def as_graph(layers: tuple[Layer, ...]) -> tuple[list[Layer], TensorRef]:
 
 
 def input_layer_for(first: Layer) -> Layer:
-    """The `InputLayer` that Keras makes for the first layer of a Sequential model.
+    """The ``InputLayer`` that Keras makes for the first layer of a Sequential model.
 
     Raises:
         ModelError: the layer does not say what it takes.

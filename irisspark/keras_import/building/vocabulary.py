@@ -1,6 +1,6 @@
 """Keras 3.15's own layers: what each takes, and which arrays it learns, in their order.
 
-A layer that is not in `ARGUMENTS` never reaches Keras. An array's shape is a tuple with `None`
+A layer that is not in ``ARGUMENTS`` never reaches Keras. An array's shape is a tuple with ``None``
 where the layer's settings do not say the size.
 """
 

@@ -41,7 +41,7 @@ _STATE = ("StateVar", "seed_generator_state", "rng_state")
 
 
 def assign(network: Network, groups: Groups) -> Network:
-    """Give every layer of `network` its arrays.
+    """Give every layer of ``network`` its arrays.
 
     Raises:
         ModelError: the file has other layers, or other numbers of arrays, than its configuration.

@@ -1,4 +1,4 @@
-"""The zip that Keras 3 writes (`.keras`): checked before Keras opens it."""
+"""The zip that Keras 3 writes (``.keras``): checked before Keras opens it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEMBERS = frozenset({"config.json", "metadata.json", WEIGHTS})
 
 
 def read_keras_zip(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The configuration and the metadata of a `.keras` file, after its members are checked.
+    """The configuration and the metadata of a ``.keras`` file, after its members are checked.
 
     Raises:
         ModelError: the archive is damaged, a bomb, or holds what no Keras puts into one.
@@ -45,13 +45,13 @@ def read_keras_zip(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def has_assets(path: str) -> bool:
-    """Whether a `.keras` file that has been checked holds tables of its layers."""
+    """Whether a ``.keras`` file that has been checked holds tables of its layers."""
     with zipfile.ZipFile(path) as archive:
         return any(name.startswith("assets/") for name in archive.namelist())
 
 
 def unpack(path: str, folder: str) -> None:
-    """Unpack a `.keras` file into a new folder, once its members have been checked.
+    """Unpack a ``.keras`` file into a new folder, once its members have been checked.
 
     Raises:
         ModelError: a member is damaged, or what no Keras writes, or there is no room.

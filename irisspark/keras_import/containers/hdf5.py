@@ -26,7 +26,7 @@ _FREE_BYTES = 2**20
 
 @contextmanager
 def open_file(path: str, content: IO[bytes] | None = None) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading; `content` where it does not lie on the disk by itself.
+    """Open an HDF5 file for reading; ``content`` where it does not lie on the disk by itself.
 
     Raises:
         ModelError: HDF5 cannot open it, or it turns out to be damaged while it is read.
@@ -42,7 +42,7 @@ def open_file(path: str, content: IO[bytes] | None = None) -> Iterator[h5py.File
 def attribute(group: h5py.Group, name: str) -> Any:
     """An attribute as Python text, a list of texts, or None; chunked lists are put together.
 
-    Keras cuts a long list into `name0`, `name1`, ... since an HDF5 header holds 64 KB.
+    Keras cuts a long list into ``name0``, ``name1``, ... since an HDF5 header holds 64 KB.
     """
     if name in group.attrs:
         return _text(_attribute_value(group, name))
@@ -53,7 +53,7 @@ def attribute(group: h5py.Group, name: str) -> Any:
 
 
 def group_at(group: h5py.Group, path: str) -> h5py.Group:
-    """The group under `path`; `/` in a layer's name makes a path of it.
+    """The group under ``path``; ``/`` in a layer's name makes a path of it.
 
     Raises:
         ModelError: there is none, or it is reached through a link.
@@ -65,7 +65,7 @@ def group_at(group: h5py.Group, path: str) -> h5py.Group:
 
 
 def array_at(group: h5py.Group, path: str) -> Array:
-    """The dataset under `path`, read into memory.
+    """The dataset under ``path``, read into memory.
 
     Raises:
         ModelError: there is none, it is not in this file, or it claims more than the file holds.
@@ -78,7 +78,7 @@ def array_at(group: h5py.Group, path: str) -> Array:
 
 
 def checked_size(weights: h5py.Group) -> int:
-    """The bytes of all arrays of a model, each checked as `array_at` does, none of them read.
+    """The bytes of all arrays of a model, each checked as ``array_at`` does, none of them read.
 
     Raises:
         ModelError: one of them is not safe to read.

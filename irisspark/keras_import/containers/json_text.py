@@ -16,11 +16,11 @@ _WRAPPED_LISTS = frozenset({"__tuple__", "TensorShape"})
 
 
 def decode(text: str | bytes, what: str) -> Any:
-    """Parse `text` and unwrap the values that Keras wraps.
+    """Parse ``text`` and unwrap the values that Keras wraps.
 
     Args:
         text: a JSON document; bytes are UTF-8.
-        what: what the text is, for the error message (`model_config of my_model.h5`).
+        what: what the text is, for the error message (``model_config of my_model.h5``).
 
     Raises:
         ModelError: the text is too large, too deep or not JSON.
@@ -40,7 +40,7 @@ def unwrap(value: Any, what: str, depth: int = 0) -> Any:
     """Replace Keras's wrapped tuples, shapes and numpy values in a parsed document.
 
     Raises:
-        ModelError: the document is nested deeper than `MAX_DEPTH`.
+        ModelError: the document is nested deeper than ``MAX_DEPTH``.
     """
     if depth > MAX_DEPTH:
         raise ModelError(f"{what} is nested more than {MAX_DEPTH} levels deep: no Keras model is")

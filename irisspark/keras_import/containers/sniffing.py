@@ -26,7 +26,7 @@ _KNOWN = (
 
 
 def kind_of(path: str) -> str:
-    """`HDF5` or `KERAS_ZIP`.
+    """``HDF5`` or ``KERAS_ZIP``.
 
     Raises:
         ModelError: the file is missing, cannot be read, or is something else; says what it is.

@@ -36,7 +36,7 @@ class StoredModel:
 
 
 def read_h5(path: str, *, optimizer: bool = True) -> StoredModel:
-    """Read an `.h5` of Keras 1, Keras 2 or tf.keras, the optimizer's arrays where they are wanted.
+    """Read an ``.h5`` of Keras 1, Keras 2 or tf.keras, the optimizer's arrays where wanted.
 
     Raises:
         ModelError: the file is damaged, or holds weights without the model they belong to.
@@ -59,7 +59,7 @@ def read_h5(path: str, *, optimizer: bool = True) -> StoredModel:
 
 
 def read_zip(path: str) -> StoredModel:
-    """Read a `.keras` file of tf.keras 2.12 to 2.15; its arrays are read with its layers."""
+    """Read a ``.keras`` file of tf.keras 2.12 to 2.15; its arrays are read with its layers."""
     config, training, version = zipped.read_config(path)
     return StoredModel(
         path=path,
@@ -74,7 +74,7 @@ def read_zip(path: str) -> StoredModel:
 
 
 def read_keras_3_h5(path: str) -> tuple[Mapping[str, Any], Any, int]:
-    """The configurations of an `.h5` of Keras 3, and the bytes of its arrays, none of them read."""
+    """The configurations of an ``.h5`` of Keras 3, and the bytes of its arrays, none read."""
     with open_file(path) as file:
         config = attribute(file, "model_config")
         if config is None:
@@ -86,7 +86,7 @@ def read_keras_3_h5(path: str) -> tuple[Mapping[str, Any], Any, int]:
 
 
 def version_of_h5(path: str) -> str | None:
-    """The version of the Keras that wrote an `.h5`, where it says so."""
+    """The version of the Keras that wrote an ``.h5``, where it says so."""
     with open_file(path) as file:
         version = attribute(file, "keras_version")
         if version is None and "model_weights" in file:
@@ -95,7 +95,7 @@ def version_of_h5(path: str) -> str | None:
 
 
 def read_pair(json_path: str, weights_path: str) -> StoredModel:
-    """Read the text of `to_json()` and the arrays of `save_weights()`, kept in two files."""
+    """Read the text of ``to_json()`` and the arrays of ``save_weights()``, kept in two files."""
     try:
         with open(json_path, "rb") as text:
             config = json_text.decode(text.read(), f"the configuration {json_path}")

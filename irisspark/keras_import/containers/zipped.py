@@ -1,6 +1,6 @@
-"""The `.keras` file of tf.keras 2.12 to 2.15, whose arrays lie under the names of attributes.
+"""The ``.keras`` file of tf.keras 2.12 to 2.15, whose arrays lie under the names of attributes.
 
-A container (`layers`, or `_layer_checkpoint_dependencies` before 2.14) has a group for each layer,
+A container (``layers``, or ``_layer_checkpoint_dependencies`` before 2.14) has a group a layer,
 named after its class and numbered: the number grows, but not always by one.
 """
 
@@ -31,7 +31,7 @@ _ATTENTION = ("_query_dense", "_key_dense", "_value_dense", "_output_dense")
 
 
 def read_config(path: str) -> tuple[Any, Mapping[str, Any] | None, str]:
-    """The model's configuration, how it was trained (in the terms of an `.h5`), and the version."""
+    """The model's configuration, how it was trained (in an ``.h5``'s terms), and the version."""
     config, metadata = read_keras_zip(path)
     compiled = config.get("compile_config")
     training = None
@@ -41,7 +41,7 @@ def read_config(path: str) -> tuple[Any, Mapping[str, Any] | None, str]:
 
 
 def assign(network: Network, path: str) -> Network:
-    """Give every layer of `network` its arrays out of the zip's `model.weights.h5`.
+    """Give every layer of ``network`` its arrays out of the zip's ``model.weights.h5``.
 
     Raises:
         ModelError: the archive is damaged, or a layer's arrays are not in it.
@@ -53,11 +53,11 @@ def assign(network: Network, path: str) -> Network:
 
 
 def check_weights(path: str, weights: str) -> None:
-    """Check the arrays in a `.keras` file of any Keras, before Keras reads them.
+    """Check the arrays in a ``.keras`` file of any Keras, before Keras reads them.
 
     Args:
         path: the file, for the message.
-        weights: where its `model.weights.h5` was unpacked to.
+        weights: where its ``model.weights.h5`` was unpacked to.
 
     Raises:
         ModelError: one of them is not safe to read.

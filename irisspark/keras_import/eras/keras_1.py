@@ -1,7 +1,7 @@
 """Keras 1 (1.0 to 1.2) layers -> Keras 2 layers: one table entry a layer.
 
-Sources: the `get_config` of Keras 1.2.2 and 1.0.0, and `legacy/interfaces.py` and
-`preprocess_weights_for_loading` of Keras 2.3.1.
+Sources: the ``get_config`` of Keras 1.2.2 and 1.0.0, and ``legacy/interfaces.py`` and
+``preprocess_weights_for_loading`` of Keras 2.3.1.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _highway_order(layer: Layer) -> Weights:
 
 
 def _gates(arrays: int) -> Callable[[Config], Config]:
-    """`consume_less="gpu"` keeps three arrays; otherwise there are three for each gate."""
+    """``consume_less="gpu"`` keeps three arrays; otherwise there are three for each gate."""
 
     def settings(config: Config) -> Config:
         whole = config.pop("consume_less", None) == "gpu"
@@ -189,7 +189,7 @@ _MERGE_MODES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maxim
 
 
 def _merge(layer: Layer) -> Layer:
-    """`Merge` and the functional `merge`: a layer for each mode in Keras 2."""
+    """``Merge`` and the functional ``merge``: a layer for each mode in Keras 2."""
     mode, axes = layer.config.get("mode"), layer.config.get("dot_axes")
     config: Config = {"name": layer.name}
     if mode in _MERGE_MODES:
@@ -281,7 +281,7 @@ def with_ordering(network: Network, theano: bool) -> Network:
 
 
 def settings_to_keras_2(layer: Layer, findings: Findings) -> Layer:
-    """Convert a layer's name and settings; its arrays stay as they are (`weights_to_keras_2`)."""
+    """Convert a layer's name and settings; its arrays stay as they are (``weights_to_keras_2``)."""
     if layer.class_name == "Merge":
         merged = _merge(layer)
         findings.converted(f"Merge in mode {layer.config.get('mode')} -> {merged.class_name}")
@@ -312,7 +312,7 @@ def with_cosine_shapes(network: Network) -> Network:
 
 
 def weights_to_keras_2(layer: Layer) -> Layer:
-    """Bring a layer's arrays into Keras 2's order and layout, after `settings_to_keras_2`."""
+    """Bring a layer's arrays into Keras 2's order and layout, after ``settings_to_keras_2``."""
     config = {**layer.config}
     origin = config.pop("keras_1", None)
     config.pop("keras_1_arrays", None)

@@ -1,7 +1,7 @@
 """Keras 2 and tf.keras (2.0 to 2.15) layers -> Keras 3 layers: one entry a layer that changed.
 
-A layer that is not in `CHANGED` kept its name, its settings and its arrays. Sources: the
-`get_config` of Keras 2.0.8 to 2.3.1 and tf.keras 1.13 to 2.15.
+A layer that is not in ``CHANGED`` kept its name, its settings and its arrays. Sources: the
+``get_config`` of Keras 2.0.8 to 2.3.1 and tf.keras 1.13 to 2.15.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _input_layer(layer: Layer) -> Layer:
 
 
 def _causal(layer: Layer) -> Layer:
-    """Keras 3 takes `causal` where the attention is called."""
+    """Keras 3 takes ``causal`` where the attention is called."""
     config = {**layer.config}
     if not config.pop("causal", False):
         return replace(layer, config=config)

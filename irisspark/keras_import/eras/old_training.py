@@ -1,4 +1,4 @@
-"""How an old model was trained -> the arguments of Keras 3's `model.compile`.
+"""How an old model was trained -> the arguments of Keras 3's ``model.compile``.
 
 What is not Keras's own is left out with a note: an evaluation needs no loss, and a training can be
 given one.
@@ -15,7 +15,7 @@ import numpy as np
 from irisspark.keras_import.building.network import Array, Config
 from irisspark.keras_import.findings import Findings
 
-# Keras 3's class -> the settings it takes; `lr` and `decay` are converted.
+# Keras 3's class -> the settings it takes; ``lr`` and ``decay`` are converted.
 OPTIMIZERS: Mapping[str, tuple[str, ...]] = {
     "Adadelta": ("rho", "epsilon"),
     "Adagrad": ("initial_accumulator_value", "epsilon"),
@@ -46,7 +46,7 @@ SCHEDULES: Mapping[str, tuple[str, ...]] = {
         "cycle",
     ),
 }
-# Keras 3's name of each loss, and the settings its class takes beside `reduction` and `name`.
+# Keras 3's name of each loss, and the settings its class takes beside ``reduction`` and ``name``.
 LOSSES: Mapping[str, tuple[str, ...]] = {
     "binary_crossentropy": ("from_logits", "label_smoothing", "axis"),
     "binary_focal_crossentropy": ("from_logits", "label_smoothing", "axis", "alpha", "gamma"),
@@ -152,7 +152,7 @@ def _optimizer(stored: Any, findings: Findings) -> Config | None:
 
 
 def _rate(settings: Mapping[str, Any], findings: Findings) -> Any:
-    """The learning rate: a number, a schedule, or `lr` with Keras 2's decay as a schedule."""
+    """The learning rate: a number, a schedule, or ``lr`` with Keras 2's decay as a schedule."""
     rate = settings.get("learning_rate", settings.get("lr"))
     if isinstance(rate, Mapping):
         name = str(rate.get("class_name"))
@@ -260,7 +260,7 @@ def order_optimizer_weights(
     trained: list[tuple[int, ...]],
     states: list[tuple[str, tuple[int, ...]]],
 ) -> list[Array | None] | None:
-    """The stored arrays in the order of Keras 3's `optimizer.variables`, or None if they don't fit.
+    """The stored arrays in the order of Keras 3's ``optimizer.variables``, None if they don't fit.
 
     Args:
         optimizer: Keras 3's class.

@@ -1,4 +1,4 @@
-"""TensorFlow operations in a graph (`TFOpLambda`, `TensorFlowOpLayer`) -> Keras 3 operations.
+"""TensorFlow operations in a graph (``TFOpLambda``, ``TensorFlowOpLayer``) -> Keras 3 operations.
 
 Only the operations in this table can come out: a model file names a function, and no function is
 ever looked up by a name from a file.
@@ -146,7 +146,7 @@ def _dot(layer: Layer, operation: Operation, arguments: Config, turned: list[Any
 
 
 def _sliced(layer: Layer, call: Call) -> Layer:
-    """`x[...]`: Keras 3 writes a slice as it writes any other argument."""
+    """``x[...]``: Keras 3 writes a slice as it writes any other argument."""
     spec = call.kwargs.get("slice_spec")
     items = [_slice(item, layer) for item in (spec if isinstance(spec, list) else [spec])]
     config = {"__module__": _NUMPY, "name": layer.name}

@@ -15,14 +15,14 @@ _CUDNN_ACTIVATIONS = {"activation": "tanh", "recurrent_activation": "sigmoid", "
 
 
 def without_reset_after(layer: Layer) -> Layer:
-    """A GRU from before `reset_after` was a setting resets before it multiplies."""
+    """A GRU from before ``reset_after`` was a setting resets before it multiplies."""
     return layer.renamed(layer.class_name, reset_after=layer.config.get("reset_after", False))
 
 
 def from_cudnn_lstm(layer: Layer) -> Layer:
     """A CuDNNLSTM as an LSTM: its two biases become one.
 
-    Source: `_convert_rnn_weights` of Keras 2.3.1.
+    Source: ``_convert_rnn_weights`` of Keras 2.3.1.
     """
     weights = layer.weights
     if len(weights) == 3:
@@ -34,7 +34,7 @@ def from_cudnn_lstm(layer: Layer) -> Layer:
 def from_cudnn_gru(layer: Layer) -> Layer:
     """A CuDNNGRU as a GRU that resets after the multiplication; both biases stay.
 
-    Source: `_convert_rnn_weights` of Keras 2.3.1.
+    Source: ``_convert_rnn_weights`` of Keras 2.3.1.
     """
     weights = layer.weights
     if len(weights) == 3:
@@ -64,7 +64,7 @@ def join_gates(weights: tuple[Array, ...], order: str) -> tuple[Array, ...]:
 
     Args:
         weights: the arrays, gate after gate.
-        order: the gates in Keras 2's order, as indices into Keras 1's: `0213` makes i, c, f, o
+        order: the gates in Keras 2's order, as indices into Keras 1's: ``0213`` makes i, c, f, o
             into i, f, c, o.
     """
     gates = [int(gate) for gate in order]

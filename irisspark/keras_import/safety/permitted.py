@@ -62,7 +62,7 @@ def check_config(config: Any, path: str, *, trust: bool) -> None:
 
 
 def check_tables(config: Any, path: str) -> None:
-    """Refuse lookups whose tables a file does not hold: an `.h5` has no room for adapted ones.
+    """Refuse lookups whose tables a file does not hold: an ``.h5`` has no room for adapted ones.
 
     Raises:
         ModelError: names the layer; Keras itself would take every word for an unknown one.

@@ -4,6 +4,8 @@ What a round needs comes with it: the averaged variables, the rows, the numbers 
 A worker's process keeps the built model and its compiled function between rounds as a cache only.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irisspark.errors import first_line
 from irisspark.model.forward import fixed_blocks
 from irisspark.model.spec import ModelSpec
 from irisspark.training.averaging import ChunkLayout, WeightedChunk, put_together, take_chunk
@@ -210,7 +213,7 @@ class _Learner:
         try:
             done = self._learn(*span)
         except self._model.errors as error:
-            return replace(learned, failure=_first_line(error))
+            return replace(learned, failure=first_line(error))
         if done.diverged is not None:
             return replace(learned, diverged=done.diverged)
         return replace(
@@ -263,11 +266,6 @@ def measure_rows(
             num_correct += int(correct[:filled].sum())
             num_rows += filled
     except model.errors as error:
-        yield Measured(partition, failure=_first_line(error))
+        yield Measured(partition, failure=first_line(error))
         return
     yield Measured(partition, num_rows, loss_sum, num_correct, model.regularization_loss())
-
-
-def _first_line(error: Exception) -> str:
-    text = getattr(error, "message", None) or str(error)
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")

@@ -1,5 +1,7 @@
 """One worker's replica of the model: built once, its training compiled once."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -172,6 +174,23 @@ class Replica:
         start: Any,
         growth: Any,
     ) -> Any:
+        """Train on a span of batches, as one graph: a loop whose steps are updates of a batch.
+
+        Args:
+            features: [rows, num_features].
+            labels: int64 [rows].
+            order: int32 [rows], the rows' numbers in the order in which they are learned from.
+            first: int32 [], number of the first batch.
+            last: int32 [], number of the batch behind the last one.
+            start: float32 [], the learning rate's factor at batch 0.
+            growth: float32 [], what each batch adds to it.
+
+        Returns:
+            int32 [], the batch behind the last one that was learned from, which is ``last`` unless
+            a loss was not finite; float64 [], the sum over the rows of their batch's loss; int64
+            [], rows whose class was right before the update; int64 [], rows; bool [], whether the
+            last loss and all weights are finite.
+        """
         import tensorflow as tf
 
         def go_on(batch: Any, loss_sum: Any, num_correct: Any, num_rows: Any, finite: Any) -> Any:

@@ -4,6 +4,8 @@ Rows are numbered as they stand in the input, so which worker a row goes to, and
 it lies there, never depends on how the files were cut or on when a block arrives.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
