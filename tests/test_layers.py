@@ -76,6 +76,7 @@ FILES = {
     "model/loading": "DRIVER",
     "model/from_file": "DRIVER",
     "model/forward": "WORKER",
+    "model/shared_file": "EITHER",
     "model/spec": "PURE",
     "model/keras_file": "PURE",
     "model/optimizers": "PURE",

@@ -39,7 +39,6 @@ class Worker:
             BATCH,
             1,
             lay_out(self.variables, 1 << 20),
-            lambda: configured.spec.file,
         )
 
     def train(self, rows: list[PlacedRows], epoch: int, **changes) -> RoundReport:

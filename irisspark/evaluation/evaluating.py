@@ -19,6 +19,7 @@ from irisspark.evaluation.worker import counting
 from irisspark.evaluation.worker.counting import Outcome
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.metrics.scores import Scores, score
+from irisspark.model.shared_file import share_file
 
 if TYPE_CHECKING:
     import keras
@@ -169,10 +170,11 @@ def _run(
     task: ScanTask,
     dataset: Dataset,
 ) -> Outcome:
-    shared, open_file = session.context.broadcast(spec), dataset.open_file
+    shared, open_file = share_file(session.context, spec.file), dataset.open_file
+    recipe = spec.without_file(shared)
 
     def run(members: Iterator[TaskSplits]) -> Iterator[Outcome]:
-        return counting.evaluate(members, shared.value, task, open_file)
+        return counting.evaluate(members, recipe, task, open_file)
 
     try:
         outcomes = session.spread(groups).mapPartitions(run)
@@ -181,7 +183,7 @@ def _run(
             return merged
         return functools.reduce(operator.add, outcomes.collect(), Outcome())
     finally:
-        shared.unpersist()
+        shared.release()
 
 
 def _check(

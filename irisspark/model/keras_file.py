@@ -8,7 +8,6 @@ Keras saves and loads itself holds all of it.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import shutil
 import tempfile
@@ -46,12 +45,12 @@ def to_bytes(model: keras.Model) -> bytes:
             warnings.simplefilter("ignore")
             model.save(unpacked, zipped=False)
         _forget_date(unpacked / "metadata.json")
-        packed = io.BytesIO()
+        packed = Path(folder, "model.keras")
         with zipfile.ZipFile(packed, "w") as archive:
             for path in sorted(unpacked.rglob("*")):
                 if path.is_file():
                     _pack(path, path.relative_to(unpacked).as_posix(), archive)
-    return packed.getvalue()
+        return packed.read_bytes()
 
 
 def from_bytes(file: bytes, *, trusted: bool) -> keras.Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class ModelSpec:
         half_precision: True where a layer computes with 16 bits.
         trusted: True where the user allows the file's own code (Lambda layers) to run.
         digest: SHA-256 of the file, kept where its bytes travel apart.
+        fetch: Gives the bytes of the file where they travel apart.
     """
 
     file: bytes = field(repr=False)
@@ -54,6 +56,7 @@ class ModelSpec:
     half_precision: bool = False
     trusted: bool = False
     digest: str = ""
+    fetch: Callable[[], bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Take the file's digest, where the spec has the file and not yet its digest."""
@@ -70,9 +73,9 @@ class ModelSpec:
         """Give the spec of another model of the same shape, by its file."""
         return replace(self, file=file, digest="")
 
-    def without_file(self) -> ModelSpec:
-        """Give the spec without the bytes of its file, which then travel apart."""
-        return replace(self, file=b"")
+    def without_file(self, fetch: Callable[[], bytes]) -> ModelSpec:
+        """Give the spec without the bytes of its file, which travel apart: ``fetch`` gives them."""
+        return replace(self, file=b"", fetch=fetch)
 
     @property
     def block_rows(self) -> int:
@@ -112,7 +115,8 @@ class ModelSpec:
 
     def build(self) -> keras.Model:
         """Open the model in this process."""
-        return keras_file.from_bytes(self.file, trusted=self.trusted)
+        file = self.file if self.fetch is None else self.fetch()
+        return keras_file.from_bytes(file, trusted=self.trusted)
 
     def build_loss(self) -> keras.losses.Loss | None:
         """Build the loss so that it gives a value a row, not their mean."""

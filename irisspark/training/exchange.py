@@ -50,19 +50,6 @@ class Shared:
             broadcast.destroy()
 
 
-@dataclass(frozen=True)
-class SharedFile:
-    """The bytes of a file on their way to the workers, each of which wants them once."""
-
-    broadcast: Broadcast[bytes]
-
-    def __call__(self) -> bytes:
-        """Give the bytes, on a worker, and keep none of them there."""
-        content: bytes = self.broadcast.value
-        self.broadcast.__dict__.pop("_value", None)
-        return content
-
-
 def share(context: SparkContext, layout: ChunkLayout, variables: Sequence[Array]) -> Shared:
     """Hand variables out to the workers."""
     numbers = range(len(layout.chunks))

@@ -14,6 +14,7 @@ from elephas.spark_model import SparkModel
 from irisspark.errors import TrainingError
 from irisspark.model.loading import without_copies
 from irisspark.model.optimizers import optimizer_state, rate_owner
+from irisspark.model.shared_file import share_file
 from irisspark.training import exchange
 from irisspark.training.averaging import chunk_bytes, lay_out
 from irisspark.training.history import EpochResult
@@ -64,15 +65,14 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         self._session, self._placed, self._options = session, placed, options
         self.variables: list[Array] = [np.asarray(v.numpy()) for v in configured.variables]
         self._num_weights = len(configured.network.weights)
-        self._file = session.context.broadcast(configured.spec.file)
+        self._file = share_file(session.context, configured.spec.file)
         self._recipe = Recipe(
-            spec=configured.spec.without_file(),
+            spec=configured.spec.without_file(self._file),
             optimizer=configured.optimizer,
             num_features=num_features,
             batch_size=self.batch_size,
             num_threads=session.threads_per_task,
             layout=lay_out(self.variables, chunk_bytes(workers)),
-            file=exchange.SharedFile(self._file),
         )
         self._batches = learning.batches_of(max(placed.worker_rows), self.batch_size)
         self.rate_scale = self._rate_scale() if options.scale_learning_rate else 1.0
@@ -174,7 +174,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
     def close(self) -> None:
         """Take everything that was broadcast away from all machines."""
         self.release()
-        self._file.destroy()
+        self._file.release()
 
     def release(self) -> None:
         """Take the variables of the last round away from all machines."""

@@ -36,7 +36,7 @@ class InProcessSession(Session):
         context = SimpleNamespace(
             defaultParallelism=parallelism,
             master="local[3]",
-            broadcast=lambda value: SimpleNamespace(value=value, unpersist=lambda: None),
+            broadcast=lambda value: SimpleNamespace(value=value, destroy=lambda: None),
             getConf=dict,
         )
         super().__init__(context)  # type: ignore[arg-type]

@@ -40,7 +40,6 @@ class Recipe:
         batch_size: Rows of an update.
         num_threads: Threads that TensorFlow may use.
         layout: How the model's and the optimizer's variables travel.
-        file: Gives the bytes of the model's file, in a worker's process that has not built it yet.
     """
 
     spec: ModelSpec
@@ -49,7 +48,6 @@ class Recipe:
     batch_size: int
     num_threads: int
     layout: ChunkLayout
-    file: Callable[[], bytes]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,7 +133,7 @@ def replica(recipe: Recipe) -> Replica:
     if recipe.fingerprint not in _REPLICAS:
         _REPLICAS.clear()  # one model at a time: a worker process may serve many runs
         _REPLICAS[recipe.fingerprint] = Replica(
-            replace(recipe.spec, file=recipe.file()),
+            recipe.spec,
             recipe.optimizer,
             recipe.num_features,
             recipe.batch_size,
