@@ -18,6 +18,10 @@ Mask = npt.NDArray[np.bool_]
 class Holdout(Protocol):
     """Tells the rows that are held out from the others."""
 
+    @property
+    def first_place(self) -> tuple[int, int]:
+        """(file index, offset) before which no row is held out."""
+
     def mask(self, file_index: int, offsets: Ints) -> Mask:
         """Give bool [rows], True where the row at that offset of the file is held out."""
 
@@ -28,6 +32,11 @@ class HashedRows:
 
     seed: int
     fraction: float
+
+    @property
+    def first_place(self) -> tuple[int, int]:
+        """The first row may be held out."""
+        return (0, 0)
 
     def mask(self, file_index: int, offsets: Ints) -> Mask:
         """Give bool [rows], True where the row at that offset of the file is held out."""
@@ -43,6 +52,11 @@ class LastRows:
 
     file_index: int
     offset: int
+
+    @property
+    def first_place(self) -> tuple[int, int]:
+        """The first row that is held out."""
+        return (self.file_index, self.offset)
 
     def mask(self, file_index: int, offsets: Ints) -> Mask:
         """Give bool [rows], True where the row at that offset of the file is held out."""

@@ -10,7 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import IO
 
@@ -41,6 +41,18 @@ class TaskSplits:
 
     index: int
     splits: tuple[Split, ...]
+
+    def from_place(self, place: tuple[int, int]) -> TaskSplits:
+        """Leave out what lies before the (file index, offset) of a row, as far as can be."""
+        return replace(self, splits=tuple(self._cut_at(*place)))
+
+    def _cut_at(self, file_index: int, offset: int) -> Iterator[Split]:
+        for split in self.splits:
+            if split.file_index == file_index and split.end is not None:
+                if split.end > offset:
+                    yield replace(split, start=max(split.start, offset))
+            elif split.file_index >= file_index:
+                yield split
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ rule can foresee every layer, but a copy that computes something else does not g
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from irisspark.data.scanning import Sample, Scan, ScanTask
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import ModelError, first_line
 from irisspark.model.forward import compile_model, fixed_blocks
+from irisspark.model.keras_private import layers_of
 
 if TYPE_CHECKING:
     import keras
@@ -34,9 +35,17 @@ _MAX_READ_BYTES = 64 << 20
 _BYTES_PER_CELL = 16
 _MIN_BLOCK_BYTES = 64 << 10
 TOLERANCE = (1e-5, 1e-6)
-"""Relative and absolute: what blocks of another shape and other processors change, and no more."""
+"""Relative, and absolute for a row whose largest output is 0.1 or more: for smaller outputs the
+absolute part shrinks with them."""
 HALF_TOLERANCE = (2e-2, 2e-2)
 """The same where layers compute with 16 bits."""
+_ROUNDINGS = 3
+_FLOAT32_ROUNDING = 2.0**-23
+_NOISE_MARGIN = 8
+NOT_COMPARED = (
+    "the workers' predictions were not compared with the driver's: no good row lies in the first "
+    f"{_MAX_READ_BYTES >> 20} MiB"
+)
 RANDOM = "the model is random: it predicts the same rows differently each time"
 
 
@@ -57,7 +66,7 @@ class Comparison:
 
 
 class Reference:
-    """The first good rows, and what the driver's own model puts out for them.
+    """The first good rows, and what the driver's own model predicts for them.
 
     Attributes:
         last_place: (file index, offset) of the last of these rows; None where there are none.
@@ -93,31 +102,28 @@ class Reference:
 
     def _predict(self) -> None:
         try:
-            self._output = self._put_out()
+            self._output = self._predict_alone()
         except Exception as error:
             self._error = error
 
-    def _put_out(self) -> Array:
-        """Predict the rows one operation after the other, as calling a model does."""
+    def _predict_alone(self) -> Array:
+        """Predict the rows by calling the model, one operation after the other."""
         rows, num_features = self._features.shape
         shape = self._spec.row_shape(num_features)
-        block_rows = self._spec.batch_rows or rows
+        call = _callable(self._network)
         outputs = [
-            np.asarray(self._network(block.reshape(-1, *shape), training=False))[:filled]
-            for block, filled in _blocks(self._features, block_rows)
+            np.asarray(call(block.reshape(-1, *shape), training=False))[:filled]
+            for block, filled in _blocks(self._features, self._spec.batch_rows or rows)
         ]
         output: Array = np.concatenate(outputs).astype("float32")
         return output
 
-    def _put_out_as_workers_do(self) -> Array:
-        """Predict the rows in a compiled function, in a block of the workers' shape."""
-        compiled = compile_model(self._network, None, self._spec, self._features.shape[1])
+    def _compiled(self) -> Callable[[], Array]:
+        """Give what predicts the rows as workers do: compiled, in blocks of their shape."""
+        predict = compile_model(self._network, None, self._spec, self._features.shape[1])
         labels = np.zeros(self._spec.block_rows, dtype=np.int64)
-        outputs = [
-            compiled(block, labels)[0][:filled]
-            for block, filled in _blocks(self._features, self._spec.block_rows)
-        ]
-        return np.concatenate(outputs)
+        blocks = _blocks(self._features, self._spec.block_rows)
+        return lambda: np.concatenate([predict(b, labels)[0][:filled] for b, filled in blocks])
 
     def compare(self, samples: Sequence[Sample], source: str) -> Comparison:
         """Hold what the workers read and predicted against the driver's.
@@ -130,7 +136,7 @@ class Reference:
             ModelError: The workers read or predicted something else.
         """
         if not len(self._features):
-            return Comparison(0, None)
+            return Comparison(0, None, NOT_COMPARED)
         self._thread.join()
         if self._error is not None:
             raise ModelError(
@@ -147,14 +153,49 @@ class Reference:
         tolerance = HALF_TOLERANCE if self._spec.half_precision else TOLERANCE
         if _close(predicted, output, tolerance):
             return Comparison(len(output), _largest(predicted, output))
-        if not _close(self._put_out(), output, tolerance):
+        if not _close(self._predict_alone(), output, tolerance):
             return Comparison(len(output), None, RANDOM)
         # A badly scaled model differs by the way it is computed alone: then so does the driver's.
-        compiled = self._put_out_as_workers_do()
-        noise = 8 * np.abs(compiled.astype(np.float64) - output)
-        if not _close(predicted, compiled, tolerance, noise):
+        predict = self._compiled()
+        compiled = predict()
+        noise = np.maximum(_distance(compiled, output), _rounding_noise(self._network, predict))
+        if not _close(predicted, compiled, tolerance, _NOISE_MARGIN * noise):
             raise ModelError(_other_predictions(predicted, compiled, source))
         return Comparison(len(output), _largest(predicted, compiled))
+
+
+def _callable(network: keras.Model) -> Callable[..., Any]:
+    """Give a model's call; as a graph where a loop over steps would go through Python."""
+    import keras
+    import tensorflow as tf
+
+    call: Callable[..., Any] = network
+    if any(isinstance(layer, keras.layers.RNN) for layer in layers_of(network)):
+        call = tf.function(network, autograph=False)
+    return call
+
+
+def _rounding_noise(network: keras.Model, predict: Callable[[], Array]) -> Array:
+    """Measure how far the outputs move when float32 is rounded another way, [rows, 1].
+
+    Other processors add up in another order. A change of each weight by its last bit is as much,
+    and unlike one of the features it leaves integers, and what is looked up by them, alone.
+    """
+    rng = np.random.default_rng(0)
+    kept = [(v, v.numpy()) for v in network.variables if "float" in v.dtype]
+    before = predict()
+    noise = np.zeros((len(before), 1))
+    try:
+        for _ in range(_ROUNDINGS):
+            for variable, value in kept:
+                signs = rng.choice([-_FLOAT32_ROUNDING, _FLOAT32_ROUNDING], size=value.shape)
+                variable.assign((value * (1 + signs)).astype(value.dtype))
+            moved = _distance(predict(), before).max(axis=-1, keepdims=True)
+            noise = np.maximum(noise, moved)
+    finally:
+        for variable, value in kept:
+            variable.assign(value)
+    return noise
 
 
 def _first_rows(
@@ -181,9 +222,10 @@ def _first_batches(
     """Read what the workers read, in small blocks, and not without end."""
     wide = dataset.columns.num_columns * NUM_ROWS * _BYTES_PER_CELL
     reading = task.reading_only(max(_MIN_BLOCK_BYTES, wide))
+    first_place = (0, 0) if task.holdout is None else task.holdout.first_place
     read_bytes = 0
     for group in groups:
-        scan = Scan(group, reading, dataset.open_file)
+        scan = Scan(group.from_place(first_place), reading, dataset.open_file)
         for batch in scan:
             yield batch
             read_bytes += len(batch.block.data)
@@ -224,19 +266,27 @@ def _close(
         return False
     relative, absolute = tolerance
     mine, theirs = one.astype(np.float64), other.astype(np.float64)
+    # Among many classes every output is small: a row's largest one is its measure.
+    size = np.nan_to_num(np.abs(theirs), posinf=0.0)
+    scale = size.max(axis=-1, keepdims=True)
+    allowed = np.minimum(absolute, relative * scale) + relative * size
+    near = _distance(mine, theirs) <= np.maximum(allowed, noise)
+    return bool((near | (np.isnan(mine) & np.isnan(theirs))).all())
+
+
+def _distance(one: Array, other: Array) -> Array:
+    """Give |one - other| in float64: 0 for equal infinities, infinity where one is no number."""
+    mine, theirs = one.astype(np.float64), other.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        # Among many classes every output is small: a row's largest one is its measure.
-        scale = np.nan_to_num(np.abs(theirs), posinf=0.0).max(axis=-1, keepdims=True)
-        allowed = np.minimum(absolute, relative * scale) + relative * np.abs(theirs)
-        near = np.abs(mine - theirs) <= np.maximum(allowed, noise)
-    return bool((near | (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))).all())
+        difference = np.where(mine == theirs, 0.0, np.abs(mine - theirs))
+    distance: Array = np.nan_to_num(difference, nan=np.inf, posinf=np.inf)
+    return distance
 
 
 def _largest(one: Array, other: Array) -> float:
     """Give the largest difference of numbers, leaving out those that are none."""
-    difference = np.abs(one.astype(np.float64) - other)
-    finite = difference[np.isfinite(difference)]
-    return float(finite.max()) if finite.size else 0.0
+    distance = _distance(one, other)
+    return float(distance[np.isfinite(distance)].max(initial=0.0))
 
 
 def _other_rows(read: Array, own: Array) -> str:
@@ -257,16 +307,17 @@ def _other_predictions(predicted: Array, output: Array, source: str) -> str:
             f"the workers' copy of {source} puts out {predicted.shape[1:]} for a row, the model on "
             f"the driver {output.shape[1:]}; {_ADVICE}"
         )
-    difference = np.nan_to_num(np.abs(predicted.astype(np.float64) - output), nan=np.inf)
-    row, unit = np.unravel_index(int(difference.argmax()), difference.shape)
+    distance = _distance(predicted, output)
+    row, unit = np.unravel_index(int(distance.argmax()), distance.shape)
     return (
         f"the workers' copy of {source} predicts something else than the model on the driver: "
-        f"output {unit} of good row {row + 1} is {predicted[row, unit]:.6g}, "
-        f"not {output[row, unit]:.6g}; {_ADVICE}"
+        f"output {unit} of good row {row + 1} is {predicted[row, unit]:.9g}, "
+        f"not {output[row, unit]:.9g}; {_ADVICE}"
     )
 
 
 _ADVICE = (
     "nothing was written, since one of the two is wrong; look whether driver and workers have the "
-    "same versions of Python, TensorFlow and Keras, and if they do, please report this model"
+    "same versions of Python, TensorFlow and Keras, and processors of the same kind, and if so, "
+    "please report this model"
 )

@@ -41,7 +41,7 @@ def to_bytes(model: keras.Model) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
         unpacked = Path(folder, "model")
-        with uncompiled(model), warnings.catch_warnings():
+        with uncompiled(model), keras_private.as_quantized(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.save(unpacked, zipped=False)
         _forget_date(unpacked / "metadata.json")

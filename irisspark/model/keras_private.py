@@ -65,6 +65,30 @@ def consumers_of(model: keras.Model, tensor: Any) -> list[keras.layers.Layer]:
     ]
 
 
+@contextlib.contextmanager
+def as_quantized(model: keras.Model) -> Iterator[None]:
+    """Keep Keras from quantizing anew, when it saves, kernels whose LoRA update is zero.
+
+    It merges every update, scales and rounds again: each save would move the scales a little. A
+    file never holds an update, and one that is zero has no gradient: it stays so in a training.
+    """
+    idle = [layer for layer in layers_of(model) if _has_idle_lora(layer)]
+    for layer in idle:
+        layer.lora_enabled = False
+    try:
+        yield
+    finally:
+        for layer in idle:
+            layer.lora_enabled = True
+
+
+def _has_idle_lora(layer: Any) -> bool:
+    if not getattr(layer, "lora_enabled", False) or layer.quantization_mode is None:
+        return False
+    factors = [weight for weight in layer.weights if weight.name.startswith("lora_")]
+    return any(not weight.numpy().any() for weight in factors)
+
+
 def outputs_of(layer: keras.layers.Layer) -> Iterator[Any]:
     """Go through the symbolic tensors that a layer of a functional model puts out."""
     for node in getattr(layer, "_inbound_nodes", ()):

@@ -159,7 +159,8 @@ def save(model: keras.Model, suffix: str) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
         path = Path(folder, f"model{suffix}")
-        model.save(path)
+        with keras_private.as_quantized(model):
+            model.save(path)
         return path.read_bytes()
 
 

@@ -12,8 +12,10 @@ from in_process import InProcessSession
 
 from irisspark import cli
 from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.holdout import LastRows
 from irisspark.data.splits import TaskSplits, cut
 from irisspark.errors import ModelError
+from irisspark.evaluation import comparison
 from irisspark.evaluation.comparison import RANDOM
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
 from irisspark.model import keras_file, loading
@@ -94,10 +96,10 @@ class Job:
 
 
 def test_a_sound_copy_passes_with_32_rows_compared(model_path, data):
-    comparison = Job(model_path, data).run().comparison
-    assert comparison.num_rows == 32
-    assert comparison.largest_difference < 1e-6
-    assert comparison.note is None
+    found = Job(model_path, data).run().comparison
+    assert found.num_rows == 32
+    assert found.largest_difference < 1e-6
+    assert found.note is None
 
 
 def test_one_weight_off_by_one_percent_ends_the_run(model_path, data):
@@ -194,9 +196,9 @@ def test_a_random_model_is_noted_and_does_not_fail(data, tmp_path):
     shaken = keras.layers.Lambda(lambda x: x + __import__("keras").random.normal((1, 3)))
     layers = [keras.layers.Dense(3), shaken, keras.layers.Softmax()]
     path = save(tmp_path / "random.keras", layers)
-    comparison = Job(path, data, "-trustModel", "true").run().comparison
-    assert (comparison.num_rows, comparison.largest_difference) == (32, None)
-    assert comparison.note == RANDOM
+    found = Job(path, data, "-trustModel", "true").run().comparison
+    assert (found.num_rows, found.largest_difference) == (32, None)
+    assert found.note == RANDOM
 
 
 def test_dropout_that_is_called_in_training_is_as_still_as_in_keras_predict(data, tmp_path):
@@ -247,6 +249,125 @@ def test_a_model_of_fixed_batches_is_compared(data, tmp_path):
     inputs = keras.Input(batch_shape=(7, NUM_FEATURES))
     keras.Model(inputs, keras.layers.Dense(3, "softmax")(inputs)).save(tmp_path / "m.keras")
     assert Job(tmp_path / "m.keras", data).run().comparison.num_rows == 32
+
+
+def last_bits_of(network):
+    """Round every weight another way, which is what another processor's sums come to."""
+    rng = np.random.default_rng(9)
+    for variable in network.weights:
+        up = rng.integers(0, 2, variable.shape).astype(bool)
+        value = variable.numpy()
+        variable.assign(np.where(up, np.nextafter(value, np.float32(np.inf)), value))
+    return network
+
+
+def test_other_roundings_of_a_badly_scaled_model_are_no_false_alarm(data, tmp_path, monkeypatch):
+    import keras
+
+    # What is left of large sums that cancel each other is mostly rounding.
+    total, remainder = np.ones((NUM_FEATURES, 2), "float32"), np.float32([[1, 2, -3], [-1, -2, 3]])
+    model = keras.Sequential(
+        [keras.Input((NUM_FEATURES,)), keras.layers.Rescaling(1e6), keras.layers.Dense(2),
+         keras.layers.Dense(3)]
+    )  # fmt: skip
+    total += np.float32(1e-6) * np.arange(NUM_FEATURES, dtype="float32")[:, None]
+    model.set_weights([total, np.zeros(2, "float32"), remainder, np.zeros(3, "float32")])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.save(tmp_path / "m.keras")
+    weights = [v.numpy() for v in Job(tmp_path / "m.keras", data).model.network.weights]
+    job = Job(tmp_path / "m.keras", data)
+    assert job.copied_by(last_bits_of).comparison.num_rows == 32
+    for one, other in zip(weights, job.model.network.weights, strict=True):
+        np.testing.assert_array_equal(one, other.numpy())
+    monkeypatch.setattr(comparison, "_ROUNDINGS", 0)
+    with pytest.raises(ModelError, match="predicts something else"):
+        job.copied_by(last_bits_of)
+
+
+def test_a_wrong_weight_is_no_rounding(data, tmp_path):
+    import keras
+
+    wide = keras.initializers.RandomNormal(stddev=300.0, seed=1)
+    layers = [keras.layers.Dense(256, "relu", kernel_initializer=wide) for _ in range(3)]
+    path = save(tmp_path / "m.keras", [*layers, keras.layers.Dense(3)])
+
+    def spoil(network):
+        kernel = network.layers[-1].kernel
+        kernel.assign(kernel * np.float32(1.001))
+        return network
+
+    with pytest.raises(ModelError, match="predicts something else"):
+        Job(path, data).copied_by(spoil)
+
+
+def test_integers_that_are_looked_up_are_not_shaken(data, tmp_path):
+    import keras
+
+    lookup = keras.layers.IntegerLookup(vocabulary=list(range(40)), output_mode="multi_hot")
+    inputs = keras.Input((NUM_FEATURES,))
+    outputs = keras.layers.Dense(3, "softmax")(lookup(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.save(tmp_path / "m.keras")
+    lines = [",".join([*(c.split(".")[0] for c in line.split(",")[:-1]), "1"])
+             for line in data.read_text().splitlines()]  # fmt: skip
+    data.write_text("\n".join(lines))
+
+    def spoil(network):
+        network.layers[-1].bias.assign([1e-3, 0, 0])
+        return network
+
+    with pytest.raises(ModelError, match="predicts something else"):
+        Job(tmp_path / "m.keras", data).copied_by(spoil)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_infinities_are_compared_without_a_warning(value):
+    one = np.array([[value, 1.0]])
+    assert comparison._close(one, one, comparison.TOLERANCE)
+    assert comparison._largest(one, one) == 0.0
+    assert not comparison._close(one, np.array([[3.0, 1.0]]), comparison.TOLERANCE)
+    assert not comparison._close(np.array([[np.nan, 1.0]]), one, comparison.TOLERANCE)
+
+
+@pytest.mark.parametrize("multi_line", ["false", "true"])
+def test_rows_held_out_at_the_end_of_a_large_file_are_compared(
+    model_path, data, monkeypatch, multi_line
+):
+    lines = data.read_text().splitlines(keepends=True)
+    data.write_text("".join(lines) * 40)
+    monkeypatch.setattr(comparison, "_MAX_READ_BYTES", 1)
+    monkeypatch.setattr(comparison, "_MIN_BLOCK_BYTES", 100)
+    job = Job(model_path, data, "-multiLine", multi_line)
+    place = len("".join(lines)) * 39
+    result = job.run(dataset=dataclasses.replace(job.dataset, holdout=LastRows(0, place)))
+    assert result.scores.rows == NUM_ROWS
+    found = result.comparison
+    if multi_line == "false":
+        assert (found.num_rows > 0, found.note) == (True, None)
+    else:  # which is read from the beginning: that must end somewhere, and is said
+        assert (found.num_rows, found.largest_difference) == (0, None)
+        assert "were not compared" in found.note
+
+
+def test_rows_with_line_breaks_in_quotes_are_compared(model_path, data):
+    lines = data.read_text().splitlines(keepends=True)
+    data.write_text("".join(f'"a\n{number}",{line}' for number, line in enumerate(lines)))
+    result = Job(model_path, data, "-multiLine", "true", "-featureIndices", "1-6").run()
+    assert (result.scores.rows, result.comparison.num_rows) == (NUM_ROWS, 32)
+
+
+def test_steps_of_a_recurrent_layer_are_no_steps_of_python():
+    import keras
+
+    inner = keras.Sequential([keras.Input((5, 1)), keras.layers.Bidirectional(keras.layers.GRU(2))])
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Reshape((5, 1)), inner])
+    called = comparison._callable(model)
+    assert called is not model
+    rows = np.arange(10, dtype="float32").reshape(2, 5)
+    expected = model(rows, training=False)
+    np.testing.assert_allclose(called(rows, training=False), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture
