@@ -72,7 +72,8 @@ def _run(options: Options) -> int:
     clock = Clock()
     if options.output_path is None:
         return _work(options, clock, None)
-    check_output(options.output_path, overwrite=options.overwrite)
+    for note in check_output(options.output_path, overwrite=options.overwrite):
+        _say(note)
     staging = Staging(options.output_path, overwrite=options.overwrite)
     try:
         return _work(options, clock, staging)
