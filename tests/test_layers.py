@@ -112,6 +112,9 @@ FILES = {
     "storage/staging": "DRIVER",
     "storage/finding": "DRIVER",
     "storage/opening": "PURE",
+    "storage/replacing": "PURE",
+    "storage/location": "PURE",
+    "storage/globs": "PURE",
     #
     "startup/session": "DRIVER",
     "startup/warm_up": "DRIVER",

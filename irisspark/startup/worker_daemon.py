@@ -35,7 +35,7 @@ from irisspark.startup.imports import (
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
 MODULES = (
-    *("pyspark.worker", "numpy", "pyarrow", "pyarrow.csv", "tensorflow", "keras"),
+    *("pyspark.worker", "numpy", "pyarrow.csv", "pyarrow.fs", "tensorflow", "keras"),
     "irisspark.evaluation.worker.counting",
     "irisspark.data.queries",
 )

@@ -1,24 +1,25 @@
-"""Every path that the user names: shipped with ``--files``, or local."""
+"""What the user's paths mean: files shipped with ``--files``, or places that ``locate`` knows."""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+import re
+from collections.abc import Callable, Iterator, Sequence
 
-from irisspark.errors import DataError, IrissparkError, ModelError
+from pyarrow.fs import FileInfo, FileType
+
+from irisspark.errors import DataError, ModelError
+from irisspark.storage.globs import (
+    expand_braces,
+    is_pattern,
+    literal_name,
+    name_matcher,
+    split_list,
+)
+from irisspark.storage.location import Location, local_path, locate, may_read, reason
 from irisspark.storage.opening import DataFile
 
 Resolve = Callable[[str], str]
-Error = TypeVar("Error", bound=IrissparkError)
-
-
-def local_path(path: str) -> str:
-    """Take the ``file:`` off a URI; leave any other path as it is."""
-    return unquote(urlsplit(path).path) if path.startswith("file:") else path
 
 
 def find_model(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
@@ -32,17 +33,19 @@ def find_model(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
     Raises:
         ModelError: There is no such file.
     """
-    parts = path.split(",") if not Path(local_path(path)).exists() else [path]
-    return ",".join(_find_one(part, shipped, resolve) for part in parts)
+    try:
+        parts = path.split(",") if not locate(path).exists else [path]
+        return ",".join(_find_one(part, shipped, resolve) for part in parts)
+    except OSError as error:
+        raise ModelError(f"-modelPath {path}: {reason(error)}") from error
 
 
 def _find_one(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
     if path in shipped:
         return resolve(path)
-    found = local_path(path)
-    if not Path(found).exists():
+    if not locate(path).exists:
         raise ModelError(_not_found("-modelPath", path, shipped))
-    return found
+    return local_path(path)
 
 
 def find_data(path: str, shipped: Sequence[str], resolve: Resolve) -> list[DataFile]:
@@ -56,61 +59,94 @@ def find_data(path: str, shipped: Sequence[str], resolve: Resolve) -> list[DataF
     Raises:
         DataError: There is no such file, it cannot be read, or a folder holds none.
     """
-    if path in shipped or Path(local_path(path)).exists():
-        return _find_files(path, shipped, resolve)
-    return [
-        file
-        for part in path.split(",")
-        if part.strip()
-        for file in _find_files(part.strip(), shipped, resolve)
-    ]
+    try:
+        whole = path in shipped or locate(path).exists
+        parts = [path] if whole else [part.strip() for part in split_list(path)]
+        found = (_find_files(part, shipped, resolve) for part in parts if part)
+        return [file for files in found for file in files]
+    except OSError as error:
+        raise DataError(f"-dataPath {path}: {reason(error)}") from error
 
 
 def _find_files(path: str, shipped: Sequence[str], resolve: Resolve) -> list[DataFile]:
     if path in shipped:
-        return [DataFile(path, Path(resolve(path)).stat().st_size, shipped=True)]
-    found = local_path(path)
-    if Path(found).is_dir():
-        return _list_folder(found)
-    if Path(found).exists():
-        return [_data_file(found)]
-    matches = sorted(glob.glob(found))
+        return [DataFile(path, locate(resolve(path)).info().size, shipped=True)]
+    location = locate(path)
+    info = location.info()
+    if info.type != FileType.NotFound:
+        return _files_of(location, info)
+    matches = list(_matches(path)) if is_pattern(path) else []
     if not matches:
         raise DataError(_not_found("-dataPath", path, shipped))
-    files: list[DataFile] = []
-    for match in matches:
-        if Path(match).is_dir():
-            files += _list_folder(match)
-        elif not _is_hidden(match):
-            files.append(_data_file(match))
-    return files
+    return [file for match in matches for file in _files_of(*match)]
 
 
-def _list_folder(folder: str) -> list[DataFile]:
+def _files_of(location: Location, info: FileInfo) -> list[DataFile]:
+    if info.type == FileType.Directory:
+        return _list_folder(location)
+    return [_data_file(location, info)]
+
+
+def _list_folder(folder: Location) -> list[DataFile]:
     """List the data files of a folder as Spark does: not those that begin with ``_`` or ``.``."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise DataError(f"-dataPath {folder}: {error.strerror}") from error
-    paths = [os.path.join(folder, name) for name in names if not _is_hidden(name)]
-    files = [_data_file(path) for path in paths if Path(path).is_file()]
+    files = [
+        _data_file(folder / info.base_name, info)
+        for info in folder.children()
+        if info.type == FileType.File and not _is_hidden(info.base_name)
+    ]
     if not files:
         raise DataError(
-            f"-dataPath {folder}: the folder holds no data files "
+            f"-dataPath {folder.path}: the folder holds no data files "
             "(names that begin with _ or . do not count, nor do folders in it)"
         )
     return files
 
 
-def _is_hidden(path: str) -> bool:
-    return os.path.basename(path).startswith(("_", "."))
+def _is_hidden(name: str) -> bool:
+    return name.startswith(("_", "."))
 
 
-def _data_file(path: str) -> DataFile:
-    absolute = os.path.abspath(path)
-    if not os.access(absolute, os.R_OK):
-        raise DataError(f"-dataPath {path}: the file may not be read; look at its permissions")
-    return DataFile(absolute, Path(absolute).stat().st_size)
+def _data_file(location: Location, info: FileInfo) -> DataFile:
+    if info.type != FileType.File:
+        raise DataError(f"-dataPath {location.path} is neither a file nor a folder")
+    if not may_read(location):
+        raise DataError(
+            f"-dataPath {location.path}: the file may not be read; look at its permissions"
+        )
+    return DataFile(location.path, info.size, filesystem=location.filesystem)
+
+
+def _matches(pattern: str) -> Iterator[tuple[Location, FileInfo]]:
+    """Give what a pattern means, in the order of the paths, each once."""
+    found: dict[str, tuple[Location, FileInfo]] = {}
+    for one in expand_braces(local_path(pattern)):
+        root, names = locate("/" if one.startswith("/") else ""), re.split(r"/+", one.strip("/"))
+        for location, info in _below(root, names):
+            found.setdefault(location.path, (location, info))
+    yield from (found[path] for path in sorted(found))
+
+
+def _below(folder: Location, names: Sequence[str]) -> Iterator[tuple[Location, FileInfo]]:
+    """Give what the names of a pattern, one a folder, mean below a folder."""
+    name, *rest = names
+    for location, info in _named(folder, name):
+        if not rest:
+            yield location, info
+        elif info.type == FileType.Directory:
+            yield from _below(location, rest)
+
+
+def _named(folder: Location, name: str) -> Iterator[tuple[Location, FileInfo]]:
+    matcher = name_matcher(name)
+    if matcher is None:
+        location = locate((folder / literal_name(name)).path)
+        if (info := location.info()).type != FileType.NotFound:
+            yield location, info
+        return
+    for info in folder.children():
+        asked = name.startswith(info.base_name[:1])
+        if matcher.fullmatch(info.base_name) and (asked or not _is_hidden(info.base_name)):
+            yield folder / info.base_name, info
 
 
 def _not_found(option: str, path: str, shipped: Sequence[str]) -> str:

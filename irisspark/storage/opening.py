@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
+import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import IO, cast
 
+import pyarrow as pa
+from pyarrow.fs import FileSystem, LocalFileSystem
+
 from irisspark.errors import DataError
+from irisspark.storage.location import Location, reason
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
 
@@ -23,11 +26,13 @@ class DataFile:
         path: Absolute path on the machines that read it, or the bare name of a shipped file.
         size: Bytes on disk.
         shipped: True for a file that ``--files`` brought to every machine.
+        filesystem: Where the path lies; that of the machine itself where the file was shipped.
     """
 
     path: str
     size: int
     shipped: bool = False
+    filesystem: FileSystem = field(default_factory=LocalFileSystem, hash=False)
 
     @property
     def compressed(self) -> bool:
@@ -48,34 +53,32 @@ def opener(resolve: Callable[[str], str]) -> Opener:
     def open_file(file: DataFile) -> IO[bytes]:
         path = resolve(file.path) if file.shipped else file.path
         try:
-            return _open_decompressed(path)
+            return _open_decompressed(Location(file.filesystem, path))
         except OSError as error:
             raise DataError(_open_message(file, path, error)) from error
 
     return open_file
 
 
-def _open_decompressed(path: str) -> IO[bytes]:
-    suffix = Path(path).suffix.lower()
+def _open_decompressed(location: Location) -> IO[bytes]:
+    suffix = posixpath.splitext(location.path)[1].lower()
+    stream = cast(IO[bytes], location.open())
     if suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
+        return cast(IO[bytes], gzip.open(stream, "rb"))
     if suffix == ".bz2":
-        return cast(IO[bytes], bz2.open(path, "rb"))
+        return cast(IO[bytes], bz2.open(stream, "rb"))
     if suffix == ".zst":
-        import pyarrow
-
-        return cast(IO[bytes], pyarrow.input_stream(path, compression="zstd"))
-    return io.FileIO(path, "rb")
+        return cast(IO[bytes], pa.CompressedInputStream(stream, "zstd"))
+    return stream
 
 
 def _open_message(file: DataFile, path: str, error: OSError) -> str:
     import socket
 
-    reason = error.strerror or str(error)
     hint = (
         "a worker cannot read what --files shipped"
         if file.shipped
         else "every worker must see the path: ship the file with --files, "
         "or put it on a disk that all machines share"
     )
-    return f"cannot open the data file {path} on {socket.gethostname()}: {reason}; {hint}"
+    return f"cannot open the data file {path} on {socket.gethostname()}: {reason(error)}; {hint}"

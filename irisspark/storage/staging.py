@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from irisspark.errors import IrissparkError
-from irisspark.storage.finding import local_path
+from irisspark.storage.location import local_path
 
 _UNFINISHED = ".unfinished"
 _DIGITS = 8

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from irisspark.errors import TrainingError
-from irisspark.storage.finding import local_path
+from irisspark.storage.location import locate, reason, unwritable
+from irisspark.storage.replacing import replacing
 from irisspark.training.history import Best, Row
 
 Array = npt.NDArray[Any]
@@ -51,13 +49,13 @@ class Checkpoints:
     def __init__(self, path: str, made_with: Mapping[str, object]) -> None:
         """Name the folder; nothing is read or written yet."""
         self._shown = path
-        self._file = Path(local_path(path)).absolute() / FILE_NAME
+        self._file = locate(path) / FILE_NAME
         self._made_with = json.loads(json.dumps(dict(made_with)))
 
     @property
     def exists(self) -> bool:
         """True where the folder holds a checkpoint."""
-        return self._file.exists()
+        return self._file.exists
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint in place of the one before.
@@ -76,19 +74,12 @@ class Checkpoints:
         arrays |= {f"best_{i}": array for i, array in enumerate(best.weights)}
         text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(prefix=".checkpoint-", dir=self._file.parent)
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    np.savez(stream, about=text, **arrays)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.replace(part, self._file)
-            finally:
-                Path(part).unlink(missing_ok=True)
+            self._file.parent.make_folder()
+            with replacing(self._file) as stream:
+                np.savez(stream, about=text, **arrays)
         except OSError as error:
             raise TrainingError(
-                f"-checkpointPath {self._shown} cannot be written: {error.strerror or error}"
+                f"-checkpointPath {self._shown} cannot be written: {reason(error)}"
             ) from error
 
     def load(self, like: Sequence[Array]) -> Checkpoint:
@@ -101,19 +92,19 @@ class Checkpoints:
             TrainingError: It is damaged, or of another training.
         """
         try:
-            with np.load(self._file, allow_pickle=False) as stored:
+            with self._file.open() as file, np.load(file, allow_pickle=False) as stored:
                 about = json.loads(stored["about"].tobytes())
                 self._check_version(about)
                 self._check(about)
                 variables = _arrays(stored, "variable")
                 weights = _arrays(stored, "best")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{self._file} is not a whole checkpoint: {error}") from error
+            raise TrainingError(f"{self._file.path} is not a whole checkpoint: {error}") from error
         found, wanted = (
             [(array.shape, array.dtype.name) for array in arrays] for arrays in (variables, like)
         )
         if found != wanted:
-            raise TrainingError(f"{self._file} holds the variables of another model")
+            raise TrainingError(f"{self._file.path} holds the variables of another model")
         best = about["best"]
         return Checkpoint(
             variables, about["history"], Best(best["epoch"], best["val_loss"], weights)
@@ -122,7 +113,7 @@ class Checkpoints:
     def _check_version(self, about: Mapping[str, Any]) -> None:
         if about["version"] != VERSION:
             raise TrainingError(
-                f"{self._file} was written by another version of irisspark (layout "
+                f"{self._file.path} was written by another version of irisspark (layout "
                 f"{about['version']}, this one reads {VERSION}); leave -resume out to begin anew"
             )
 
@@ -131,7 +122,7 @@ class Checkpoints:
         for name, value in self._made_with.items():
             if theirs.get(name) != value:
                 raise TrainingError(
-                    f"{self._file} is of another training: its {name} is "
+                    f"{self._file.path} is of another training: its {name} is "
                     f"{_shown(theirs.get(name))}, this run's is {_shown(value)}; take the options, "
                     "data and model of that run, or leave -resume out to begin anew"
                 )
@@ -143,9 +134,7 @@ def check_folder(path: str) -> None:
     Raises:
         TrainingError: They cannot.
     """
-    folder = Path(local_path(path)).absolute()
-    existing = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    if (existing := unwritable(locate(path))) is not None:
         raise TrainingError(
             f"-checkpointPath {path}: {existing} is not a folder that may be written"
         )

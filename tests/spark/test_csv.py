@@ -20,6 +20,7 @@ from irisspark.model import loading
 from irisspark.options import parse
 from irisspark.startup.imports import import_tensorflow
 from irisspark.startup.session import Session
+from irisspark.storage.finding import find_data
 
 pytestmark = pytest.mark.spark
 
@@ -399,3 +400,45 @@ def test_utf_16_is_refused_by_name(here, model, iris, tmp_path):
     path.write_text(iris.to_csv(index=False), encoding="utf-16")
     with pytest.raises(DataError, match="looks like UTF-16"):
         opened(here, model, path)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(
+            "d_{2023,2024}.csv",
+            "*",
+            "**",
+            "d_202[34].*",
+            "d_202[!3].csv",
+            "d_202[^3].csv",
+            "?/x.csv",
+        ),
+        *(
+            "{a,b/c}/x.csv",
+            "*/*.csv",
+            "d_{2023,{2024,2025}}.csv",
+            "[^d]*.csv",
+            "\\[*",
+            "{a,b}/**/x.*",
+        ),
+    ],
+)
+def test_a_pattern_means_what_it_means_to_hadoop(spark, tmp_path, pattern):
+    names = ["d_2023.csv", "d_2024.csv", "d_2025.csv", "a/x.csv", "b/c/x.csv", "b/y.txt", "[1].csv"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1,2")
+    jvm = spark.context._jvm
+    hadoop = jvm.org.apache.hadoop.fs
+    files = hadoop.FileSystem.getLocal(jvm.org.apache.hadoop.conf.Configuration())
+    whole = f"{tmp_path}/{pattern}"
+    there = [Path(one.getPath().toUri().getPath()) for one in files.globStatus(hadoop.Path(whole))]
+    expected = [
+        one
+        for path in there
+        for one in ([path] if path.is_file() else path.iterdir())
+        if one.is_file()
+    ]
+    found = find_data(whole, (), str)
+    assert sorted(file.path for file in found) == sorted(map(str, expected))
