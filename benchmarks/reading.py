@@ -29,6 +29,7 @@ from irisspark.data.splits import TaskSplits, cut
 from irisspark.evaluation.worker import counting
 from irisspark.model import loading
 from irisspark.startup.imports import import_tensorflow
+from irisspark.storage.location import locate
 from irisspark.storage.opening import DataFile, opener
 
 NUM_FEATURES = 20
@@ -105,7 +106,7 @@ def ways_of(
     zipped.write_bytes(gzip.compress(plain.read_bytes(), 6))
     with_header = columns_of(delimiter=";", header=True, names=tuple(HEADER.split(";")))
     scores = tuple(f"probability_{name}" for name in NUMBERS)
-    predictions = PredictionTask(str(folder), (), "label", scores, (0, 1, 2), True)
+    predictions = PredictionTask(locate(str(folder)), (), "label", scores, (0, 1, 2), True)
 
     def way(path: Path, columns: Columns, to: PredictionTask | None = None) -> float:
         started = time.process_time()

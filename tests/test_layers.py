@@ -123,6 +123,8 @@ FILES = {
     "startup/fork_server": "WORKER",
     "startup/handover": "EITHER",
     "startup/imports": "EITHER",
+    "startup/descriptors": "EITHER",
+    "startup/broadcasts": "EITHER",
     #
     "options/__init__": "PURE",
     "options/parsing": "PURE",
@@ -165,6 +167,17 @@ TERMINAL = {
     *("print", "input", "breakpoint", "sys.stdin", "sys.stdout", "sys.stderr", "sys.argv"),
     *("os.dup2", "os.chdir", "os.isatty", "os._exit", "sys.exit"),
 }
+
+# The rooms that reach the user's files through ``storage`` alone.
+WITHOUT_FILES = ("data/", "evaluation/", "training/", "report/", "metrics/", "cli", "run_record")
+FILE_LIBRARIES = {"glob", "os", "pathlib", "shutil", "tempfile"}
+# TensorFlow is imported in irisspark's way at the doors: of the driver, of a task, of a tool.
+DOORS = {
+    *("__main__", "early_driver", "cli", "keras_import/__main__", "samples/train_model"),
+    *("startup/worker_daemon", "evaluation/worker/counting", "training/worker/learning"),
+}
+# What starts a job of Spark; ``Session.run`` is given it as it is, or in a lambda.
+ACTIONS = {"collect", "foreach", "runJob", "toLocalIterator", "treeAggregate", "treeReduce"}
 
 MODULES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix(): path
@@ -232,6 +245,21 @@ def _calls_a_name(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
 
 
+def jobs_of_its_own(source: str) -> set[str]:
+    """Actions of Spark that are called outside of what ``Session.run`` is given."""
+    tree = ast.parse(source)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if isinstance(call.func, ast.Attribute)]
+    run = {
+        inner
+        for call in calls
+        if call.func.attr in ("run", "_run_job")
+        for argument in call.args
+        for inner in ast.walk(argument)
+    }
+    return {call.func.attr for call in calls if call.func.attr in ACTIONS and call not in run}
+
+
 def broken_rules(name: str, source: str) -> list[str]:
     """Say what a file does against the rules."""
     side = FILES[name]
@@ -253,6 +281,14 @@ def broken_rules(name: str, source: str) -> list[str]:
     if name in NAMES_NO_SPARK:
         everywhere = {dotted.split(".")[0] for dotted in imported(source, types=True)}
         broken += [f"names {library}" for library in sorted(everywhere & SPARK)]
+    if name.startswith(WITHOUT_FILES):
+        top = {dotted.split(".")[0] for dotted in imported(source)}
+        broken += [f"names {library}" for library in sorted(top & FILE_LIBRARIES)]
+        broken += ["opens files"] if "open" in named(source) else []
+    if name not in DOORS and "irisspark.startup.imports" in " ".join(arrows):
+        broken.append("is no door, and imports TensorFlow in irisspark's way")
+    if side == "DRIVER":
+        broken += [f"calls {action} outside of Session.run" for action in jobs_of_its_own(source)]
     if side == "PURE":
         broken += [f"uses {what}" for what in sorted(named(source) & TERMINAL)]
     return broken
@@ -344,6 +380,19 @@ def test_faces_of_rooms_with_both_sides_are_empty() -> None:
         ("model/forward", "def f():\n    import pyspark", "names pyspark"),
         ("training/worker/rows", "def f():\n    from pyspark import RDD", "names pyspark"),
         ("metrics/tally", "def f():\n    print(1)", "uses print"),
+        ("training/checkpoints", "def f():\n    import os", "names os"),
+        ("data/dataset", "from pathlib import Path", "names pathlib"),
+        ("cli", "open('data.csv')", "opens files"),
+        (
+            "model/forward",
+            "def f():\n    from irisspark.startup.imports import import_tensorflow",
+            "is no door, and imports TensorFlow in irisspark's way",
+        ),
+        (
+            "training/rounds",
+            "session.run(rdd.collect)\nother.map(f).collect()",
+            "calls collect outside of Session.run",
+        ),
         ("keras_import/words", "import sys\nsys.stderr.write('no')", "uses sys.stderr"),
     ],
 )
@@ -357,6 +406,7 @@ def test_broken_rule_is_found(name: str, source: str, rule: str) -> None:
         ("training/worker/replica", "def f():\n    import tensorflow"),
         ("cli", "from irisspark import __version__"),
         ("data/dataset", "from irisspark.data import queries"),
+        ("data/dataset", "session.run(rdd.collect), session.run(lambda: rdd.treeReduce(f))"),
         (
             "report/prediction_report",
             "from typing import TYPE_CHECKING\n"

@@ -34,8 +34,8 @@ def run(target: Path, *, fails: bool = False) -> tuple[str, ...]:
     notes = check_output(str(target), overwrite=True)
     staging = Staging(str(target), overwrite=True)
     try:
-        (staging.folder / "early").write_bytes(b"new")
-        (staging.folder / "metrics.json").write_bytes(b"new")
+        Path(staging.folder.path, "early").write_bytes(b"new")
+        Path(staging.folder.path, "metrics.json").write_bytes(b"new")
         if not fails:
             staging.publish(FILES)
     finally:
@@ -171,7 +171,7 @@ def test_ctrl_c_between_the_renames_puts_the_old_results_back(target, monkeypatc
 
 def test_a_folder_that_another_run_works_on_is_left_alone(target):
     other = Staging(str(target), overwrite=True)
-    (other.folder / "early").write_bytes(b"new")
+    Path(other.folder.path, "early").write_bytes(b"new")
     assert run(target) == ()
     other.publish(FILES)
     assert content(target) == NEW
@@ -180,7 +180,7 @@ def test_a_folder_that_another_run_works_on_is_left_alone(target):
 
 def test_a_run_that_fails_leaves_nothing_of_its_own(target):
     staging = Staging(str(target), overwrite=True)
-    (staging.folder / "early").write_bytes(b"new")
+    Path(staging.folder.path, "early").write_bytes(b"new")
     staging.discard()
     assert hidden(target) == []
     assert content(target) == OLD
@@ -202,7 +202,7 @@ def test_a_file_or_a_link_is_replaced_and_what_it_leads_to_stays(target, make, t
 def test_a_folder_that_comes_up_meanwhile_is_kept_and_so_are_the_results(tmp_path):
     target = tmp_path / "out"
     staging = Staging(str(target), overwrite=False)
-    assert staging.folder.exists()
+    assert staging.folder.exists
     target.mkdir()
     (target / "theirs").write_bytes(b"theirs")
     with pytest.raises(IrissparkError, match=r"exists now.* new results are in .*-new-"):
@@ -250,7 +250,7 @@ def test_runs_that_begin_at_once_do_not_clear_each_other(tmp_path):
                 while time.monotonic() < until:
                     check_output(str(target), overwrite=True)
                     staging = Staging(str(target), overwrite=True)
-                    (staging.folder / "early").write_bytes(b"new")
+                    Path(staging.folder.path, "early").write_bytes(b"new")
                     staging.discard()
                 os._exit(0)
             finally:

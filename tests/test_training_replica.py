@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from irisspark.model import loading
+from irisspark.model import forward, loading
 from irisspark.options import parse
 from irisspark.startup.imports import import_tensorflow
 from irisspark.training.averaging import WeightedChunk, lay_out, take_chunk
@@ -84,7 +84,7 @@ def same_weights_and_a_new_replica_each_time() -> Iterator[None]:
 
     keras.utils.set_random_seed(5)  # a layer draws its seed when it is made
     yield
-    learning._REPLICAS.clear()
+    forward._BUILT.clear()
 
 
 def some_rows(num_classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -308,7 +308,7 @@ def test_dropout_depends_on_the_state_that_comes_along_and_the_worker_alone(tmp_
     expected = trained()
     trained(epoch=3)  # what the process did before does not matter
     assert np.array_equal(trained(), expected)
-    learning._REPLICAS.clear()  # nor whether the replica is new
+    forward._BUILT.clear()  # nor whether the replica is new
     assert np.array_equal(trained(), expected)
     others = [trained(partition=1), trained(partition=2), trained(later=6)]
     for number, one in enumerate(others):
@@ -381,7 +381,7 @@ def test_every_kind_of_state_trains_as_in_keras(tmp_path, kind, optimizer):
     model.fit(features, labels, batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
     worker = Worker(path, 6)
     for epoch in range(3):
-        learning._REPLICAS.clear()  # a replica of another process goes on from what comes along
+        forward._BUILT.clear()  # a replica of another process goes on from what comes along
         worker.train(placed(features, labels), epoch)
     trained = worker.finished()
     pairs = zip(trained.variables, model.variables, strict=True)

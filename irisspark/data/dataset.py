@@ -198,7 +198,7 @@ def find_labels(session: Session, dataset: Dataset) -> list[str]:
     def find(members: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
         return queries.find_labels(members, columns, open_file)
 
-    return _all_labels(session.spread(groups).mapPartitions(find).collect())
+    return _all_labels(session.run(session.spread(groups).mapPartitions(find).collect))
 
 
 def _all_labels(found: Iterable[queries.FoundLabels]) -> list[str]:
@@ -222,7 +222,7 @@ def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> li
             return queries.count_lines_before(members, offsets, open_file)
 
         groups = _groups_before(session, dataset, offsets)
-        for index, counts in session.spread(groups).mapPartitions(count).collect():
+        for index, counts in session.run(session.spread(groups).mapPartitions(count).collect):
             lines[index] = [a + b for a, b in zip(lines[index], counts, strict=True)]
     return [lines[row.file_index][offsets[row.file_index].index(row.offset)] for row in rows]
 

@@ -17,6 +17,7 @@ from irisspark.data.csv.examine import BadRows
 from irisspark.data.csv.reading import Batch, parse_blocks, record_end
 from irisspark.data.holdout import Holdout
 from irisspark.data.splits import BLOCK_BYTES, Block, Split, TaskSplits, read_ahead, read_blocks
+from irisspark.storage.location import Location
 from irisspark.storage.opening import Opener
 
 Array = npt.NDArray[Any]
@@ -36,7 +37,7 @@ class PredictionTask:
         probabilities: True where the scores are probabilities, False for the model's raw output.
     """
 
-    folder: str
+    folder: Location
     kept: tuple[str, ...]
     label: str | None
     scores: tuple[str, ...]

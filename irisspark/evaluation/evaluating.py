@@ -179,9 +179,9 @@ def _run(
     try:
         outcomes = session.spread(groups).mapPartitions(run)
         if len(groups) > _MAX_COLLECTED_TASKS:
-            merged: Outcome = outcomes.treeReduce(operator.add)
+            merged: Outcome = session.run(lambda: outcomes.treeReduce(operator.add))
             return merged
-        return functools.reduce(operator.add, outcomes.collect(), Outcome())
+        return functools.reduce(operator.add, session.run(outcomes.collect), Outcome())
     finally:
         shared.release()
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irisspark.data.csv.examine import BadRows
@@ -15,6 +13,7 @@ from irisspark.errors import IrissparkError
 from irisspark.evaluation.comparison import Comparison
 from irisspark.evaluation.evaluating import Evaluated, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
+from irisspark.storage.location import Location, locate, reason
 
 if TYPE_CHECKING:
     from irisspark.data.dataset import Dataset
@@ -60,7 +59,7 @@ class PredictionResult:
 
 
 def prepare(
-    session: Session, spec: ModelSpec, dataset: Dataset, options: Options, staging: Path
+    session: Session, spec: ModelSpec, dataset: Dataset, options: Options, staging: Location
 ) -> PredictionTask:
     """Make the folder that the workers write to, and name the columns.
 
@@ -77,10 +76,10 @@ def prepare(
     check_reachable(session, options)
     folder = staging / FOLDER / _ATTEMPTS
     try:
-        folder.mkdir(parents=True)
+        folder.make_folder()
     except OSError as error:
         raise IrissparkError(
-            f"-outputPath {options.output_path} cannot be written: {error.strerror or error}"
+            f"-outputPath {options.output_path} cannot be written: {reason(error)}"
         ) from error
     names = _class_names(dataset, spec)
     meaning = spec.output
@@ -94,7 +93,7 @@ def prepare(
     first = own.index("prediction") + 1
     numbers = all(_WHOLE.fullmatch(name) for name in names)
     return PredictionTask(
-        folder=str(folder),
+        folder=folder,
         kept=tuple(unique[len(own) :]),
         label=label,
         scores=tuple(unique[first : first + len(scores)]),
@@ -111,11 +110,10 @@ def check_reachable(session: Session, options: Options) -> None:
     """
     path = options.output_path or ""
     if not session.is_local and not path.startswith("file:"):
-        absolute = Path(path).absolute()
         raise IrissparkError(
             f"-predictions true: -outputPath {path} is on this machine's disk, but the workers of "
             f"{session.context.master} write from their own machines; if all machines share that "
-            f"disk, write -outputPath {absolute.as_uri()}"
+            f"disk, write -outputPath {locate(path).uri}"
         )
 
 
@@ -180,14 +178,14 @@ def commit(task: PredictionTask, prediction_files: tuple[PredictionFile, ...]) -
     Raises:
         IrissparkError: A file is not there: the workers wrote to another disk.
     """
-    attempts = Path(task.folder)
+    attempts = task.folder
     for number, part in enumerate(sorted(prediction_files)):
         try:
-            (attempts / part.name).rename(attempts.parent / f"part-{number:05d}.parquet")
+            (attempts / part.name).move(attempts.parent / f"part-{number:05d}.parquet")
         except OSError as error:
             raise IrissparkError(
-                f"the predictions of task {part.index} are not in {attempts}: "
-                f"{error.strerror or error}; every worker must see that folder"
+                f"the predictions of task {part.index} are not in {attempts.path}: "
+                f"{reason(error)}; every worker must see that folder"
             ) from error
-    shutil.rmtree(attempts, ignore_errors=True)
-    (attempts.parent / "_SUCCESS").touch()
+    attempts.remove()
+    (attempts.parent / "_SUCCESS").create().close()

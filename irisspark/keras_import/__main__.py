@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Iterator
 
 from irisspark.errors import IrissparkError
 from irisspark.keras_import import ImportedModel, file_version, read
+from irisspark.startup.descriptors import leading
+from irisspark.startup.imports import import_tensorflow
 
 
 def main(argv: list[str]) -> int:
@@ -42,7 +43,8 @@ def _describe(path: str, trust: bool, output: str | None) -> Iterator[str]:
     era = imported.era if imported else "Keras 3"
     backend = f", {imported.backend} backend" if imported and imported.backend else ""
     yield f"{path}: {era} (saved by {version or 'an unknown version'}{backend})"
-    with _quiet():
+    import_tensorflow()
+    with leading(2):
         from irisspark.model.from_file import open_model
 
         # With the optimizer, which a converted file keeps; its seed serves no purpose here.
@@ -52,7 +54,7 @@ def _describe(path: str, trust: bool, output: str | None) -> Iterator[str]:
     yield from (f"note: {note}" for note in opened.notes)
     yield "compiled: " + ("yes" if opened.model.compiled else "no training configuration")
     if output:
-        with _quiet():
+        with leading(2):
             _save(opened.model, output)
         yield f"written: {output}"
 
@@ -81,21 +83,6 @@ def _save(model: object, output: str) -> None:
     temporary = f"{output}.part.keras"
     model.save(temporary)
     os.replace(temporary, output)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what TensorFlow prints to file descriptor 2 as it starts, whatever its log level."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 if __name__ == "__main__":

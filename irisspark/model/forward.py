@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from irisspark.model.spec import ModelSpec
-from irisspark.startup.imports import import_tensorflow
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 Predict = Callable[[Array, Array], tuple[Array, Array | None]]
 
-_PREDICTORS: dict[tuple[str, int], Predict] = {}
+_BUILT: dict[str, Any] = {}
+
+
+def build_once(key: str, build: Callable[[], T]) -> T:
+    """Build what a recipe means, once in this process, and keep the last thing built.
+
+    One model at a time: a worker process may serve many runs.
+    """
+    if key not in _BUILT:
+        _BUILT.clear()
+        _BUILT[key] = build()
+    built: T = _BUILT[key]
+    return built
 
 
 def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
@@ -23,17 +35,12 @@ def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
     It takes (features [block_rows, num_features], labels int64 [block_rows]) and gives
     (output [block_rows, units], losses float [block_rows] or None).
     """
-    key = (spec.fingerprint, num_features)
-    if key not in _PREDICTORS:
-        _PREDICTORS.clear()  # one model at a time: a worker process may serve many runs
-        _PREDICTORS[key] = _compile(spec, num_features, num_threads)
-    return _PREDICTORS[key]
 
+    def build() -> Predict:
+        use_threads(num_threads)
+        return compile_model(spec.build(), spec.build_loss(), spec, num_features)
 
-def _compile(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
-    import_tensorflow()
-    use_threads(num_threads)
-    return compile_model(spec.build(), spec.build_loss(), spec, num_features)
+    return build_once(f"predictor {num_features} {spec.fingerprint}", build)
 
 
 def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> Predict:
@@ -45,7 +52,8 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         spec: Shapes, and what the loss compares with.
         num_features: Feature columns of a row.
     """
-    tf = import_tensorflow()
+    import tensorflow as tf
+
     shape = (spec.block_rows, *spec.row_shape(num_features))
     num_units, target = spec.output.num_units, spec.output.target
 

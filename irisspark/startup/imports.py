@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from irisspark.startup.descriptors import silent_errors
+
 DEFAULTS = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -74,7 +76,7 @@ def import_tensorflow() -> Any:
     settle_environment()
     with _IMPORTING:  # a second thread waits: the modules are listed before they are whole
         if "tensorflow" not in sys.modules or "keras" not in sys.modules:
-            with _silent_descriptor_2(), fast_imports():
+            with silent_errors(), fast_imports():
                 import keras  # noqa: F401
                 import tensorflow  # noqa: F401
             settle_keras()
@@ -130,26 +132,3 @@ def fast_imports() -> Iterator[None]:
                 sys.modules.pop(name, None)
         if was_enabled:
             gc.enable()
-
-
-@contextlib.contextmanager
-def _silent_descriptor_2() -> Iterator[None]:
-    """Lead C++'s standard error away; Python's own still goes where it went."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    own = sys.stderr
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with os.fdopen(os.dup(saved), "w", buffering=1, errors="backslashreplace") as kept:
-        try:
-            sys.stderr = kept
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            if sys.stderr is kept:
-                sys.stderr = own
-            os.close(saved)
-            os.close(nowhere)

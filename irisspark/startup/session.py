@@ -31,21 +31,29 @@ T = TypeVar("T")
 
 _GATEWAY_VARIABLE = "PYSPARK_GATEWAY_PORT"
 _SPARKS_DAEMON = "pyspark.daemon"
+_CRASHED = ("exited unexpectedly", "Connection reset", "EOFException", "Broken pipe")
+_ATTEMPTS = 4
 
 
 class Session:
-    """An open Spark context, and what the rest of the driver asks about it.
+    """A Spark context, and what the rest of the driver asks about it.
 
     Attributes:
         shipped: Names of the files that ``--files`` shipped.
     """
 
     def __init__(self, context: SparkContext) -> None:
-        """Take over a context."""
+        """Go on as ``attach`` says."""
         self._context = context
-        self._conf: SparkConf | None = None
-        self._warm_up: WarmUp | None = None
         self.shipped = shipped_names(context.getConf())
+
+    @classmethod
+    def attach(cls, context: SparkContext) -> Session:
+        """Use a context of somebody else's, who stops it; nothing of it is changed.
+
+        Its workers must be able to import irisspark, and use Spark's daemon or what it names.
+        """
+        return cls(context)
 
     @property
     def context(self) -> SparkContext:
@@ -53,29 +61,25 @@ class Session:
         self.wait_for_workers()
         return self._context
 
-    def warm_up(self, conf: SparkConf) -> None:
-        """Begin to start the workers from irisspark's daemon, which ``conf`` names."""
-        self._conf = conf
-        self._warm_up = WarmUp(self._context, conf.get("spark.log.level", None))
-
     def wait_for_workers(self) -> None:
-        """Wait until the workers have imported what they need."""
-        if self._warm_up is None or self._conf is None:
-            return
-        warm_up, self._warm_up = self._warm_up, None
-        problem = warm_up.wait()
-        if problem == NOT_FOUND:
-            self._context = _without_daemon(self._context, self._conf)
-        if problem is not None:
-            print(
-                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
-                file=sys.stderr,
-                flush=True,
-            )
+        """Wait until the workers have imported what they need, where that can be known."""
 
-    def stop(self) -> None:
-        """Stop Spark."""
-        _stop(self._context)
+    def run(self, job: Callable[[], T], *, survives_crashes: bool = False) -> T:
+        """Run a job: the one place through which all jobs go.
+
+        Args:
+            job: Starts it, and waits for what it gives.
+            survives_crashes: Start it again where a worker's process dies, as Spark itself does but
+                for a local master. It gives the same each time, so nothing is lost but time.
+        """
+        attempts_left = _ATTEMPTS if survives_crashes else 1
+        while True:
+            try:
+                return job()
+            except Exception as error:
+                attempts_left -= 1
+                if not attempts_left or not any(sign in str(error) for sign in _CRASHED):
+                    raise
 
     @property
     def parallelism(self) -> int:
@@ -108,6 +112,40 @@ class Session:
     def spread(self, items: list[T]) -> RDD[T]:
         """Make a partition of each item."""
         return self.context.parallelize(items, len(items))
+
+
+class OwnSession(Session):
+    """A session whose context was opened here, with workers on the way and an end of its own."""
+
+    def __init__(self, context: SparkContext, conf: SparkConf) -> None:
+        """Take the context that was opened with ``conf``."""
+        super().__init__(context)
+        self._conf = conf
+        self._warm_up: WarmUp | None = None
+
+    def warm_up(self) -> None:
+        """Begin to start the workers from irisspark's daemon, which the conf names."""
+        level = self._conf.get("spark.log.level", None)
+        self._warm_up = WarmUp(self._context, level, self.run)
+
+    def wait_for_workers(self) -> None:
+        """Wait until the workers have imported what they need."""
+        if self._warm_up is None:
+            return
+        warm_up, self._warm_up = self._warm_up, None
+        problem = warm_up.wait()
+        if problem == NOT_FOUND:
+            self._context = _without_daemon(self._context, self._conf)
+        if problem is not None:
+            print(
+                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def stop(self) -> None:
+        """Stop Spark."""
+        _stop(self._context)
 
 
 @contextlib.contextmanager
@@ -153,9 +191,9 @@ def open_session(
         conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", server.path)
     session = None
     try:
-        session = Session(_start(conf))
+        session = OwnSession(_start(conf), conf)
         if uses_daemon:
-            session.warm_up(conf)
+            session.warm_up()
         if importing:
             importing.join()
         if server:

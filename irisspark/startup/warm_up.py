@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from irisspark.startup import worker_daemon
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
+
+Run = Callable[[Callable[[], Any]], Any]
 
 NOT_FOUND = f"{worker_daemon.__name__} cannot be imported there"
 
@@ -22,15 +25,17 @@ class WarmUp:
     for a driver that does.
     """
 
-    def __init__(self, context: SparkContext, log_level: str | None) -> None:
+    def __init__(self, context: SparkContext, log_level: str | None, run: Run) -> None:
         """Start the job.
 
         Args:
             context: Nobody else runs a job on it before ``wait`` has returned.
             log_level: What Spark's log level is to be afterwards; None leaves it alone.
+            run: Runs a job.
         """
         self._context = context
         self._log_level = log_level
+        self._run_job = run
         self._states: list[worker_daemon.DaemonState] = []
         self._error: Exception | None = None
         if log_level:
@@ -46,7 +51,7 @@ class WarmUp:
 
     def _run(self, states: RDD[worker_daemon.DaemonState]) -> None:
         try:
-            self._states = states.collect()
+            self._states = self._run_job(states.collect)
         except Exception as error:
             self._error = error
 

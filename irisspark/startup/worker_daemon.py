@@ -26,6 +26,7 @@ from typing import Any
 from zipimport import zipimporter
 
 from irisspark.startup import fork_server
+from irisspark.startup.descriptors import leading
 from irisspark.startup.imports import (
     fast_imports,
     prefer_unpacked_spark,
@@ -135,19 +136,12 @@ def _quiet_imports() -> Iterator[None]:
     verbose = bool(os.environ.get(VERBOSE_VARIABLE))
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    saved = {fd: os.dup(fd) for fd in (1, 2)}
-    sink = os.dup(2) if verbose else os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for fd, copy in saved.items():
-            os.dup2(copy, fd)
-            os.close(copy)
-        os.close(sink)
+    with leading(1, 2, to=2 if verbose else None):
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 class KeptArchive(zipimporter):

@@ -7,10 +7,10 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
 
@@ -48,6 +48,11 @@ class Location:
     def parent(self) -> Location:
         """The folder above."""
         return replace(self, path=posixpath.dirname(self.path))
+
+    @property
+    def uri(self) -> str:
+        """The path as a URI."""
+        return f"file://{quote(self.path)}"
 
     def info(self) -> FileInfo:
         """Ask what is there, of what size; where nothing is, the type says so."""
@@ -91,6 +96,14 @@ class Location:
     def move(self, to: Location) -> None:
         """Give a file or folder another place on the same filesystem, in place of a file there."""
         self.filesystem.move(self.path, to.path)
+
+    def remove(self) -> None:
+        """Remove a file, or a folder with all that it holds, as far as that can be."""
+        with suppress(OSError):
+            if self.is_folder:
+                self.filesystem.delete_dir(self.path)
+            else:
+                self.filesystem.delete_file(self.path)
 
 
 def locate(path: str) -> Location:

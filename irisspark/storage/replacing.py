@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from irisspark.storage.location import Location
@@ -28,8 +28,7 @@ def replacing(file: Location) -> Iterator[pa.NativeFile]:
         _reach_the_disk(part)
         part.move(file)
     except BaseException:
-        with suppress(OSError):
-            part.filesystem.delete_file(part.path)
+        part.remove()
         raise
 
 

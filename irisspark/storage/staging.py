@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from irisspark.errors import IrissparkError
-from irisspark.storage.location import local_path
+from irisspark.storage.location import Location, local_path, locate
 
 _UNFINISHED = ".unfinished"
 _DIGITS = 8
@@ -81,7 +81,7 @@ class Staging:
         self._lock: IO[bytes] | None = None
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Location:
         """The folder, which anybody may write to who could write to a new folder beside it.
 
         Raises:
@@ -91,7 +91,7 @@ class Staging:
             with self._naming_the_path():
                 self._target.parent.mkdir(parents=True, exist_ok=True)
                 self._folder, self._lock = _make_folder(self._target)
-        return self._folder
+        return locate(str(self._folder))
 
     def publish(self, files: Mapping[str, bytes]) -> None:
         """Add files, and put the folder in its place.
@@ -100,7 +100,7 @@ class Staging:
             IrissparkError: It cannot be written. Where only the last step failed, the folder stays
                 where it is, and the message names it.
         """
-        folder = self.folder
+        folder = Path(self.folder.path)
         with self._naming_the_path():
             for name, content in files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)

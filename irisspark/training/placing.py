@@ -76,7 +76,7 @@ def place(session: Session, dataset: Dataset, options: Options) -> Placed:
     """
     blocks = _read(session, dataset, options)
     try:
-        found: list[ReadReport] = blocks.mapPartitions(reports).collect()
+        found: list[ReadReport] = session.run(blocks.mapPartitions(reports).collect)
         _check(session, dataset, options, found)
         holdout, held = _hold_out(session, blocks, options, found)
         counts = [report.num_rows - num for report, num in zip(found, held, strict=True)]
@@ -84,12 +84,12 @@ def place(session: Session, dataset: Dataset, options: Options) -> Placed:
         workers = choose_workers(sum(counts), options, session.parallelism)
         seed = options.seed if options.shuffle else None
         plan = Placement(_starts(found, counts), sum(counts), workers, seed, holdout)
-        rows, digests = _place(blocks, plan)
+        rows, digests = _place(session, blocks, plan)
         held_out = None
         if holdout is not None:
             starts = _starts(found, held)
             plan = Placement(starts, sum(held), workers, None, holdout, held_out=True)
-            held_out, held_digests = _place(blocks, plan)
+            held_out, held_digests = _place(session, blocks, plan)
             digests = [*digests, *held_digests]
     finally:
         blocks.unpersist()
@@ -146,7 +146,10 @@ def _hold_out(
     if group is None:
         return None, [0] * len(found)
     row = num_trained - (ends[group] - num_rows[group])
-    places = session.context.runJob(blocks, lambda rows: find_offset(rows, row), [group])
+    context = session.context
+    places = session.run(
+        lambda: context.runJob(blocks, lambda rows: find_offset(rows, row), [group])
+    )
     held = [min(max(end - num_trained, 0), rows) for end, rows in zip(ends, num_rows, strict=True)]
     return LastRows(*places[0]), held
 
@@ -172,10 +175,12 @@ def _starts(found: list[ReadReport], counts: list[int]) -> dict[int, int]:
     return {report.group: start for report, start in zip(found, starts, strict=False)}
 
 
-def _place(blocks: RDD[Any], plan: Placement) -> tuple[RDD[Any], list[tuple[int, int]]]:
+def _place(
+    session: Session, blocks: RDD[Any], plan: Placement
+) -> tuple[RDD[Any], list[tuple[int, int]]]:
     from pyspark import StorageLevel
 
     routed = blocks.mapPartitions(lambda rows: route(rows, plan))
     gathered = routed.partitionBy(plan.num_workers, int)
     placed = gathered.mapPartitions(assemble).persist(StorageLevel.MEMORY_AND_DISK)
-    return placed, placed.mapPartitions(digest).collect()
+    return placed, session.run(placed.mapPartitions(digest).collect)

@@ -15,8 +15,9 @@ from irisspark.errors import TrainingError
 from irisspark.model.loading import without_copies
 from irisspark.model.optimizers import optimizer_state, rate_owner
 from irisspark.model.shared_file import share_file
+from irisspark.startup.broadcasts import Shared, share
 from irisspark.training import exchange
-from irisspark.training.averaging import chunk_bytes, lay_out
+from irisspark.training.averaging import chunk_bytes, lay_out, take_chunk
 from irisspark.training.history import EpochResult
 from irisspark.training.worker import learning
 from irisspark.training.worker.learning import Measured, Recipe, RoundPlan, RoundReport
@@ -76,7 +77,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         )
         self._batches = learning.batches_of(max(placed.worker_rows), self.batch_size)
         self.rate_scale = self._rate_scale() if options.scale_learning_rate else 1.0
-        self._shared: exchange.Shared | None = None
+        self._shared: Shared[list[Array]] | None = None
 
     def _rate_scale(self) -> float:
         """Give how many times fewer steps a replica takes than one process would.
@@ -131,14 +132,14 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         reports: list[RoundReport] = []
 
         def train(partition: int, blocks: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-            return learning.train_round(partition, blocks, recipe, plan, shared.chunks)
+            return learning.train_round(partition, blocks, recipe, plan, shared.pieces)
 
         def check(found: list[RoundReport]) -> None:
             reports.extend(sorted(found, key=lambda report: report.partition))
             _check(reports, plan, len(self._placed.worker_rows))
 
         pairs = self._placed.rows.mapPartitionsWithIndex(train)
-        self.variables = exchange.gather(pairs, recipe.layout, check)
+        self.variables = exchange.gather(self._session, pairs, recipe.layout, check)
         self.release()
         return reports
 
@@ -147,11 +148,11 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         assert self._placed.held_out is not None
 
         def measure(partition: int, blocks: Iterator[Any]) -> Iterator[Measured]:
-            return learning.measure_rows(partition, blocks, recipe, shared.chunks())
+            return learning.measure_rows(partition, blocks, recipe, shared.pieces())
 
         job: Callable[[], list[Measured]]
         job = self._placed.held_out.mapPartitionsWithIndex(measure).collect
-        found: list[Measured] = exchange.survive_crashes(job)
+        found = self._session.run(job, survives_crashes=True)
         failures = [share.failure for share in found if share.failure is not None]
         if failures:
             raise TrainingError(f"the held-out rows cannot be measured: {failures[0]}")
@@ -164,11 +165,13 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             val_accuracy=correct / self._placed.num_held_out,
         )
 
-    def _share(self) -> exchange.Shared:
+    def _share(self) -> Shared[list[Array]]:
         """Broadcast the variables, once for the measurement and the round that follows it."""
         if self._shared is None:
-            context = self._session.context
-            self._shared = exchange.share(context, self._recipe.layout, self.variables)
+            layout = self._recipe.layout
+            chunks = range(len(layout.chunks))
+            taken = (take_chunk(layout, chunk, self.variables) for chunk in chunks)
+            self._shared = share(self._session.context, taken)
         return self._shared
 
     def close(self) -> None:

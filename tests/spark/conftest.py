@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from irisspark.startup import worker_daemon
 from irisspark.startup.imports import import_tensorflow
 from irisspark.startup.session import Session
 
@@ -36,12 +37,11 @@ def spark() -> Iterator[Session]:
     # The workers import the checkout, as they would import the archive.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        "--master local[2] --conf spark.ui.enabled=false "
-        "--conf spark.sql.shuffle.partitions=2 pyspark-shell"
-    )
     import_tensorflow()
-    from irisspark.startup.session import open_session
+    from pyspark import SparkConf, SparkContext
 
-    with open_session() as session:
-        yield session
+    conf = SparkConf().setMaster("local[2]").setAppName("tests").set("spark.log.level", "WARN")
+    conf.set("spark.ui.enabled", "false").set("spark.python.daemon.module", worker_daemon.__name__)
+    conf.set("spark.sql.shuffle.partitions", "2")
+    with SparkContext(conf=conf) as context:
+        yield Session.attach(context)

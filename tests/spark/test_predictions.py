@@ -328,7 +328,7 @@ def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
     attempt(1)  # an attempt whose outcome was lost
     outcomes = [attempt(2), attempt(0), attempt(1)]  # in the order of arrival
     attempt(0)  # a speculative copy that came too late
-    (Path(task.folder) / "part-00002-dead.parquet").write_bytes(b"PAR1 half a file")
+    Path(task.folder.path, "part-00002-dead.parquet").write_bytes(b"PAR1 half a file")
     total = outcomes[0] + outcomes[1] + outcomes[2]
     predictions.commit(task, total.prediction_files)
     staging.publish({})
@@ -355,15 +355,15 @@ def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path)
 def test_file_that_is_not_there_is_an_error(by_hand, tmp_path):
     attempt, task, staging = by_hand
     outcome = attempt(0)
-    Path(task.folder, outcome.prediction_files[0].name).unlink()
+    Path(task.folder.path, outcome.prediction_files[0].name).unlink()
     with pytest.raises(IrissparkError, match=r"predictions of task 0 are not in .*every worker"):
         predictions.commit(task, outcome.prediction_files)
-    assert staging.folder.exists()
+    assert staging.folder.exists
 
 
 def test_folder_that_a_worker_does_not_see_is_an_error_without_a_trace(by_hand):
     attempt, task, _ = by_hand
-    Path(task.folder).rmdir()
+    Path(task.folder.path).rmdir()
     outcome = attempt(0)
     assert outcome.prediction_files == ()
     ((_, _, message),) = outcome.failures
@@ -377,7 +377,7 @@ def test_small_row_groups_hold_the_same_rows(by_hand, iris, tmp_path, monkeypatc
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MIN_GROUP_ROWS", 5)
     monkeypatch.setattr("irisspark.data.scanning.BLOCK_BYTES", 100)
     (part,) = attempt(0).prediction_files
-    file = pq.ParquetFile(Path(task.folder, part.name))
+    file = pq.ParquetFile(Path(task.folder.path, part.name))
     table = file.read().to_pandas()
     assert len(table) == part.num_rows
     assert table["id"].tolist() == iris["id"].tolist()[: len(table)]

@@ -14,6 +14,7 @@ from irisspark.evaluation.worker.prediction_file import PredictionFile, Predicti
 from irisspark.metrics import EvalCounts, Tally
 from irisspark.model.forward import fixed_blocks, predictor
 from irisspark.model.spec import ModelSpec
+from irisspark.startup.imports import import_tensorflow
 from irisspark.storage.opening import Opener
 
 
@@ -68,6 +69,7 @@ def evaluate(
     Yields:
         One outcome a group that has splits.
     """
+    import_tensorflow()
     for group in groups:
         if group.splits:
             yield _evaluate_group(group, spec, task, open_file)

@@ -12,7 +12,6 @@ import socket
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from irisspark.data.scanning import PredictionTask
 from irisspark.data.splits import Split
 from irisspark.errors import DataError
 from irisspark.model.output import Decoded
+from irisspark.storage.location import Location, reason
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -90,6 +90,7 @@ class PredictionWriter:
         self._index = index
         self._paths = {split.file_index: split.file.path for split in splits}
         self._name = f"part-{index:05d}-{uuid.uuid4().hex}.parquet"
+        self._place = task.folder / self._name
         self._file: pq.ParquetWriter | None = None
         self._read: list[_Rows] = []
         self._predicted: list[tuple[Array, Array]] = []
@@ -147,7 +148,7 @@ class PredictionWriter:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
-            Path(self._task.folder, self._name).unlink(missing_ok=True)
+            self._place.remove()
 
     def _write_group(self) -> None:
         table = self._table()
@@ -161,8 +162,9 @@ class PredictionWriter:
 
         # Without Arrow's own schema in the file texts read back as texts, not as categories.
         return pq.ParquetWriter(
-            Path(self._task.folder, self._name),
+            self._place.path,
             schema,
+            filesystem=self._place.filesystem,
             use_dictionary=[field.name for field in schema if pa.types.is_dictionary(field.type)],
             store_schema=False,
         )
@@ -206,12 +208,12 @@ def _joined(parts: list[_Rows]) -> _Rows:
 
 
 @contextlib.contextmanager
-def _said_as_data_error(folder: str) -> Iterator[None]:
+def _said_as_data_error(folder: Location) -> Iterator[None]:
     """Say what went wrong with writing as an error that ends the run without a retry."""
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"cannot write predictions to {folder} on {socket.gethostname()}: "
-            f"{error.strerror or error}; every worker must see that folder"
+            f"cannot write predictions to {folder.path} on {socket.gethostname()}: "
+            f"{reason(error)}; every worker must see that folder"
         ) from error

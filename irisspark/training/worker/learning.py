@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from irisspark.errors import first_line
-from irisspark.model.forward import fixed_blocks
+from irisspark.model.forward import build_once, fixed_blocks
 from irisspark.model.spec import ModelSpec
+from irisspark.startup.imports import import_tensorflow
 from irisspark.training.averaging import ChunkLayout, WeightedChunk, put_together, take_chunk
 from irisspark.training.worker.replica import Replica, Trained
 from irisspark.training.worker.rows import PlacedRows, join
@@ -125,21 +126,20 @@ class Measured:
     failure: str | None = None
 
 
-_REPLICAS: dict[str, Replica] = {}
-
-
 def replica(recipe: Recipe) -> Replica:
     """Give this process's replica of the run, built once."""
-    if recipe.fingerprint not in _REPLICAS:
-        _REPLICAS.clear()  # one model at a time: a worker process may serve many runs
-        _REPLICAS[recipe.fingerprint] = Replica(
+
+    def build() -> Replica:
+        return Replica(
             recipe.spec,
             recipe.optimizer,
             recipe.num_features,
             recipe.batch_size,
             recipe.num_threads,
         )
-    return _REPLICAS[recipe.fingerprint]
+
+    import_tensorflow()
+    return build_once(f"replica {recipe.fingerprint}", build)
 
 
 def batches_of(num_rows: int, batch_size: int) -> int:

@@ -14,7 +14,6 @@ from irisspark.model import keras_private
 from irisspark.model.forward import use_threads
 from irisspark.model.optimizers import ScaledRate, optimizer_state
 from irisspark.model.spec import ModelSpec
-from irisspark.startup.imports import import_tensorflow
 
 Array = npt.NDArray[Any]
 
@@ -53,7 +52,8 @@ class Replica:
         num_threads: int,
     ) -> None:
         """Build the model; nothing is traced before it is first needed."""
-        tf = import_tensorflow()
+        import tensorflow as tf
+
         use_threads(num_threads)
         if num_threads > 1:
             tf.config.experimental.enable_op_determinism()
@@ -149,7 +149,8 @@ class Replica:
             span: Numbers of batches.
             warmup: The learning rate's factor at batch 0, and what each batch adds to it.
         """
-        tf = import_tensorflow()
+        import tensorflow as tf
+
         batch, loss_sum, num_correct, num_rows, finite = self._train(
             tf.constant(features),
             tf.constant(labels),
@@ -236,7 +237,8 @@ class Replica:
 
     def measure(self, features: Array, labels: Array) -> tuple[Array, Array]:
         """Give (losses, whether the class is right), each [block_rows], of one block of rows."""
-        tf = import_tensorflow()
+        import tensorflow as tf
+
         losses, correct = self._measure(tf.constant(features), tf.constant(labels))
         return losses.numpy(), correct.numpy()
 

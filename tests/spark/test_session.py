@@ -1,0 +1,69 @@
+"""Sessions on a context of somebody else's, and the one place where jobs run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from irisspark.data.dataset import open_dataset
+from irisspark.evaluation.evaluating import evaluate
+from irisspark.model import loading
+from irisspark.options import parse
+from irisspark.startup.session import Session
+
+pytestmark = pytest.mark.spark
+
+ROOT = Path(__file__).parents[2]
+
+
+def look(context) -> dict[str, object]:
+    """What a session could change of a context, and of this process."""
+    log4j = context._jvm.org.apache.logging.log4j
+    return {
+        "conf": sorted(context.getConf().getAll()),
+        "environment": sorted(
+            map(str, context._jvm.org.apache.spark.SparkEnv.get().conf().getAll())
+        ),
+        "level": log4j.LogManager.getRootLogger().getLevel().toString(),
+        "properties": sorted(context._conf.getAll()),
+        "python files": list(context._python_includes),
+        "description": context.getLocalProperty("spark.job.description"),
+        "environ": dict(os.environ),
+        "folder": os.getcwd(),
+    }
+
+
+def test_a_session_on_a_context_changes_nothing_of_it(spark, tmp_path):
+    import keras
+
+    context = spark.context
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")]).save(
+        tmp_path / "m.keras"
+    )
+    before = look(context)
+    data = str(ROOT / "irisspark" / "samples" / "iris.txt")
+    options = parse(["-modelPath", str(tmp_path / "m.keras"), "-dataPath", data])
+    session = Session.attach(context)
+    model = loading.load(options.model_path)
+    result = evaluate(session, model, open_dataset(session, options, model.spec), options)
+    session.wait_for_workers()
+    del session
+    assert result.num_rows == 150
+    assert look(context) == before
+    assert context.parallelize([1, 2], 2).sum() == 3
+
+
+@pytest.mark.parametrize(("survives", "attempts"), [(True, 4), (False, 1)])
+def test_a_job_whose_worker_dies_is_run_again_where_that_is_asked_for(spark, survives, attempts):
+    seen = []
+
+    def job():
+        seen.append(1)
+        raise RuntimeError("Python worker exited unexpectedly (crashed)")
+
+    with pytest.raises(RuntimeError, match="crashed"):
+        spark.run(job, survives_crashes=survives)
+    assert len(seen) == attempts
+    with pytest.raises(ValueError, match="another"):
+        spark.run(lambda: int("another"), survives_crashes=True)
+    assert spark.run(lambda: spark.spread([1, 2]).map(lambda n: n + 1).collect()) == [2, 3]
