@@ -130,6 +130,7 @@ FILES = {
     "options/parsing": "PURE",
     "options/help": "PURE",
     "options/checks": "PURE",
+    "options/spark_names": "PURE",
     "options/table": "PURE",
     "options/values": "PURE",
     #

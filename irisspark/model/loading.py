@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,26 @@ def load(
         trusted=trust,
     )
     return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, opened.notes)
+
+
+def load_network(
+    network: keras.Model, *, loss: str | None = None, training_seed: int | None = None
+) -> LoadedModel:
+    """Load a copy of a model in memory, which stays as it is: not compiled where it was not.
+
+    Args:
+        network: Of the caller, whose Lambda layers run.
+        loss: As for ``load``.
+        training_seed: As for ``load``.
+
+    Raises:
+        ModelError: It is a model that irisspark cannot evaluate.
+    """
+    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+        path = Path(folder, "model.keras")
+        path.write_bytes(save(network, path.suffix))
+        loaded = load(str(path), loss=loss, trust=True, training_seed=training_seed)
+    return replace(loaded, sha256=loaded.spec.digest)  # the file's own has the date in it
 
 
 def open_network(

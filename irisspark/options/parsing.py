@@ -15,20 +15,14 @@ from typing import Any, NamedTuple
 
 from irisspark.errors import OptionsError
 from irisspark.options.checks import cross_check
+from irisspark.options.spark_names import OPTION_KEYS, OTHERS, SWITCHES
 from irisspark.options.table import BY_NAME, OPTIONS, Option, Options
 from irisspark.options.values import item_text, shown, without_password
 
 # Word processors, and notebooks that went through one, make long dashes of a dash.
 _LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _OPTION = re.compile(rf"((?:--?|[{_LONG_DASHES}]{{1,2}})[A-Za-z][^=\s]*)(?:=(.*))?", re.DOTALL)
-_SPARKS_OWN = frozenset(
-    [
-        *("--archives", "--class", "--conf", "--deploy-mode", "--driver-memory", "--files"),
-        *("--executor-cores", "--executor-memory", "--jars", "--master", "--name"),
-        *("--num-executors", "--packages", "--properties-file", "--py-files", "--queue"),
-        "--total-executor-cores",
-    ]
-)
+_SPARKS_OWN = OPTION_KEYS.keys() | OTHERS | SWITCHES
 _LOWER_NAMES = {name.lstrip("-").lower(): name for name in BY_NAME}
 
 

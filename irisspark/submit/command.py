@@ -16,15 +16,12 @@ from pathlib import Path
 
 from irisspark.bundle.packing import build, find_java, find_spark_home, is_current
 from irisspark.errors import IrissparkError
+from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
 from irisspark.submit.shipping import read_option, ship
 from irisspark.submit.spark_options import (
-    DEPLOY_MODE,
-    DRIVER_FLAGS,
-    FILES,
-    SWITCHES,
     Configuration,
     choose_master,
     is_local,

@@ -53,6 +53,29 @@ def test_a_session_on_a_context_changes_nothing_of_it(spark, tmp_path):
     assert context.parallelize([1, 2], 2).sum() == 3
 
 
+def test_a_model_in_memory_is_copied_and_stays_as_it_is(spark, tmp_path):
+    import keras
+    import numpy as np
+
+    iris = np.loadtxt(ROOT / "irisspark" / "samples" / "iris.txt", delimiter=",")
+    options = parse(["-dataPath", str(ROOT / "irisspark" / "samples" / "iris.txt")])
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    for compiled in (False, True):
+        if compiled:
+            network.compile("sgd", "sparse_categorical_crossentropy")
+        optimizer, weights = getattr(network, "optimizer", None), network.get_weights()
+        model = loading.load_network(network)
+        assert model.network is not network
+        assert (network.compiled, getattr(network, "optimizer", None)) == (compiled, optimizer)
+        result = evaluate(spark, model, open_dataset(spark, options, model.spec), options)
+        model.network.set_weights([0 * array for array in weights])
+        assert all(map(np.array_equal, network.get_weights(), weights))
+        predicted = network.predict(iris[:, :4], verbose=0).argmax(axis=1)
+        assert result.scores.accuracy == (predicted == iris[:, 4]).mean()
+    assert result.scores.loss == pytest.approx(network.evaluate(iris[:, :4], iris[:, 4], verbose=0))
+    assert model.sha256 == loading.load_network(network).sha256
+
+
 @pytest.mark.parametrize(("survives", "attempts"), [(True, 4), (False, 1)])
 def test_a_job_whose_worker_dies_is_run_again_where_that_is_asked_for(spark, survives, attempts):
     seen = []
