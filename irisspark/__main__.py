@@ -39,4 +39,5 @@ if __name__ == "__main__":
     elif (code := early_driver.hand_over()) is not None:
         sys.exit(code)
     else:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the early driver has it
         _run(None)

@@ -14,9 +14,12 @@ import signal
 import socket
 import sys
 import threading
+from typing import NoReturn
 
 from irisspark.startup import handover
 from irisspark.startup.imports import DEFAULTS, FORCED, importing_ahead
+
+_WAIT_SECONDS = 300.0  # for spark-submit's Python, which a large --packages may hold up
 
 
 def hand_over() -> int | None:
@@ -49,6 +52,7 @@ def wait(descriptors: str) -> socket.socket:
     Returns:
         Where the exit code goes. Does not return where spark-submit ends first.
     """
+    began_with = dict(os.environ)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends spark-submit, whose end is seen here
     listening_descriptor, alive = map(int, descriptors.split(","))
     taken = threading.Event()
@@ -57,20 +61,40 @@ def wait(descriptors: str) -> socket.socket:
     importing.start()
     import irisspark.cli  # noqa: F401  # meanwhile
 
-    with socket.socket(fileno=listening_descriptor) as listening:
-        connection, _ = listening.accept()
-    _remove_address()
-    request = handover.receive(connection)
-    if not request.fits:
-        os._exit(0)
+    request = _take_request(listening_descriptor)
+    if request is None or not request.fits(began_with):
+        _end()
     taken.set()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
-    handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
+    try:
+        # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
+        handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
+    except OSError:
+        _end()  # the process that asked goes on itself
+    _remove_address()
     threading.Thread(target=_take_descriptors, args=(importing, request), daemon=True).start()
-    threading.Thread(target=_end_with_requester, args=(connection,), daemon=True).start()
+    threading.Thread(target=_end_with_requester, args=(request.connection,), daemon=True).start()
     sys.path[:] = request.facts["path"]
-    return connection
+    return request.connection
+
+
+def _take_request(listening_descriptor: int) -> handover.Request | None:
+    """Wait for the process that asks; None: nobody does."""
+    with socket.socket(fileno=listening_descriptor) as listening:
+        listening.settimeout(_WAIT_SECONDS)
+        try:
+            while True:
+                connection, _ = listening.accept()
+                with contextlib.suppress(OSError, EOFError):
+                    return handover.receive(connection)
+                connection.close()
+        except OSError:
+            return None
+
+
+def _end() -> NoReturn:
+    _remove_address()
+    os._exit(0)
 
 
 def _take_descriptors(importing: threading.Thread, request: handover.Request) -> None:
@@ -81,8 +105,7 @@ def _take_descriptors(importing: threading.Thread, request: handover.Request) ->
 def _end_with_spark_submit(alive: int, taken: threading.Event) -> None:
     os.read(alive, 1)
     if not taken.is_set():
-        _remove_address()
-        os._exit(0)
+        _end()
 
 
 def _end_with_requester(connection: socket.socket) -> None:

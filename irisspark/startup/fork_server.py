@@ -24,6 +24,7 @@ from typing import NoReturn
 from irisspark.startup import handover
 
 VARIABLE = "IRISSPARK_FORK_SERVER"
+ANSWER_SECONDS = 20.0  # a daemon waits that long for the driver's imports, and no longer
 
 
 class ForkServer:
@@ -46,17 +47,18 @@ class ForkServer:
         """Fork the fork server off this process, which has imported what the workers need.
 
         Where TensorFlow has run already nobody will serve, and daemons that ask are told so: its
-        threads would not survive the fork.
+        threads would not survive the fork. The same goes for a machine that has no process left.
 
         Args:
             serve: What a fork of the fork server does in the place of Spark's daemon.
         """
-        if not _has_run_tensorflow() and os.fork() == 0:
-            try:
-                os.close(self._kept)
-                _run_fork_server(self._listening, self._alive, serve)
-            finally:
-                os._exit(1)
+        with contextlib.suppress(OSError):
+            if not _has_run_tensorflow() and os.fork() == 0:
+                try:
+                    os.close(self._kept)
+                    _run_fork_server(self._listening, self._alive, serve)
+                finally:
+                    os._exit(1)
         os.close(self._alive)
         self._listening.close()
 
@@ -70,8 +72,11 @@ class ForkServer:
 
 
 def reserve() -> ForkServer | None:
-    """Make a fork server, None where processes do not fork or cannot listen."""
-    if not hasattr(os, "fork"):
+    """Make a fork server, None where processes do not fork well or cannot listen.
+
+    On macOS a process that has used Apple's frameworks is killed when it forks.
+    """
+    if sys.platform != "linux":
         return None
     try:
         return ForkServer()
@@ -97,14 +102,14 @@ def _run_fork_server(listening: socket.socket, alive: int, serve: Callable[[], N
         if alive in ready:
             os._exit(0)
         connection, _ = listening.accept()
-        if os.fork() == 0:
-            try:
-                listening.close()
-                os.close(alive)
-                _become_daemon(connection, serve)
-            finally:
-                os._exit(1)
-        connection.close()
+        with connection, contextlib.suppress(OSError):  # a daemon without an answer goes on itself
+            if os.fork() == 0:
+                try:
+                    listening.close()
+                    os.close(alive)
+                    _become_daemon(connection, serve)
+                finally:
+                    os._exit(1)
 
 
 def _leave_descriptors_of_the_driver(kept: set[int]) -> None:
@@ -112,7 +117,7 @@ def _leave_descriptors_of_the_driver(kept: set[int]) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    for name in os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"):
+    for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept | {0, 1, 2}:
             with contextlib.suppress(OSError):
                 os.close(int(name))
@@ -134,7 +139,8 @@ def hand_over() -> bool:
         False where there is no fork server: nothing has been done then.
     """
     path = os.environ.get(VARIABLE)
-    connection = handover.ask(path) if path and os.path.exists(path) else None
+    is_there = path and os.path.exists(path)
+    connection = handover.ask(path, ANSWER_SECONDS) if path and is_there else None
     if connection is None:
         return False
     handover.wait_for(connection)

@@ -3,6 +3,16 @@
 The process that would have to import TensorFlow first asks one that has it imported already, over
 a Unix socket, and waits for its end. The streams themselves travel (``SCM_RIGHTS``), so whatever
 started the asking process reads and writes as if that one had done the work.
+
+    asking                          listening
+    facts and streams      ->
+                           <-       ready: has taken over the streams, and done nothing yet
+    confirmed              ->
+                           <-       begun
+                           <-       what it has to say at the end, and its end
+
+Each of these waits has a limit, but the last. Whatever ends or is silent before *begun* leaves
+nothing behind, and the asking process does the work itself.
 """
 
 from __future__ import annotations
@@ -11,10 +21,12 @@ import array
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +37,15 @@ EARLY_DRIVER_DESCRIPTORS = "IRISSPARK_EARLY_DRIVER_DESCRIPTORS"
 
 _MAX_MESSAGE_BYTES = 1 << 20
 _STANDARD_STREAMS = (0, 1, 2)
-_ACCEPTED = b"1"
+_READY, _CONFIRMED, _BEGUN = b"1", b"2", b"3"
+
+# Spark sets PYTHONPATH, which travels, and PYTHONUNBUFFERED, which changes nothing here.
+_READ_AT_START = re.compile(
+    r"PYTHON(?!PATH$|UNBUFFERED$)|LC_|LANG|TZ$|OMP_|TF_|XLA_|CUDA_|LD_|MALLOC_"
+)
+
+ANSWER_SECONDS = 10.0
+"""How long a process waits for another that has nothing to do but to answer."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,8 @@ class Request:
 
     Attributes:
         connection: To that process; it waits for what is sent there, and for its end.
-        facts: What it says of itself: ``environ``, ``cwd``, ``argv``, ``path``, ``python``.
+        facts: What it says of itself: ``environ``, ``cwd``, ``argv``, ``path``, ``python``,
+            and the ``encodings`` of its streams.
         streams: Descriptors of its standard streams, in this process.
     """
 
@@ -42,35 +63,72 @@ class Request:
     facts: dict[str, Any]
     streams: tuple[int, ...]
 
-    @property
-    def fits(self) -> bool:
-        """True where the process that asks runs this Python, in this version."""
-        return bool(self.facts["python"] == _python())
+    def fits(self, began_with: Mapping[str, str]) -> bool:
+        """Tell whether the process that asks runs this Python, in this version and as this one.
+
+        Args:
+            began_with: The environment that this process began with. What Python, the libraries of
+                numbers and the locale read of it when they start has to be the same.
+        """
+        theirs = {"OMP_NUM_THREADS": "1"} | self.facts["environ"]
+        return bool(self.facts["python"] == _python()) and (
+            _read_at_start(theirs) == _read_at_start(began_with)
+        )
 
 
-def ask(path: str) -> socket.socket | None:
+def ask(path: str, seconds: float = ANSWER_SECONDS) -> socket.socket | None:
     """Ask the process that listens at ``path`` to take the place of this one, and wait for it.
 
     Ctrl-C is for that process from then on.
 
+    Args:
+        path: A Unix socket.
+        seconds: After which the other process is given up.
+
     Returns:
         The connection to it once it has taken over; None where nobody does, and nothing was done.
     """
-    streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", _STANDARD_STREAMS))]
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        connection.connect(path)
-        message = json.dumps(_facts()).encode() + b"\n"
-        sent = connection.sendmsg([message], streams)
-        connection.sendall(message[sent:])
-        if connection.recv(1) == _ACCEPTED:
-            return connection
-    except OSError:
-        pass
+    if _is_taken_over(connection, path, time.monotonic() + seconds):
+        connection.settimeout(None)
+        return connection
     connection.close()
     signal.signal(signal.SIGINT, before)
     return None
+
+
+def _is_taken_over(connection: socket.socket, path: str, deadline: float) -> bool:
+    streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", _STANDARD_STREAMS))]
+    message = json.dumps(_facts()).encode() + b"\n"
+    try:
+        _limit(connection, deadline)
+        connection.connect(path)
+        sent = connection.sendmsg([message], streams)
+        connection.sendall(message[sent:])
+        if _receive_byte(connection, deadline) != _READY:
+            return False
+        connection.sendall(_CONFIRMED)
+        return _receive_byte(connection, deadline) == _BEGUN
+    except OSError:
+        return _has_begun_after_all(connection)
+
+
+def _has_begun_after_all(connection: socket.socket) -> bool:
+    """Close the connection, so that the other process cannot begin; it may have right before."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+        return connection.recv(1) == _BEGUN
+    return False
+
+
+def _limit(connection: socket.socket, deadline: float) -> None:
+    connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+
+
+def _receive_byte(connection: socket.socket, deadline: float) -> bytes:
+    _limit(connection, deadline)
+    return connection.recv(1)
 
 
 def _facts() -> dict[str, Any]:
@@ -80,7 +138,15 @@ def _facts() -> dict[str, Any]:
         "argv": sys.argv,
         "path": sys.path,
         "python": _python(),
+        "encodings": [
+            [getattr(stream, name, None) for name in ("encoding", "errors")]  # None: it is closed
+            for stream in (sys.stdin, sys.stdout, sys.stderr)
+        ],
     }
+
+
+def _read_at_start(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if _READ_AT_START.match(name)}
 
 
 def _python() -> list[str]:
@@ -96,20 +162,26 @@ def wait_for(connection: socket.socket) -> bytes:
     return received
 
 
-def receive(connection: socket.socket) -> Request:
+def receive(connection: socket.socket, seconds: float = ANSWER_SECONDS) -> Request:
     """Read what a process that asks hands over.
 
     Raises:
-        EOFError: It has ended.
+        EOFError: It has ended, or only looked whether somebody listens.
+        TimeoutError: It is silent.
     """
+    deadline = time.monotonic() + seconds
     descriptors = array.array("i")
     size = len(_STANDARD_STREAMS) * descriptors.itemsize
+    _limit(connection, deadline)
     data, ancillary, _, _ = connection.recvmsg(_MAX_MESSAGE_BYTES, socket.CMSG_LEN(size))
     for _, _, content in ancillary:
         descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     while not data.endswith(b"\n"):
+        _limit(connection, deadline)
         more = connection.recv(_MAX_MESSAGE_BYTES)
         if not more:
+            for descriptor in descriptors:
+                os.close(descriptor)
             raise EOFError("the process that asked has ended")
         data += more
     return Request(connection, json.loads(data), tuple(descriptors))
@@ -124,27 +196,52 @@ def take_over(
 ) -> None:
     """Take the place of the process that asked, which waits from now on.
 
+    Where this raises, that process has been told nothing, and does the work itself.
+
     Args:
         request: What it handed over.
         kept: Names in this environment that stay, where that process has none of them.
         forced: What this environment says whatever that process's does.
         with_descriptors: Take its standard streams as 0, 1 and 2 as well; False leaves that to
             ``take_descriptors``.
+
+    Raises:
+        OSError: It has ended, is silent, or stands in a folder that is gone.
     """
     streams = request.streams
     if with_descriptors:
         take_descriptors(request)
         streams = _STANDARD_STREAMS
-    sys.stdin = os.fdopen(streams[0], closefd=False)
-    sys.stdout = os.fdopen(streams[1], "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(streams[2], "w", buffering=1, closefd=False, errors="backslashreplace")
+    _open_streams(streams, request.facts["encodings"])
     environ = request.facts["environ"] | (forced or {})
     for name in os.environ.keys() - environ.keys() - set(kept):
         del os.environ[name]
     os.environ.update(environ)
     os.chdir(request.facts["cwd"])
     sys.argv = request.facts["argv"]
-    request.connection.sendall(_ACCEPTED)
+    _begin(request.connection)
+
+
+def _open_streams(
+    streams: Sequence[int], encodings: Sequence[tuple[str | None, str | None]]
+) -> None:
+    files = [
+        os.fdopen(
+            stream, mode, buffering=buffering, encoding=encoding, errors=errors, closefd=False
+        )
+        for stream, mode, buffering, (encoding, errors) in zip(
+            streams, "rww", (-1, 1, 1), encodings, strict=True
+        )
+    ]
+    sys.stdin, sys.stdout, sys.stderr = files
+
+
+def _begin(connection: socket.socket) -> None:
+    connection.sendall(_READY)
+    if _receive_byte(connection, time.monotonic() + ANSWER_SECONDS) != _CONFIRMED:
+        raise ConnectionError("the process that asked has given up")
+    connection.sendall(_BEGUN)
+    connection.settimeout(None)
 
 
 def take_descriptors(request: Request) -> None:

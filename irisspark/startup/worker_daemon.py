@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 from zipimport import zipimporter
 
@@ -41,6 +42,7 @@ MODULES = (
     "irisspark.data.queries",
 )
 VERBOSE_VARIABLE = "IRISSPARK_VERBOSE"
+PREPARE_SECONDS = 90.0  # more than a busy machine takes, and less than the driver waits
 COLLECT_SHARE = 0.05  # of a worker's time, at most, goes into full garbage collections
 
 Worker = Callable[..., Any]
@@ -89,13 +91,30 @@ def serve() -> None:
     daemon: Any = importlib.import_module("pyspark.daemon")
     start = time.monotonic()
     try:
-        _prepare(daemon)
+        with _limited(PREPARE_SECONDS):
+            _prepare(daemon)
         problem = ""
     except (Exception, SystemExit) as error:  # a job on Spark's own terms is better than none
         problem = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - start
     _state = DaemonState(not problem, problem, _thread_names(), seconds)
     daemon.manager()
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise ``TimeoutError`` in what takes longer: a storage that does not answer, for example."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"the imports took over {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _prepare(daemon: Any) -> None:
@@ -109,7 +128,7 @@ def _prepare(daemon: Any) -> None:
     finally:
         gc.freeze()  # a collection before it would free nothing worth its 0.4 s
         _keep_archives()
-        daemon.gc = SimpleNamespace(collect=Collector())
+        daemon.gc = _with_collect(gc, Collector())
         daemon.worker = acknowledge_quickly(daemon.worker)
 
 
@@ -174,15 +193,23 @@ class Collector:
         self._clock = clock
         self._due = clock()
 
-    def __call__(self) -> int:
+    def __call__(self, generation: int = 2) -> int:
         """Collect if due; return the number of unreachable objects found."""
         start = self._clock()
         if start < self._due:
             return 0
-        found = gc.collect()
+        found = gc.collect(generation)
         end = self._clock()
         self._due = end + (end - start) / COLLECT_SHARE
         return found
+
+
+def _with_collect(module: ModuleType, collect: Callable[..., int]) -> ModuleType:
+    """Make a module that is as another but for ``collect``: whatever Spark calls of it is there."""
+    changed = ModuleType(module.__name__)
+    changed.__dict__.update(module.__dict__)
+    changed.__dict__["collect"] = collect
+    return changed
 
 
 def acknowledge_quickly(worker: Worker) -> Worker:

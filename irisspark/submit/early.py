@@ -50,7 +50,8 @@ def _start(archive: Path, environ: Mapping[str, str], path: str, alive: int) -> 
         given = {
             handover.EARLY_DRIVER: path,
             handover.EARLY_DRIVER_DESCRIPTORS: ",".join(map(str, descriptors)),
-            # One BLAS thread, as spark-submit's own Python has.
+            "PYTHONHASHSEED": "0",  # as spark-submit says to its own Python
+            # One BLAS thread, as the driver has that spark-submit's own Python becomes.
             "OMP_NUM_THREADS": environ.get("OMP_NUM_THREADS", "1"),
         }
         subprocess.Popen(

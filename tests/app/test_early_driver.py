@@ -56,9 +56,10 @@ class Early:
         (driver,) = children(self.spark_submit.pid)
         return driver
 
-    def start(self, *command: str | Path) -> subprocess.Popen[str]:
-        """Start a process that knows of the driver."""
+    def start(self, *command: str | Path, **more: str) -> subprocess.Popen[str]:
+        """Start a process that knows of the driver, as spark-submit starts its Python."""
         environ = {handover.EARLY_DRIVER: self.path, "PYSPARK_PYTHON": sys.executable}
+        environ |= {"PYTHONHASHSEED": "0"} | more
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -173,6 +174,33 @@ def test_python_goes_on_itself_where_the_early_one_is_another(early: Early, tmp_
     assert process.returncode == 0, stderr
     assert stdout.startswith("irisspark ")
     wait_until_gone(pid)
+
+
+def test_hashes_are_those_of_spark_submits_python(early: Early) -> None:
+    environ = Path(f"/proc/{early.pid}/environ").read_bytes().split(b"\0")
+    assert b"PYTHONHASHSEED=0" in environ
+
+
+def test_python_goes_on_itself_where_the_early_one_began_otherwise(early: Early) -> None:
+    pid = early.pid
+    process = early.start(sys.executable, early.archive, "-version", PYTHONHASHSEED="7")
+    stdout, stderr = process.communicate(timeout=RUN_SECONDS)
+    assert process.returncode == 0, stderr
+    assert stdout.startswith("irisspark ")
+    wait_until_gone(pid)
+    assert not os.path.exists(os.path.dirname(early.path))
+
+
+def test_python_goes_on_itself_where_the_early_one_is_silent(early: Early) -> None:
+    pid = early.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        code, stdout, stderr = early.run("-version")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert code == 0, stderr
+    assert stdout.startswith("irisspark ")
+    wait_until_gone(pid)  # it comes back to find that nobody waits
 
 
 def test_killed_driver_is_one_message(early: Early) -> None:

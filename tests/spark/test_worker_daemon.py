@@ -285,7 +285,7 @@ def test_kept_archive_is_not_read_again_and_stays_importable(tmp_path, monkeypat
 def test_collector_spends_a_twentieth_of_the_time(monkeypatch):
     now = [0.0]
 
-    def collect() -> int:
+    def collect(_: int) -> int:
         now[0] += 0.1
         return 7
 
@@ -296,6 +296,21 @@ def test_collector_spends_a_twentieth_of_the_time(monkeypatch):
     assert collector() == 0
     now[0] += 0.2
     assert collector() == 7
+
+
+def test_the_rest_of_the_garbage_collector_is_what_it_was():
+    changed = worker_daemon._with_collect(gc, lambda: 7)
+    assert changed.collect() == 7
+    assert (changed.freeze, changed.get_objects) == (gc.freeze, gc.get_objects)
+    assert set(dir(gc)) <= set(dir(changed))
+
+
+def test_an_import_that_hangs_is_given_up():
+    started = time.monotonic()
+    with pytest.raises(TimeoutError, match="took over"), worker_daemon._limited(0.2):
+        time.sleep(20)
+    assert time.monotonic() - started < 5
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux has TCP_QUICKACK")
