@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from typing import NoReturn
 
 from irisspark.startup import handover
@@ -68,11 +69,11 @@ def wait(descriptors: str) -> socket.socket:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
-        handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
+        streams = handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
     except OSError:
         _end()  # the process that asked goes on itself
     _remove_address()
-    threading.Thread(target=_take_descriptors, args=(importing, request), daemon=True).start()
+    threading.Thread(target=_take_descriptors, args=(importing, streams), daemon=True).start()
     threading.Thread(target=_end_with_requester, args=(request.connection,), daemon=True).start()
     sys.path[:] = request.facts["path"]
     return request.connection
@@ -97,9 +98,9 @@ def _end() -> NoReturn:
     os._exit(0)
 
 
-def _take_descriptors(importing: threading.Thread, request: handover.Request) -> None:
+def _take_descriptors(importing: threading.Thread, streams: Sequence[int]) -> None:
     importing.join()
-    handover.take_descriptors(request)
+    handover.take_descriptors(streams)
 
 
 def _end_with_spark_submit(alive: int, taken: threading.Event) -> None:

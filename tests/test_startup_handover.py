@@ -135,7 +135,7 @@ def test_nothing_begins_where_the_asking_process_has_given_up(last_words, monkey
         elif last_words == "dies after ready":
             asking.shutdown(socket.SHUT_WR)
         with pytest.raises(OSError):
-            handover._begin(here)
+            handover._receive_streams(here)
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -188,9 +188,9 @@ def test_streams_environment_and_folder_are_handed_over_to_the_byte(tmp_path, mo
 )
 def test_process_that_began_otherwise_does_not_take_over(name, fits, monkeypatch):
     began_with = {"OMP_NUM_THREADS": "1"} | os.environ
-    assert handover.Request(socket.socket(), handover._facts(), ()).fits(began_with)
+    assert handover.Request(socket.socket(), handover._facts()).fits(began_with)
     monkeypatch.setenv(name, "C.UTF-8")
-    assert handover.Request(socket.socket(), handover._facts(), ()).fits(began_with) == fits
+    assert handover.Request(socket.socket(), handover._facts()).fits(began_with) == fits
 
 
 def no_process_left() -> int:

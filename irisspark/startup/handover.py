@@ -5,9 +5,9 @@ a Unix socket, and waits for its end. The streams themselves travel (``SCM_RIGHT
 started the asking process reads and writes as if that one had done the work.
 
     asking                          listening
-    facts and streams      ->
-                           <-       ready: has taken over the streams, and done nothing yet
-    confirmed              ->
+    facts                  ->
+                           <-       ready
+    confirmed, streams     ->
                            <-       begun
                            <-       what it has to say at the end, and its end
 
@@ -56,12 +56,10 @@ class Request:
         connection: To that process; it waits for what is sent there, and for its end.
         facts: What it says of itself: ``environ``, ``cwd``, ``argv``, ``path``, ``python``,
             and the ``encodings`` of its streams.
-        streams: Descriptors of its standard streams, in this process.
     """
 
     connection: socket.socket
     facts: dict[str, Any]
-    streams: tuple[int, ...]
 
     def fits(self, began_with: Mapping[str, str]) -> bool:
         """Tell whether the process that asks runs this Python, in this version and as this one.
@@ -100,15 +98,17 @@ def ask(path: str, seconds: float = ANSWER_SECONDS) -> socket.socket | None:
 
 def _is_taken_over(connection: socket.socket, path: str, deadline: float) -> bool:
     streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", _STANDARD_STREAMS))]
-    message = json.dumps(_facts()).encode() + b"\n"
     try:
         _limit(connection, deadline)
         connection.connect(path)
-        sent = connection.sendmsg([message], streams)
-        connection.sendall(message[sent:])
+        connection.sendall(json.dumps(_facts()).encode() + b"\n")
         if _receive_byte(connection, deadline) != _READY:
             return False
-        connection.sendall(_CONFIRMED)
+    except OSError:
+        return False
+    try:
+        # Only now: in the queue of a process that is silent they would outlive this one.
+        connection.sendmsg([_CONFIRMED], streams)
         return _receive_byte(connection, deadline) == _BEGUN
     except OSError:
         return _has_begun_after_all(connection)
@@ -170,21 +170,14 @@ def receive(connection: socket.socket, seconds: float = ANSWER_SECONDS) -> Reque
         TimeoutError: It is silent.
     """
     deadline = time.monotonic() + seconds
-    descriptors = array.array("i")
-    size = len(_STANDARD_STREAMS) * descriptors.itemsize
-    _limit(connection, deadline)
-    data, ancillary, _, _ = connection.recvmsg(_MAX_MESSAGE_BYTES, socket.CMSG_LEN(size))
-    for _, _, content in ancillary:
-        descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    data = b""
     while not data.endswith(b"\n"):
         _limit(connection, deadline)
         more = connection.recv(_MAX_MESSAGE_BYTES)
         if not more:
-            for descriptor in descriptors:
-                os.close(descriptor)
             raise EOFError("the process that asked has ended")
         data += more
-    return Request(connection, json.loads(data), tuple(descriptors))
+    return Request(connection, json.loads(data))
 
 
 def take_over(
@@ -193,10 +186,10 @@ def take_over(
     kept: Collection[str] = (),
     forced: Mapping[str, str] | None = None,
     with_descriptors: bool = True,
-) -> None:
+) -> Sequence[int]:
     """Take the place of the process that asked, which waits from now on.
 
-    Where this raises, that process has been told nothing, and does the work itself.
+    Where this raises, that process has not been told that it began, and does the work itself.
 
     Args:
         request: What it handed over.
@@ -205,12 +198,15 @@ def take_over(
         with_descriptors: Take its standard streams as 0, 1 and 2 as well; False leaves that to
             ``take_descriptors``.
 
+    Returns:
+        Descriptors of its standard streams, in this process.
+
     Raises:
         OSError: It has ended, is silent, or stands in a folder that is gone.
     """
-    streams = request.streams
+    streams = _receive_streams(request.connection)
     if with_descriptors:
-        take_descriptors(request)
+        take_descriptors(streams)
         streams = _STANDARD_STREAMS
     _open_streams(streams, request.facts["encodings"])
     environ = request.facts["environ"] | (forced or {})
@@ -219,7 +215,22 @@ def take_over(
     os.environ.update(environ)
     os.chdir(request.facts["cwd"])
     sys.argv = request.facts["argv"]
-    _begin(request.connection)
+    request.connection.sendall(_BEGUN)
+    request.connection.settimeout(None)
+    return streams
+
+
+def _receive_streams(connection: socket.socket) -> tuple[int, ...]:
+    descriptors = array.array("i")
+    size = len(_STANDARD_STREAMS) * descriptors.itemsize
+    _limit(connection, time.monotonic() + ANSWER_SECONDS)
+    connection.sendall(_READY)
+    data, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(size))
+    for _, _, content in ancillary:
+        descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    if data != _CONFIRMED or len(descriptors) != len(_STANDARD_STREAMS):
+        raise ConnectionError("the process that asked has given up")
+    return tuple(descriptors)
 
 
 def _open_streams(
@@ -236,15 +247,7 @@ def _open_streams(
     sys.stdin, sys.stdout, sys.stderr = files
 
 
-def _begin(connection: socket.socket) -> None:
-    connection.sendall(_READY)
-    if _receive_byte(connection, time.monotonic() + ANSWER_SECONDS) != _CONFIRMED:
-        raise ConnectionError("the process that asked has given up")
-    connection.sendall(_BEGUN)
-    connection.settimeout(None)
-
-
-def take_descriptors(request: Request) -> None:
+def take_descriptors(streams: Sequence[int]) -> None:
     """Make the standard streams of the process that asked 0, 1 and 2 of this one."""
-    for stream, descriptor in zip(_STANDARD_STREAMS, request.streams, strict=True):
+    for stream, descriptor in zip(_STANDARD_STREAMS, streams, strict=True):
         os.dup2(descriptor, stream)
