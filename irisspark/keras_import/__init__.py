@@ -6,16 +6,27 @@ is ever run.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
+from typing import Any
 
 from irisspark.errors import ModelError
 from irisspark.keras_import.containers import sniffing
 from irisspark.keras_import.containers.archives import read_keras_zip
-from irisspark.keras_import.containers.stored import read_h5, read_pair, read_zip, version_of_h5
+from irisspark.keras_import.containers.stored import (
+    read_h5,
+    read_json,
+    read_pair,
+    read_zip,
+    version_of_h5,
+)
 from irisspark.keras_import.imported_model import ImportedModel
 from irisspark.keras_import.importing import import_stored
+from irisspark.storage.places import INDEX_SUFFIX, files_of
 
 __all__ = ["ImportedModel", "file_version", "read"]
+
+KERAS_3 = "3"
+"""The version of a file of Keras 3 that does not say which 3 it was."""
 
 
 def read(path: str, *, trust: bool = False, optimizer: bool = True) -> ImportedModel:
@@ -30,10 +41,10 @@ def read(path: str, *, trust: bool = False, optimizer: bool = True) -> ImportedM
     Raises:
         ModelError: the file is no model, is damaged or unsafe, or holds what Keras 3 does not have.
     """
-    pair = _pair(path)
-    if pair:
-        return import_stored(read_pair(*pair))
-    if sniffing.kind_of(path) == sniffing.KERAS_ZIP:
+    kind = sniffing.kind_of(path)
+    if kind == sniffing.PAIR:
+        return import_stored(read_pair(*files_of(path)))
+    if kind == sniffing.KERAS_ZIP:
         return import_stored(read_zip(path))
     return import_stored(read_h5(path, optimizer=optimizer))
 
@@ -44,21 +55,33 @@ def file_version(path: str) -> str | None:
     Raises:
         ModelError: the file is no model.
     """
-    pair = _pair(path)
-    if pair:
-        return None
-    if sniffing.kind_of(path) == sniffing.KERAS_ZIP:
-        return str(read_keras_zip(path)[1].get("keras_version"))
+    kind = sniffing.kind_of(path)
+    if kind == sniffing.PAIR:
+        text, weights = files_of(path)
+        config = read_json(text)
+        _check_weights(weights)
+        return _version_of_config(config, config)
+    if kind == sniffing.KERAS_ZIP:
+        config, metadata = read_keras_zip(path)
+        return _version_of_config(config, metadata)
     return version_of_h5(path)
 
 
-def _pair(path: str) -> tuple[str, str] | None:
-    """``model.json,weights.h5`` as two paths; a file that has a comma in its name stays one."""
-    if "," not in path or os.path.exists(path):
-        return None
-    first, _, second = path.partition(",")
-    if second.lower().endswith(".json"):
-        first, second = second, first
-    if sniffing.kind_of(second) != sniffing.HDF5:
-        raise ModelError(f"{second} is not an .h5 of model.save_weights(...)")
-    return first, second
+def _check_weights(path: str) -> None:
+    if not path.lower().endswith(INDEX_SUFFIX) and not sniffing.is_hdf5(path):
+        raise ModelError(f"{path} is not an .h5 of model.save_weights(...)")
+
+
+def _version_of_config(config: Any, metadata: Any) -> str | None:
+    """The version by what names it, or by how Keras 3 alone writes a configuration."""
+    version = metadata.get("keras_version") if isinstance(metadata, Mapping) else None
+    if version is None and isinstance(config, Mapping) and "registered_name" in config:
+        return "2" if _names(config, "batch_input_shape") else KERAS_3
+    return None if version is None else str(version)
+
+
+def _names(value: Any, key: str) -> bool:
+    """Whether a key stands anywhere in a configuration."""
+    if isinstance(value, Mapping):
+        return key in value or any(_names(item, key) for item in value.values())
+    return isinstance(value, list) and any(_names(item, key) for item in value)

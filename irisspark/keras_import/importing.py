@@ -43,7 +43,7 @@ def import_stored(stored: StoredModel) -> ImportedModel:
     keras_2.check_classes(network)
     network = with_inputs(network, stored.groups)
     if stored.zipped:
-        network = zipped.assign(network, stored.path)
+        network = zipped.assign(network, stored.zipped)
     else:
         network = weights.assign(network, stored.groups)
     if era == KERAS_1:

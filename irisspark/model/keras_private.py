@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -132,21 +134,61 @@ def without_memory(build: Callable[[], T], *, forget: bool = False) -> T:
     return built
 
 
-def model_of_h5_config(config: dict[str, Any]) -> keras.Model:
+def model_of_h5_config(config: Mapping[str, Any]) -> keras.Model:
     """Build the model of an ``.h5``'s ``model_config``, without its weights."""
-    from keras.src.legacy.saving import saving_utils
+    from keras.src.legacy.saving import json_utils, saving_options, saving_utils
 
-    return saving_utils.model_from_config(config)
+    with saving_options.keras_option_scope(use_legacy_config=True):
+        return saving_utils.model_from_config(json_utils.decode(json.dumps(config)))
 
 
-def compile_arguments_of_h5(training_config: dict[str, Any]) -> dict[str, Any]:
-    """Read an ``.h5``'s ``training_config`` as the arguments of ``keras.Model.compile``."""
-    from keras.src.legacy.saving import saving_utils
+def restore_optimizer(optimizer: keras.optimizers.Optimizer, weights: str) -> bool:
+    """Give a built optimizer what it remembered, from a ``.weights.h5`` or a list of shards.
 
-    arguments: dict[str, Any] = saving_utils.compile_args_from_training_config(
-        training_config, short_names()
-    )
-    return arguments
+    Returns:
+        Whether what the file holds fits, or the optimizer that it holds never made a step.
+    """
+    from keras.src.saving import saving_lib
+
+    opened = saving_lib.ShardedH5IOStore if weights.endswith(".json") else saving_lib.H5IOStore
+    store = opened(weights, mode="r")
+    failed: set[int] = set()
+    with contextlib.closing(store), warnings.catch_warnings(record=True) as skipped:
+        warnings.simplefilter("always")
+        saving_lib._load_state(
+            optimizer, store, None, "optimizer", failed_saveables=failed, error_msgs={}
+        )
+        stored = store.get("optimizer")
+        remembers = any(len(stored[name].shape) for name in stored.keys())  # noqa: SIM118
+    return not (failed or skipped) or not remembers
+
+
+def restore_optimizer_of_h5(optimizer: keras.optimizers.Optimizer, path: str) -> bool:
+    """Give a built optimizer what it remembered, from an ``.h5``.
+
+    Returns:
+        Whether what the file holds fits, or it holds nothing: the optimizer never made a step.
+    """
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "r") as file:
+        if "optimizer_weights" not in file:
+            return True
+        try:
+            values = legacy_h5_format.load_optimizer_weights_from_hdf5_group(file)
+            optimizer.set_weights([value[()] for value in values])
+        except ValueError:
+            return False
+    return True
+
+
+def is_empty_lookup(layer: keras.layers.Layer) -> bool:
+    """Tell whether a layer looks numbers or words up in a table that has nothing in it."""
+    from keras.src.layers.preprocessing.index_lookup import IndexLookup
+
+    inner = getattr(layer, "_lookup_layer", layer)
+    return isinstance(inner, IndexLookup) and int(inner.lookup_table.size()) == 0
 
 
 def short_names() -> dict[str, Callable[..., Any]]:

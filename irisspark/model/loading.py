@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irisspark.errors import ModelError
+from irisspark.errors import ModelError, first_line
 from irisspark.model import keras_file, keras_private
 from irisspark.model.from_file import OpenedModel, open_model
 from irisspark.model.output import OutputMeaning, resolve
 from irisspark.model.spec import ModelSpec
+from irisspark.storage.places import sources_of
 
 if TYPE_CHECKING:
     import keras
@@ -148,7 +149,7 @@ def file_of(model: keras.Model) -> bytes:
     except OSError as error:
         raise ModelError(
             f"the model cannot be written to {tempfile.gettempdir()}, from where it goes to the "
-            f"workers: {error.strerror or error}; set TMPDIR to a folder with more room"
+            f"workers: {error.strerror or first_line(error)}; set TMPDIR to a folder with more room"
         ) from error
 
 
@@ -186,8 +187,8 @@ def save(model: keras.Model, suffix: str) -> bytes:
 
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
-    for part in path.split(","):
-        with open(part, "rb") as file:
+    for source in sources_of(path):
+        with open(source, "rb") as file:
             while content := file.read(_READ_BYTES):
                 digest.update(content)
     return digest.hexdigest()

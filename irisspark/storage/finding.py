@@ -18,6 +18,7 @@ from irisspark.storage.globs import (
 )
 from irisspark.storage.location import Location, local_path, locate, may_read, reason
 from irisspark.storage.opening import DataFile
+from irisspark.storage.places import files_of, missing_of
 
 Resolve = Callable[[str], str]
 
@@ -33,8 +34,14 @@ def find_model(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
     Raises:
         ModelError: There is no such file.
     """
+
+    def exists(part: str) -> bool:
+        return part in shipped or locate(part).exists
+
     try:
-        parts = path.split(",") if not locate(path).exists else [path]
+        parts = files_of(path, exists)
+        if len(parts) == 1 and not exists(path):
+            parts = (missing_of(path, exists),)
         return ",".join(_find_one(part, shipped, resolve) for part in parts)
     except OSError as error:
         raise ModelError(f"-modelPath {path}: {reason(error)}") from error

@@ -25,15 +25,27 @@ def decode(text: str | bytes, what: str) -> Any:
     Raises:
         ModelError: the text is too large, too deep or not JSON.
     """
+    return unwrap(parse(text, what), what)
+
+
+def parse(text: str | bytes, what: str) -> Any:
+    """Parse ``text`` as it is.
+
+    Raises:
+        ModelError: the text is too large, too deep or not JSON.
+    """
     if len(text) > MAX_TEXT_BYTES:
         raise ModelError(f"{what} has {len(text):,} bytes: no Keras model needs so many")
     try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
         value = json.loads(text)
     except RecursionError:
         raise ModelError(f"{what} is nested too deeply to be a Keras model") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ModelError(f"{what} is not JSON ({error}): the file is damaged") from None
-    return unwrap(value, what)
+    unwrap(value, what)
+    return value
 
 
 def unwrap(value: Any, what: str, depth: int = 0) -> Any:

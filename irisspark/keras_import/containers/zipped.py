@@ -20,8 +20,9 @@ from irisspark.errors import ModelError
 from irisspark.keras_import.building.network import Array, Layer, Network
 from irisspark.keras_import.containers.archives import WEIGHTS, read_keras_zip, unpack
 from irisspark.keras_import.containers.hdf5 import array_at, check_all, group_at, open_file
+from irisspark.keras_import.containers.sniffing import HDF5, kind_of
 
-_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 _BIDIRECTIONAL = {
     "layer": "forward_layer",
     "backward_layer": "backward_layer",
@@ -41,11 +42,18 @@ def read_config(path: str) -> tuple[Any, Mapping[str, Any] | None, str]:
 
 
 def assign(network: Network, path: str) -> Network:
-    """Give every layer of ``network`` its arrays out of the zip's ``model.weights.h5``.
+    """Give every layer of ``network`` its arrays.
+
+    Args:
+        network: as the configuration has it.
+        path: a ``.keras`` file, or a ``.weights.h5``.
 
     Raises:
-        ModelError: the archive is damaged, or a layer's arrays are not in it.
+        ModelError: the file is damaged, or a layer's arrays are not in it.
     """
+    if kind_of(path) == HDF5:
+        with open_file(path) as file:
+            return _fill_network(network, file)
     with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
         unpack(path, folder)
         with _open_weights(path, os.path.join(folder, WEIGHTS)) as file:
@@ -75,7 +83,7 @@ def _open_weights(path: str, weights: str) -> Iterator[h5py.File]:
 
 
 def _fill_network(network: Network, group: h5py.Group) -> Network:
-    container = next((name for name in _CONTAINERS if name in group), None)
+    container = next((name for name in CONTAINERS if name in group), None)
     if container is None:
         return network
     groups = group_at(group, container)

@@ -1,0 +1,99 @@
+"""What every model goes through while it is built from a stranger's file, of whichever Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from irisspark.errors import IrissparkError, ModelError, first_line
+from irisspark.model import keras_private
+
+# Numbers a row that a layer may put out: beyond any model that a CPU can run.
+MAX_OUTPUT_SIZE = 2**30
+_Built = TypeVar("_Built")
+
+
+def told(path: str, work: Callable[[], _Built]) -> _Built:
+    """Run Keras's own code; what it raises becomes one message for the user.
+
+    Raises:
+        ModelError: Keras cannot rebuild the model.
+    """
+    try:
+        return work()
+    except IrissparkError:
+        raise
+    except RecursionError:
+        raise ModelError(f"the model in {path} is nested too deeply to be rebuilt") from None
+    except Exception as error:
+        raise ModelError(
+            f"Keras cannot rebuild the model in {path}: {first_line(error)}"
+        ) from error
+
+
+def checked(
+    build_it: Callable[[], Any], check: Callable[[Any], None], *, forget: bool = False
+) -> Any:
+    """Build a model with its variables still without values, and check it.
+
+    Its variables get their values then, or never where ``forget`` is true: a model that is only
+    looked at takes no memory.
+    """
+
+    def build_and_check() -> Any:
+        model = build_it()
+        check(model)
+        return model
+
+    return keras_private.without_memory(build_and_check, forget=forget)
+
+
+def check_outputs(model: Any) -> None:
+    """Refuse a model with a layer that no computer runs.
+
+    Raises:
+        ModelError: names the layer.
+    """
+    for layer in getattr(model, "layers", ()):
+        for tensor in keras_private.outputs_of(layer):
+            size = int(np.prod([float(n or 1) for n in tensor.shape[1:]]))
+            if size > MAX_OUTPUT_SIZE:
+                raise ModelError(
+                    f"layer {layer.name!r} puts out {size:,} numbers for a row: "
+                    "no computer runs that"
+                )
+        check_outputs(layer)
+
+
+def derive_state(model: Any) -> None:
+    """Let every layer work out what it computes with from the weights that it was given.
+
+    Keras itself does so for the layers of the outermost model alone where it reads an ``.h5``.
+    """
+    for layer in keras_private.layers_of(model):
+        if hasattr(layer, "finalize_state") and layer.weights:
+            layer.finalize_state()
+
+
+def without_state(value: Any) -> Any:
+    """The configuration with every recurrent layer made stateless, and no model in it compiled.
+
+    Neither a layer's states nor an optimizer's variables can wait for their values.
+    """
+    return _replaced(value, {"stateful": False, "compile_config": None})
+
+
+def without_training(value: Any) -> Any:
+    """The configuration with no model in it compiled, the outermost and the nested ones."""
+    return _replaced(value, {"compile_config": None})
+
+
+def _replaced(value: Any, replacements: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: replacements[key] if key in replacements else _replaced(item, replacements)
+            for key, item in value.items()
+        }
+    return [_replaced(item, replacements) for item in value] if isinstance(value, list) else value
