@@ -84,6 +84,7 @@ FILES = {
     "model/spec": "PURE",
     "model/keras_file": "PURE",
     "model/optimizers": "PURE",
+    "model/output_range": "PURE",
     "model/keras_private": "PURE",
     "model/output": "PURE",
     #

@@ -431,3 +431,57 @@ def test_a_loaded_optimizer_is_missing_where_it_would_be_another(tmp_path):
     assert open_model(str(tmp_path / "m.keras")).model.optimizer is None
     trained = open_model(str(tmp_path / "m.keras"), training_seed=7).model
     assert float(trained.optimizer.learning_rate) == pytest.approx(0.3)
+
+
+def _one_output(structure):
+    import keras
+
+    x = keras.Input((4,), name="features")
+    y = keras.layers.Dense(3, "softmax", name="scores")(x)
+    if structure == "dictionary in and out":
+        return keras.Model({"features": x}, {"out": y})
+    if structure == "dictionary at the end of a stack":
+        return keras.Sequential([keras.Input((4,)), keras.Model(x, {"out": y})])
+    if structure == "list":
+        return keras.Model(x, [y])
+    if structure == "nested":
+        return keras.Model(x, {"a": {"b": [y]}})
+    return keras.Model(x, {"out": y})
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize(
+    ("structure", "compiled"),
+    [
+        ("dictionary", {}),
+        ("dictionary", {"loss": {"out": "mse"}, "metrics": {"out": ["mae", "accuracy"]}}),
+        ("dictionary", {"loss": {"out": "mse"}, "loss_weights": {"out": 0.5}}),
+        ("dictionary", {"loss": "mse", "metrics": ["mae"]}),
+        ("dictionary in and out", {"loss": {"out": "mse"}}),
+        ("dictionary at the end of a stack", {"loss": "mse"}),
+        ("list", {"loss": ["mse"], "metrics": [["mae"]]}),
+        ("nested", {}),
+    ],
+)
+def test_an_output_in_a_dictionary_or_list_is_taken_out(tmp_path, structure, compiled, seed):
+    from irisspark.model import loading
+
+    model = _one_output(structure)
+    if compiled:
+        model.compile("sgd", **compiled)
+    model.save(tmp_path / "m.keras")
+    loaded = loading.load(str(tmp_path / "m.keras"), training_seed=seed)
+    rows = np.random.default_rng(0).random((3, 4)).astype("float32")
+    kernel, bias = model.get_weights()
+    expected = np.exp(rows @ kernel + bias)
+    expected /= expected.sum(axis=1, keepdims=True)
+    for opened in (loaded.network, loaded.spec.build()):
+        np.testing.assert_allclose(opened(rows), expected, rtol=1e-5)
+    assert loaded.spec.output.kind == "softmax"
+    if compiled:
+        found = (loaded.spec.loss, loaded.spec.loss_weight)
+        assert found == ("mean_squared_error", compiled.get("loss_weights", {"out": 1.0})["out"])
+    if seed and compiled:
+        loaded.network.fit(rows, expected, verbose=0)
+        assert type(loaded.network.optimizer).__name__ == "SGD"
+    assert "read, and saved, without it" in loaded.notes[-1]

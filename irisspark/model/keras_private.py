@@ -97,6 +97,38 @@ def outputs_of(layer: keras.layers.Layer) -> Iterator[Any]:
         yield from node.output_tensors
 
 
+def structures_of(model: keras.Model) -> tuple[Any, Any]:
+    """Give the lists and dictionaries in which a model takes its inputs and puts out its outputs."""
+    graph = getattr(model, "_functional", None) or model
+    return graph._inputs_struct, graph._outputs_struct
+
+
+def is_symbolic(value: Any) -> bool:
+    """Tell whether a value is a tensor of a functional model's graph."""
+    import keras
+
+    return isinstance(value, keras.KerasTensor)
+
+
+def maker_of(tensor: Any) -> tuple[Any, Any, int]:
+    """Give what made a symbolic tensor: the operation, what that took, and which output it is."""
+    operation, node, place = tensor._keras_history
+    return operation, operation._inbound_nodes[node].arguments, place
+
+
+def flat_arguments(arguments: Any) -> list[Any]:
+    """List what an operation took by position: symbolic tensors, and constants."""
+    import keras
+
+    flat: list[Any] = keras.tree.flatten(list(arguments.args))
+    return flat
+
+
+def is_kerass_own(operation: Any) -> bool:
+    """Tell whether an operation is one of Keras's, whose meaning is known by its class's name."""
+    return type(operation).__module__.startswith("keras.")
+
+
 def safe_mode(on: bool) -> contextlib.AbstractContextManager[None]:
     """Refuse code in a configuration (``on``), or let it in, wherever Keras reads one inside."""
     from keras.src.saving import serialization_lib

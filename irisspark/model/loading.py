@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from irisspark.errors import ModelError, first_line
 from irisspark.model import keras_file, keras_private
 from irisspark.model.from_file import OpenedModel, open_model
-from irisspark.model.output import OutputMeaning, resolve
+from irisspark.model.output import REGRESSION_LOSSES, SIGMOIDS, OutputMeaning, resolve
+from irisspark.model.output_range import output_range
 from irisspark.model.spec import ModelSpec
 from irisspark.storage.places import sources_of
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     import keras
     from elephas.spark_model import SparkModel
 
-# Layers that hand the activation before them through, as far as classes are concerned.
-_SHAPE_ONLY = frozenset(["Flatten", "Reshape", "Dropout", "Permute", "ActivityRegularization"])
+_CUTS = frozenset(["clip", "relu", "relu6"])
 _PLACEHOLDER_LOSS = "mean_squared_error"
 DEFAULT_OPTIMIZER = "adam"
 _READ_BYTES = 1 << 20
@@ -77,6 +77,7 @@ def load(
     opened = open_network(path, trust=trust, training_seed=training_seed)
     model = opened.model
     _check_single(model)
+    model, notes = _with_plain_output(model)
     model = _with_integer_input(model)
     loss_config, loss_weight = _loss_of(model, loss)
     meaning = _meaning(model, loss_config)
@@ -101,7 +102,8 @@ def load(
         half_precision=_is_half_precision(model),
         trusted=trust,
     )
-    return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, opened.notes)
+    notes = (*opened.notes, *notes)
+    return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, notes)
 
 
 def load_network(
@@ -224,6 +226,36 @@ def _check_single(model: keras.Model) -> None:
         )
 
 
+def _with_plain_output(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:
+    """Take a model's only output out of the dictionary or list that it is put out in."""
+    import keras
+
+    inputs, outputs = keras_private.structures_of(model)
+    if not keras.tree.is_nested(outputs):
+        return model, ()
+    plain = keras.Model(inputs, model.outputs[0], name=model.name)
+    if model.compiled:
+        config = keras.saving.deserialize_keras_object(model.get_compile_config())
+        plain.compile(**_of_one_output(config) | {"optimizer": model.optimizer})
+    kind = "dictionary" if isinstance(outputs, dict) else "list"
+    return plain, (f"the model puts out a {kind} of one: it is read, and saved, without it",)
+
+
+def _of_one_output(config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``compile`` for one output, without the names or lists of outputs."""
+    plain = {name: _innermost(config.get(name)) for name in ("loss", "loss_weights")}
+    for name in ("metrics", "weighted_metrics"):
+        found = _innermost(config.get(name))
+        plain[name] = found if found is None or isinstance(found, list) else [found]
+    return config | plain
+
+
+def _innermost(value: Any) -> Any:
+    while (inner := _only(value)) is not value:
+        value = inner
+    return value
+
+
 def _with_integer_input(model: keras.Model) -> keras.Model:
     """Give a model whose float input goes straight into an Embedding an int32 input.
 
@@ -316,7 +348,8 @@ def _meaning(model: keras.Model, loss: dict[str, Any] | str | None) -> OutputMea
             "one number for each class, (rows, classes)"
         )
     name, from_logits = _loss_name(loss)
-    return resolve(shape[1], _last_activation(model), name, from_logits=from_logits)
+    activation = _activation(model, name, from_logits=from_logits)
+    return resolve(shape[1], activation, name, from_logits=from_logits)
 
 
 def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
@@ -332,20 +365,16 @@ def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
     return name, bool(settings.get("from_logits", False))
 
 
-def _last_activation(model: keras.Model) -> str | None:
-    """Find the activation that makes the output, through layers that only move numbers about."""
-    import keras
-
-    for layer in reversed(model.layers):
-        if isinstance(layer, keras.Model):
-            return _last_activation(layer)
-        if type(layer).__name__ in _SHAPE_ONLY:
-            continue
-        if isinstance(layer, keras.layers.Softmax):
-            return "softmax"
-        activation = getattr(layer, "activation", None)
-        return getattr(activation, "__name__", None) or type(activation).__name__
-    return None
+def _activation(model: keras.Model, loss: str | None, *, from_logits: bool) -> str | None:
+    """Name the activation that the output is as good as, by what is known of its numbers."""
+    found = output_range(model)
+    if found.probabilities:
+        return "softmax"
+    if not found.unit_interval or found.name in SIGMOIDS:
+        return found.name
+    # Numbers cut to between 0 and 1 may be anything; those that activations put there are scores.
+    cut = found.name in _CUTS and (from_logits or loss in REGRESSION_LOSSES)
+    return found.name if cut else "sigmoid"
 
 
 def _check_num_classes(num_classes: int | None, meaning: OutputMeaning) -> None:

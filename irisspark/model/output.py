@@ -27,7 +27,18 @@ _CROSS_ENTROPIES = frozenset(
 )
 _BINARY_CROSS_ENTROPIES = frozenset(["binary_crossentropy", "binary_focal_crossentropy"])
 _MARGINS = frozenset(["hinge", "squared_hinge"])
-_SIGMOIDS = frozenset(["sigmoid", "hard_sigmoid"])
+SIGMOIDS = frozenset(["sigmoid", "hard_sigmoid"])
+REGRESSION_LOSSES = frozenset(
+    [
+        "huber",
+        "log_cosh",
+        "mean_absolute_error",
+        "mean_absolute_percentage_error",
+        "mean_squared_error",
+        "mean_squared_logarithmic_error",
+        "poisson",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,8 @@ class OutputMeaning:
         y_pred = output.argmax(axis=1).astype(np.int64)
         if self.kind == "logits":
             return Decoded(y_pred, _softmax(output))
-        scores = _squashed(output) if self.kind == "scores" else output
+        # What adds up to 1 in exact numbers may be more by its last digit.
+        scores = _squashed(output) if self.kind == "scores" else np.clip(output, 0.0, 1.0)
         return Decoded(y_pred, scores)
 
     def _decode_one_unit(self, output: Array) -> Decoded:
@@ -135,13 +147,13 @@ def resolve(
 def _resolve_many(activation: str | None, loss: str | None, from_logits: bool) -> Kind:
     if activation == "softmax":
         return "softmax"
-    if activation in _SIGMOIDS:
+    if activation in SIGMOIDS:
         return "sigmoids"
     return "logits" if loss in _CROSS_ENTROPIES and from_logits else "scores"
 
 
 def _resolve_one(activation: str | None, loss: str | None, from_logits: bool) -> Kind:
-    if activation in _SIGMOIDS:
+    if activation in SIGMOIDS:
         return "sigmoid"
     if activation == "softmax":
         raise ModelError(
