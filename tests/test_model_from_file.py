@@ -388,37 +388,152 @@ def test_losses_are_read_by_every_name_that_keras_writes(tmp_path, suffix, loss)
         assert keras.losses.get(opened.model.loss) is keras.losses.get(loss)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
-@pytest.mark.parametrize("seed", [None, 7])
-def test_a_loss_of_ones_own_is_left_out_with_its_name(tmp_path, suffix, seed):
+def _of_ones_own():
+    """A function, a lambda, classes (registered and not), an optimizer and a schedule."""
     import keras
 
     def focal(y_true, y_pred):
-        return keras.ops.mean(y_pred)
+        return keras.ops.mean(y_pred, axis=-1)
 
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-    model.compile("adam", focal)
+    class Focal(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return focal(y_true, y_pred)
+
+    @keras.saving.register_keras_serializable("mine")
+    class Registered(Focal):
+        pass
+
+    class Counted(keras.metrics.Mean):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            return super().update_state(keras.ops.mean(y_pred))
+
+    class Halving(keras.optimizers.SGD):
+        pass
+
+    class Slowing(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.1
+
+        def get_config(self):
+            return {}
+
+    return focal, Focal, Registered, Counted, Halving, Slowing
+
+
+def _losses():
+    focal, own, registered, *_ = _of_ones_own()
+    return {
+        "focal": focal,
+        "a lambda": lambda y_true, y_pred: focal(y_true, y_pred),
+        "Focal": own(),
+        "Registered": registered(),
+        "focal in a list": [focal],
+        "focal by output": {"scores": focal},
+        "Registered by output": {"scores": registered()},
+    }
+
+
+def _stack():
+    import keras
+
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax", name="scores")])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("name", list(_losses()))
+def test_a_loss_of_ones_own_is_left_out_with_its_name(tmp_path, suffix, seed, name):
+    model = _stack()
+    model.compile("adam", _losses()[name], metrics=["accuracy"])
     model.save(tmp_path / f"m.{suffix}")
     opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
     assert not opened.model.compiled
-    assert "(loss: focal) is left out" in opened.notes[0]
+    named = name.split(" in ")[0].split(" by ")[0]
+    assert f"(loss: {named}) is left out" in opened.notes[0]
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_a_metric_of_ones_own_does_not_cost_the_loss(tmp_path, suffix):
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize(
+    "nesting",
+    [
+        lambda metric: [metric, "accuracy"],
+        lambda metric: [[metric, "accuracy"]],
+        lambda metric: {"scores": [metric, "accuracy"]},
+    ],
+    ids=["list", "list in a list", "by output"],
+)
+def test_a_metric_of_ones_own_does_not_cost_the_loss(tmp_path, suffix, seed, nesting):
+    focal, _, _, counted, *_ = _of_ones_own()
+    for metric, name in ((focal, "focal"), (counted(), "Counted")):
+        model = _stack()
+        model.compile("adam", "categorical_crossentropy", metrics=nesting(metric))
+        model.save(tmp_path / f"m.{suffix}")
+        opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
+        assert opened.model.compiled
+        assert len(opened.notes) == 1
+        assert f"the metric {name} is left out" in opened.notes[0]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("seed", [None, 7])
+def test_an_optimizer_or_schedule_of_ones_own_does_not_cost_the_loss(tmp_path, suffix, seed):
     import keras
 
-    def own(y_true, y_pred):
-        return keras.ops.mean(y_pred)
+    *_, halving, slowing = _of_ones_own()
+    wrapped = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(slowing()))
+    for optimizer, note, kept in (
+        (halving(0.3), "the optimizer Halving is left out", "RMSprop"),
+        (keras.optimizers.SGD(slowing()), "schedule Slowing is left out", "SGD"),
+        (wrapped, "schedule Slowing is left out", "LossScaleOptimizer"),
+    ):
+        model = _stack()
+        model.compile(optimizer, "categorical_crossentropy", loss_weights=[0.5])
+        model.save(tmp_path / f"m.{suffix}")
+        opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=seed)
+        assert note in opened.notes[0]
+        assert opened.model.get_compile_config()["loss_weights"] == [0.5]
+        if seed:
+            assert type(opened.model.optimizer).__name__ == kept
 
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-    model.compile("adam", "categorical_crossentropy", metrics=[own])
+
+def test_a_model_compiled_inside_another_does_not_matter(tmp_path):
+    import keras
+
+    inner = _stack()
+    inner.compile("adam", _of_ones_own()[0], metrics=[_of_ones_own()[3]()])
+    for suffix in ("keras", "h5"):
+        x = keras.Input((4,))
+        outer = keras.Model(x, keras.layers.Dense(2, "softmax")(inner(x)))
+        outer.compile("adam", "categorical_crossentropy")
+        outer.save(tmp_path / f"m.{suffix}")
+        opened = open_model(str(tmp_path / f"m.{suffix}"), training_seed=7)
+        assert opened.notes == ()
+        rows = np.random.default_rng(0).random((3, 4))
+        np.testing.assert_allclose(opened.model(rows), outer(rows), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "wrapper"),
+    [("keras", False), ("keras", True), ("h5", False)],  # Keras itself loses an .h5's inner one
+)
+def test_an_optimizers_memory_is_restored(tmp_path, suffix, wrapper):
+    import keras
+
+    model = _stack()
+    optimizer = keras.optimizers.AdamW(0.01, use_ema=True)
+    if wrapper:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer, "categorical_crossentropy", metrics=[_of_ones_own()[0]])
+    rows = np.random.default_rng(0).random((8, 4))
+    model.fit(rows, np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]], epochs=3, verbose=0)
     model.save(tmp_path / f"m.{suffix}")
-    opened = open_model(str(tmp_path / f"m.{suffix}"))
-    assert opened.model.compiled
-    assert len(opened.notes) == 1
-    assert "the metric own is left out" in opened.notes[0]
+    found = open_model(str(tmp_path / f"m.{suffix}"), training_seed=7).model.optimizer.variables
+    assert len(found) == len(optimizer.variables) > 6
+    for one, other in zip(found, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other), other.path)
 
 
 def test_a_loaded_optimizer_is_missing_where_it_would_be_another(tmp_path):

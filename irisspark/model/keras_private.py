@@ -98,7 +98,7 @@ def outputs_of(layer: keras.layers.Layer) -> Iterator[Any]:
 
 
 def structures_of(model: keras.Model) -> tuple[Any, Any]:
-    """Give the lists and dictionaries in which a model takes its inputs and puts out its outputs."""
+    """Give the structures, of lists and dictionaries, of a model's inputs and outputs."""
     graph = getattr(model, "_functional", None) or model
     return graph._inputs_struct, graph._outputs_struct
 

@@ -19,7 +19,13 @@ _PLAIN = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"
 _BY_NAME = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Keras finds out which it is
 _RATE = "learning_rate"
 _NOT_OWN = "it is not Keras's own, and a model file does not hold its code"
-_UNKNOWN = ("locate", "Unknown", "interpret", "Could not")  # how Keras says that it has no such
+_UNKNOWN = (
+    "locate",
+    "Unknown",
+    "interpret",
+    "Could not",
+    "custom class",
+)  # how Keras says that it has no such
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def read_training(
         reason = first_line(error)
         return None, (f"the training configuration is left out, as it is no Keras's: {reason}",)
     metrics = {name: _metrics(stored.get(name), notes) for name in ("metrics", "weighted_metrics")}
-    optimizer, keeps_memory = _optimizer(stored, notes)
+    optimizer, keeps_memory = _optimizer(stored, for_training, notes)
     if for_training:
         plain = {name: stored[name] for name in _PLAIN if name in stored}
         arguments |= metrics | {"optimizer": optimizer} | plain
@@ -113,7 +119,7 @@ def _metrics(stored: Any, notes: list[str]) -> Any:
     return [one for one, item in zip(found, stored, strict=True) if one is not None or item is None]
 
 
-def _optimizer(stored: Mapping[str, Any], notes: list[str]) -> tuple[Any, bool]:
+def _optimizer(stored: Mapping[str, Any], for_training: bool, notes: list[str]) -> tuple[Any, bool]:
     """The optimizer, and whether it is the file's own: else Keras's default stands in for it."""
     import keras
 
@@ -127,7 +133,8 @@ def _optimizer(stored: Mapping[str, Any], notes: list[str]) -> tuple[Any, bool]:
     if schedules and _why_not(plain, _made_optimizer) is None:
         notes.append(f"the learning rate schedule {schedules[0]} is left out: {reason}")
         return _made_optimizer(plain), False
-    notes.append(f"the optimizer {_name_of(leaf)} is left out, RMSprop stands in for it: {reason}")
+    stand_in = ", RMSprop stands in for it" if for_training else ""
+    notes.append(f"the optimizer {_name_of(leaf)} is left out{stand_in}: {reason}")
     return keras.optimizers.RMSprop(), False
 
 
@@ -172,11 +179,12 @@ def _why_not(leaf: Any, read: Callable[[Any], Any] = _loss) -> str | None:
 def _name_of(leaf: Any) -> str:
     """What the user calls a function or a class."""
     if not isinstance(leaf, Mapping):
-        return str(leaf)
+        return "a lambda" if leaf == "<lambda>" else str(leaf).rsplit(">", 1)[-1]
     config = leaf.get("config")
     if leaf.get("class_name") == "__lambda__":
         return "a lambda"
-    return config if isinstance(config, str) else str(leaf.get("class_name"))
+    name = config if isinstance(config, str) else str(leaf.get("class_name"))
+    return name.rsplit(">", 1)[-1]
 
 
 def _is_leaf(value: Any) -> bool:

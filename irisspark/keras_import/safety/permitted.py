@@ -81,8 +81,9 @@ def _vocabulary(node: Mapping[str, Any]) -> Any:
 
 
 def _is_own(class_name: str, module: Any, registered: Any, config: Any) -> bool:
-    if registered and ">" in str(registered) and not str(registered).startswith("keras"):
-        return False
+    for name in (str(registered or ""), class_name):  # a package of the user's, such as mine>Focal
+        if ">" in name and not name.startswith("keras"):
+            return False
     if class_name == "function":
         return (
             module in _FUNCTION_MODULES
