@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
+import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -600,3 +603,191 @@ def test_an_output_in_a_dictionary_or_list_is_taken_out(tmp_path, structure, com
         loaded.network.fit(rows, expected, verbose=0)
         assert type(loaded.network.optimizer).__name__ == "SGD"
     assert "read, and saved, without it" in loaded.notes[-1]
+
+
+ROWS = np.random.default_rng(5).random((6, 4)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with one trained model in every form that Keras 3 writes, and what it predicts."""
+    import keras
+
+    folder = tmp_path_factory.mktemp("forms")
+    scaled = keras.layers.Normalization()
+    scaled.adapt(ROWS)
+    parts = [scaled, keras.layers.Dense(6), keras.layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((4,)), *parts, keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "categorical_crossentropy")
+    model.fit(ROWS, np.eye(3)[[0, 1, 2, 0, 1, 2]], verbose=0)
+    (folder / "m.json").write_text(model.to_json())
+    model.save_weights(folder / "m.weights.h5")
+    (folder / "cut").mkdir()
+    (folder / "cut" / "m.json").write_text(model.to_json())
+    model.save_weights(folder / "cut" / "m.weights.json", max_shard_size=2e-7)
+    model.save(folder / "m.keras")
+    model.save(folder / "m.h5")
+    return folder, np.asarray(model(ROWS))
+
+
+def _opens(path, expected, *, iterations=1):
+    opened = open_model(str(path), training_seed=7)
+    np.testing.assert_allclose(opened.model(ROWS), expected, rtol=1e-6)
+    assert opened.notes == ()
+    assert int(opened.model.optimizer.iterations) == iterations
+    assert open_model(str(path)).model.loss == "categorical_crossentropy"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "{0}/m.json,{0}/m.weights.h5",
+        "{0}/m.weights.h5,{0}/m.json",
+        "{0}/m.json, {0}/m.weights.h5",
+        "{0}/cut/m.json,{0}/cut/m.weights.json",
+        "{0}/cut/m.weights.json,{0}/cut/m.json",
+    ],
+)
+def test_text_and_weights_of_keras_3_open_as_a_pair(trained, pair):
+    folder, expected = trained
+    assert len(list((folder / "cut").glob("*.h5"))) > 1
+    _opens(pair.format(folder), expected)
+
+
+def test_text_and_a_whole_h5_open_as_a_pair_without_the_optimizers_memory(trained):
+    folder, expected = trained
+    opened = open_model(f"{folder}/m.json,{folder}/m.h5", training_seed=7)
+    np.testing.assert_allclose(opened.model(ROWS), expected, rtol=1e-6)
+    assert "starts it anew" in opened.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("m.weights.h5", "m.json,{0}/m.weights.h5"),
+        ("m.json", "m.json,{0}/m.weights.h5"),
+        ("cut/m.json", "cut/m.json,{0}/cut/m.weights.json"),
+        ("cut/m.weights.json", "cut/m.json,{0}/cut/m.weights.json"),
+    ],
+)
+def test_half_a_pair_names_the_other_half(trained, given, said):
+    folder, _ = trained
+    _refused(folder / given, re.escape(f"-modelPath {folder}/{said.format(folder)}"))
+
+
+def test_two_files_that_are_no_pair_are_told_so(trained):
+    folder, _ = trained
+    _refused(f"{folder}/m.h5,{folder}/m.keras", "are no pair")
+    _refused(f"{folder}/m.json,{folder}/m.keras", r"not an \.h5")
+
+
+def test_shards_are_looked_for_beside_their_list(trained, tmp_path):
+    folder, _ = trained
+    for name in ("m.json", "m.weights.json"):
+        shutil.copy(folder / "cut" / name, tmp_path / name)
+    _refused(f"{tmp_path}/m.json,{tmp_path}/m.weights.json", "is not beside it: ship them all")
+    index = json.loads((tmp_path / "m.weights.json").read_text())
+    index["weight_map"] = {"/layers/dense/vars": ["../other.weights.h5"]}
+    (tmp_path / "m.weights.json").write_text(json.dumps(index))
+    _refused(f"{tmp_path}/m.json,{tmp_path}/m.weights.json", "is refused")
+
+
+def _packed_again(source, target, *, top="", rubbish=False, leave_out=(), more=()):
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        if top:
+            new.writestr(top, b"")
+        for name in set(old.namelist()) - set(leave_out):
+            new.writestr(top + name, old.read(name))
+            if rubbish:
+                new.writestr(f"__MACOSX/{top}._{name}", b"\0\5\x16\7")
+        for name in more:
+            new.writestr(name, b"?")
+    return target
+
+
+@pytest.mark.parametrize(
+    "packing",
+    [
+        {"rubbish": True, "more": [".DS_Store"]},
+        {"rubbish": True, "top": "my model/", "more": ["my model/.DS_Store"]},
+        {"top": "m/"},
+        {"more": ["README.md", ".gitattributes"]},
+        {"leave_out": ["metadata.json"]},
+    ],
+    ids=["by a Mac", "a folder by a Mac", "in a folder", "from a hub", "without metadata"],
+)
+def test_a_file_that_was_packed_again_opens(trained, tmp_path, packing):
+    folder, expected = trained
+    _opens(_packed_again(folder / "m.keras", tmp_path / "again.keras", **packing), expected)
+
+
+def test_an_unpacked_file_opens_and_stays_as_it_is(trained, tmp_path):
+    folder, expected = trained
+    with zipfile.ZipFile(folder / "m.keras") as archive:
+        archive.extractall(tmp_path / "m")
+    (tmp_path / "m" / "README.md").write_text("mine")
+    before = {path: path.read_bytes() for path in (tmp_path / "m").iterdir()}
+    _opens(tmp_path / "m", expected)
+    assert {path: path.read_bytes() for path in (tmp_path / "m").iterdir()} == before
+    _refused(tmp_path, re.escape(f"give a model in it, such as {tmp_path}/m"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a,b", "a b", "a%20b", "a#b", "a?b", "a'b", 'a"b', "ä", "a\nb", "[a]", "a\\b", "$a"]
+)
+def test_a_path_of_any_characters_opens(trained, tmp_path, name):
+    from irisspark.model import loading
+    from irisspark.storage.finding import find_model
+
+    folder, expected = trained
+    place = tmp_path / name
+    place.mkdir()
+    for file in ("m.keras", "m.json", "m.weights.h5", "m.h5"):
+        shutil.copy(folder / file, place / file)
+    for path in (f"{place}/m.keras", f"{place}/m.h5", f"{place}/m.json,{place}/m.weights.h5"):
+        loaded = loading.load(find_model(path, [], str))
+        np.testing.assert_allclose(loaded.network(ROWS), expected, rtol=1e-6)
+
+
+def _zip_of(*names):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"?")
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("m.tflite", b"\x1c\0\0\0TFL3" + b"\0" * 40, "TensorFlow Lite"),
+        ("m.onnx", b"\x08\x07\x12\x07pytorch", "ONNX"),
+        ("m.pt", _zip_of("m/data.pkl", "m/version"), "PyTorch"),
+        ("m.pth", b"\x80\x02\x8a\nl\xfc\x9cF\xf9", "pickle"),
+        ("m.joblib", b"\x80\x04\x95\x0b", "joblib"),
+        ("m.joblib", b"x\x9c\x01\xff", "joblib"),
+        ("m.safetensors", b"\x40\0\0\0\0\0\0\0" + b'{"a": 1}', "safetensors"),
+        ("m.index", b"\0\0\1\xffabc", "TensorFlow checkpoint"),
+        ("m.data-00000-of-00001", b"\0\1\2\xff", "TensorFlow checkpoint"),
+        ("checkpoint", b'model_checkpoint_path: "m"', "TensorFlow checkpoint"),
+        ("saved_model.pb", b"\x08\x01\xff", "TensorFlow graph"),
+        ("model.json", b'{"modelTopology": {}, "weightsManifest": []}', r"TensorFlow\.js"),
+        ("m.zip", _zip_of("m/m.h5"), r"with m/m\.h5 in it: unpack it first"),
+        ("m.zip", _zip_of("m/saved_model.pb"), "SavedModel"),
+        ("m.keras.xz", b"\xfd7zXZ\0", "unpack it first"),
+        ("m.tar", b"m.h5".ljust(257, b"\0") + b"ustar", "unpack it first"),
+    ],
+)
+def test_a_model_of_something_else_is_one_line(tmp_path, name, content, match):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=match) as caught:
+        open_model(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_that_are_no_models_are_named(tmp_path):
+    (tmp_path / "checkpoint").write_text("?")
+    _refused(tmp_path, "TensorFlow checkpoints")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    _refused(tmp_path / "m", "without its weights")

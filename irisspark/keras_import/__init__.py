@@ -25,6 +25,7 @@ from irisspark.storage.places import INDEX_SUFFIX, files_of
 
 __all__ = ["ImportedModel", "file_version", "read"]
 
+_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 KERAS_3 = "3"
 """The version of a file of Keras 3 that does not say which 3 it was."""
 
@@ -58,8 +59,8 @@ def file_version(path: str) -> str | None:
     kind = sniffing.kind_of(path)
     if kind == sniffing.PAIR:
         text, weights = files_of(path)
+        _check_pair(text, weights)
         config = read_json(text)
-        _check_weights(weights)
         return _version_of_config(config, config)
     if kind == sniffing.KERAS_ZIP:
         config, metadata = read_keras_zip(path)
@@ -67,9 +68,14 @@ def file_version(path: str) -> str | None:
     return version_of_h5(path)
 
 
-def _check_weights(path: str) -> None:
-    if not path.lower().endswith(INDEX_SUFFIX) and not sniffing.is_hdf5(path):
-        raise ModelError(f"{path} is not an .h5 of model.save_weights(...)")
+def _check_pair(text: str, weights: str) -> None:
+    if not sniffing.beginning(text).lstrip(_BEFORE_JSON).startswith((b"{", b"[", b'"')):
+        raise ModelError(
+            f"{text} and {weights} are no pair: one is the text of model.to_json(), the other what "
+            "model.save_weights(...) wrote; a model in one file is given alone"
+        )
+    if not weights.lower().endswith(INDEX_SUFFIX) and not sniffing.is_hdf5(weights):
+        raise ModelError(f"{weights} is not an .h5 of model.save_weights(...)")
 
 
 def _version_of_config(config: Any, metadata: Any) -> str | None:

@@ -84,7 +84,7 @@ def _loss(leaf: Any) -> Any:
         found = keras.losses.get(_copied(leaf))
     if not callable(found) or isinstance(found, type):
         raise ValueError("it is no loss")
-    return found
+    return leaf if isinstance(leaf, str) else found
 
 
 def _metric(leaf: Any) -> Any:
@@ -96,7 +96,7 @@ def _metric(leaf: Any) -> Any:
         found = keras.metrics.get(_copied(leaf))
     if not callable(found) or isinstance(found, type):
         raise ValueError("it is no metric")
-    return found
+    return leaf if isinstance(leaf, str) else found
 
 
 def _number(leaf: Any) -> float:
@@ -125,7 +125,9 @@ def _optimizer(stored: Mapping[str, Any], for_training: bool, notes: list[str]) 
 
     leaf = stored.get("optimizer_config", stored.get("optimizer"))
     if leaf is None:
-        return "rmsprop", False
+        if for_training:
+            notes.append("the file names no optimizer: RMSprop, Keras's default, is used")
+        return keras.optimizers.RMSprop(), False
     reason = _why_not(leaf, _made_optimizer)
     if reason is None:
         return _made_optimizer(leaf), True

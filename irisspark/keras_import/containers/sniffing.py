@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from irisspark.errors import ModelError
@@ -51,7 +51,7 @@ _SUFFIXES = (
     ((".pb", ".pbtxt"), f"a TensorFlow graph: {_LOAD_AND_SAVE}"),
     ((".onnx",), f"an ONNX model: {_KERAS_ONLY}"),
     ((".pt", ".pth"), f"a PyTorch file: {_KERAS_ONLY}"),
-    ((".joblib", ".pkl", ".pickle", ".sav"), f"no file of Keras's: {_KERAS_ONLY}"),
+    ((".joblib", ".pkl", ".pickle", ".sav"), f"what joblib or pickle write: {_KERAS_ONLY}"),
 )
 
 
@@ -180,24 +180,35 @@ def _what_json(path: str) -> str:
         return f"a TensorFlow.js model: {_KERAS_ONLY}"
     if isinstance(found, dict) and "weight_map" in found:
         return f"the list of a model's weights in several files: {pair_with(path)}"
-    beside = [n for n in _beside(path) if n.lower().endswith((".h5", ".hdf5", INDEX_SUFFIX))]
-    weights = os.path.join(os.path.dirname(path), beside[0]) if len(beside) == 1 else "weights.h5"
-    named = path if len(beside) == 1 else "model.json"
+    weights = _partner(path, lambda name: name.endswith((".h5", ".hdf5", INDEX_SUFFIX)))
+    text = path if weights else "model.json"
     return (
-        f"JSON: the text of model.to_json() has no weights; give -modelPath {named},{weights}, "
-        "with the file of model.save_weights(...)"
+        "JSON: the text of model.to_json() has no weights; give "
+        f"-modelPath {text},{weights or 'weights.h5'}, with the file of model.save_weights(...)"
     )
 
 
 def pair_with(weights: str) -> str:
     """Say which pair of files to give, to someone who gave a file of weights alone."""
-    beside = [n for n in _beside(weights) if n.lower().endswith(".json")]
-    beside = [n for n in beside if not n.lower().endswith(INDEX_SUFFIX)]
-    text = os.path.join(os.path.dirname(weights), beside[0]) if len(beside) == 1 else "model.json"
+    text = _partner(weights, lambda n: n.endswith(".json") and not n.endswith(INDEX_SUFFIX))
+    text = text or "model.json"
     return (
         "save the whole model with model.save(...), or give "
         f"-modelPath {text},{weights} with the text of model.to_json() in {text}"
     )
+
+
+def _partner(path: str, fits: Callable[[str], bool]) -> str | None:
+    """The file in the same folder that goes with one, by its name or as the only one of its kind.
+
+    A list of shards stands for its shards.
+    """
+    found = [name for name in _beside(path) if fits(name.lower())]
+    found = [name for name in found if name.endswith(INDEX_SUFFIX)] or found
+    stem = os.path.basename(path).split(".")[0]
+    found = [name for name in found if name.split(".")[0] == stem] or found
+    found = [name for name in found if ".weights." in name] or found
+    return os.path.join(os.path.dirname(path), found[0]) if len(found) == 1 else None
 
 
 def _beside(path: str) -> list[str]:
