@@ -22,6 +22,7 @@ from irisspark.data.scanning import peak_memory_bytes
 from irisspark.evaluation.evaluating import evaluate
 from irisspark.model import loading
 from irisspark.options import parse
+from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.imports import import_tensorflow
 
 NUM_TRIVIAL_JOBS = 30
@@ -156,12 +157,12 @@ def time_evaluations(
     """Time the evaluation of a file and, in turn, the least that two processes have to do."""
     options = parse(["-modelPath", str(model), "-dataPath", str(data)])
     loaded = loading.load(options.model_path)
-    dataset = open_dataset(spark, options, loaded.spec)
+    dataset = open_dataset(spark, data_settings(options), loaded.spec)
     least = None if alone else Least(model, data)
     seconds: dict[str, list[float]] = {"irisspark": [], "least": []}
     for _ in range(runs + 1):  # the first one warms up
         started = time.perf_counter()
-        result = evaluate(spark, loaded, dataset, options)
+        result = evaluate(spark, loaded, dataset, evaluate_settings(options))
         seconds["irisspark"].append(time.perf_counter() - started)
         if least is not None:
             started = time.perf_counter()

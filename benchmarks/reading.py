@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from evaluation import save_model, write_data
 from measure import ROOT, in_turn, print_table, ratio, time_command
@@ -23,9 +24,12 @@ from measure import ROOT, in_turn, print_table, ratio, time_command
 sys.path.insert(0, str(ROOT))
 
 from irisspark.data import queries
-from irisspark.data.csv.columns import Columns, LabelCodes
-from irisspark.data.scanning import PredictionTask, ScanTask, peak_memory_bytes
+from irisspark.data.columns import Columns
+from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.csv_reader import CsvReader
+from irisspark.data.scanning import PredictionPlan, ScanPlan, peak_memory_bytes
 from irisspark.data.splits import TaskSplits, cut
+from irisspark.data.targets import LabelCodes
 from irisspark.evaluation.worker import counting
 from irisspark.model import loading
 from irisspark.startup.imports import import_tensorflow
@@ -34,6 +38,7 @@ from irisspark.storage.opening import DataFile, opener
 
 NUM_FEATURES = 20
 NUMBERS, TEXTS = ("0", "1", "2"), ("setosa", "versicolor", "virginica")
+PLAIN = CsvReader()
 HEADER = ";".join([*(f"feature {i}" for i in range(NUM_FEATURES)), "label"])
 
 
@@ -75,17 +80,21 @@ def with_text_label(_: int, line: str) -> str:
     return f"{line[:-2]}{TEXTS[int(line[-2])]}\n"
 
 
-def groups_of(path: Path) -> Iterator[TaskSplits]:
+def tasks_of(path: Path) -> Iterator[TaskSplits]:
     """Make one task of a file."""
     return iter([TaskSplits(0, tuple(cut([DataFile(str(path), path.stat().st_size)], 64 << 20)))])
 
 
 def scan(
-    model: loading.LoadedModel, path: Path, columns: Columns, predictions: PredictionTask | None
+    model: loading.LoadedModel,
+    path: Path,
+    columns: Columns,
+    reader: CsvReader = PLAIN,
+    predictions: PredictionPlan | None = None,
 ) -> counting.Outcome:
     """Do a worker's task."""
-    task = ScanTask(columns, stop_at_bad_row=False, predictions=predictions)
-    (outcome,) = counting.evaluate(groups_of(path), model.spec, task, opener(str))
+    plan = ScanPlan(reader, columns, stop_at_bad_row=False, predictions=predictions)
+    (outcome,) = counting.evaluate(tasks_of(path), model.spec, plan, opener(str))
     assert not outcome.failures, outcome.failures
     return outcome
 
@@ -104,19 +113,22 @@ def ways_of(
     )
     zipped = folder / "plain.csv.gz"
     zipped.write_bytes(gzip.compress(plain.read_bytes(), 6))
-    with_header = columns_of(delimiter=";", header=True, names=tuple(HEADER.split(";")))
+    named = columns_of(names=tuple(HEADER.split(";")))
+    with_header = CsvReader(CsvFormat(";", header=True))
     scores = tuple(f"probability_{name}" for name in NUMBERS)
-    predictions = PredictionTask(locate(str(folder)), (), "label", scores, (0, 1, 2), True)
+    predictions = PredictionPlan(locate(str(folder)), (), "label", scores, (0, 1, 2), True)
 
-    def way(path: Path, columns: Columns, to: PredictionTask | None = None) -> float:
+    def way(path: Path, columns: Columns, **more: Any) -> float:
         started = time.process_time()
-        scan(model, path, columns, to)
+        scan(model, path, columns, **more)
         return time.process_time() - started
 
     def find_labels() -> float:
         started = time.process_time()
         # As the driver does; a file that is sorted by its labels costs a pass over all of it.
-        found = queries.find_labels(groups_of(texts), columns_of(), opener(str), max_blocks=1)
+        found = queries.find_labels(
+            tasks_of(texts), PLAIN, columns_of(), opener(str), max_batches=1
+        )
         assert [one.labels for one in found] == [frozenset(TEXTS)]
         return time.process_time() - started
 
@@ -129,13 +141,13 @@ def ways_of(
 
     return {
         "plain": lambda: way(plain, columns_of()),
-        "-header true -delimiter ';'": lambda: way(semicolons, with_header),
+        "-header true -delimiter ';'": lambda: way(semicolons, named, reader=with_header),
         "text labels, named": lambda: way(texts, columns_of(TEXTS)),
         "text labels, found": lambda: find_labels() + way(texts, columns_of(TEXTS)),
         "-badRows skip, none is bad": lambda: way(plain, columns_of()),
         "-badRows skip, 1% is bad": lambda: way(spoiled, columns_of()),
         "every cell in quotes": lambda: way(quoted, columns_of()),
-        "-predictions true": lambda: way(plain, columns_of(), predictions),
+        "-predictions true": lambda: way(plain, columns_of(), predictions=predictions),
         ".gz": lambda: way(zipped, columns_of()),
         ".gz, decompressing alone": decompress,
     }
@@ -174,7 +186,7 @@ def main() -> None:
     import_tensorflow()
     if arguments.worker:
         model, data = arguments.worker
-        scan(loading.load(str(model)), data, columns_of(), None)
+        scan(loading.load(str(model)), data, columns_of())
         print(peak_memory_bytes())
         return
     folder = Path(tempfile.mkdtemp(prefix="irisspark-benchmark-"))

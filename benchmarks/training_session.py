@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from irisspark.data.dataset import open_dataset
 from irisspark.model import loading
 from irisspark.options import parse
+from irisspark.settings import data_settings, train_settings
 from irisspark.startup.imports import import_tensorflow
 from irisspark.startup.session import Session, open_session
 from irisspark.training.running import TrainingResult, train
@@ -51,5 +52,5 @@ def run(spark: Session, model: Path, data: Path, *words: object) -> TrainingResu
     argv = ["-train", "true", "-modelPath", model, "-dataPath", data, *words]
     options = parse([str(word) for word in argv])
     loaded = loading.load(options.model_path, training_seed=options.seed)
-    dataset = open_dataset(spark, options, loaded.spec)
-    return train(spark, loaded, dataset, options, lambda line: None)
+    dataset = open_dataset(spark, data_settings(options), loaded.spec)
+    return train(spark, loaded, dataset, train_settings(options), lambda line: None)

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from irisspark import options as command_line
-from irisspark import report
+from irisspark import report, settings
 from irisspark.data.dataset import Dataset, open_dataset
 from irisspark.errors import IrissparkError, first_line
 from irisspark.evaluation import predictions
@@ -93,13 +93,13 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
             return _show_model(session, options)
         model = _load_model(session, options)
         clock.lap("model")
-        dataset = open_dataset(session, options, model.spec)
+        dataset = open_dataset(session, settings.data_settings(options), model.spec)
         clock.lap("data")
         session.wait_for_workers()
         clock.lap("workers")
         trained = None
         if options.train:
-            trained = train(session, model, dataset, options, _show)
+            trained = train(session, model, dataset, settings.train_settings(options), _show)
             dataset = trained.dataset
             clock.lap("train")
         result = _predict_and_score(session, trained or model, dataset, options, staging)
@@ -120,11 +120,13 @@ def _predict_and_score(
     staging: Staging | None,
 ) -> EvaluationResult | PredictionResult:
     """Evaluate, write predictions, or both, in one pass over the rows."""
+    told = settings.evaluate_settings(options)
     if staging is None or not options.predictions:
-        return evaluate(session, model, dataset, options)
-    task = predictions.prepare(session, model.spec, dataset, options, staging.folder)
+        return evaluate(session, model, dataset, told)
+    assert options.output_path is not None
+    task = predictions.prepare(session, model.spec, dataset, options.output_path, staging.folder)
     run = evaluate if dataset.columns.label is not None else predictions.predict
-    result = run(session, model, dataset, options, task)
+    result = run(session, model, dataset, told, task)
     predictions.commit(task, result.prediction_files)
     return result
 

@@ -6,13 +6,18 @@ import io
 import re
 from pathlib import Path
 
-from irisspark.data.csv.columns import Columns
-from irisspark.data.csv.examine import BadRows
-from irisspark.data.csv.reading import Batch, read_batches
-from irisspark.data.splits import Split, cut
+from irisspark.data.bad_rows import BadRows
+from irisspark.data.columns import Columns
+from irisspark.data.csv.blocks import Block
+from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.csv_reader import CsvReader
+from irisspark.data.csv.reading import parse_block
+from irisspark.data.reader import Batch
+from irisspark.data.splits import Split
 from irisspark.storage.opening import DataFile, Opener, opener
 
 open_local: Opener = opener(str)
+PLAIN = CsvFormat()
 
 
 def csv_rows(data: bytes, delimiter: str = ",", *, multi_line: bool = False) -> list[list[str]]:
@@ -37,17 +42,24 @@ def data_file(path: Path, data: bytes) -> DataFile:
 def read_splits(
     files: list[DataFile],
     columns: Columns,
+    csv: CsvFormat = PLAIN,
     *,
     split_bytes: float = 1e9,
     block_bytes: int = 4 << 20,
     open_file: Opener = open_local,
 ) -> list[Batch]:
-    splits = cut(files, split_bytes, whole_files=columns.multi_line)
-    return [b for s in splits for b in read_batches(s, columns, open_file, block_bytes)]
+    reader = CsvReader(csv)
+    splits = reader.cut(files, split_bytes)
+    return [b for s in splits for b in reader.read(s, columns, open_file, block_bytes)]
 
 
 def read_whole(file: DataFile, columns: Columns, block_bytes: int = 4 << 20) -> list[Batch]:
-    return list(read_batches(Split(file, 0, 0, None), columns, open_local, block_bytes))
+    return list(CsvReader().read(Split(file, 0, 0, None), columns, open_local, block_bytes))
+
+
+def parse(data: bytes, columns: Columns, csv: CsvFormat = PLAIN) -> Batch:
+    """Parse the bytes of a whole file."""
+    return parse_block(Block(0, 0, data), columns, csv)[0]
 
 
 Row = tuple[int, int, tuple[float, ...], int | None, tuple[str, ...]]
@@ -60,7 +72,7 @@ def rows_of(batches: list[Batch]) -> list[Row]:
         kept = [column.to_pylist() for column in batch.kept]
         for i, features in enumerate(batch.features.tolist()):
             label = None if batch.labels is None else int(batch.labels[i])
-            place = (batch.block.file_index, int(batch.offsets[i]))
+            place = (batch.piece.file_index, int(batch.positions[i]))
             rows.append((*place, tuple(features), label, tuple(texts[i] for texts in kept)))
     return rows
 

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irisspark.data.csv.columns import Columns, LabelCodes, parse_number, shorten
+from irisspark.data.cells import parse_number, shorten
+from irisspark.data.columns import Columns
+from irisspark.data.targets import LabelCodes
 
 
 @pytest.mark.parametrize("text", ["2", "2.0", "2.", "1e0", " 2 ", "+2", "02", "\t2", "0.2e1"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from irisspark.data.csv.columns import Columns
+from irisspark.data.columns import Columns
+from irisspark.data.csv.csv_reader import CsvReader
 from irisspark.data.dataset import TASK_BYTES, Dataset
 from irisspark.storage.opening import DataFile, opener
 
@@ -12,9 +13,9 @@ MIB = 1 << 20
 def task_bytes(sizes: list[int], parallelism: int) -> list[int]:
     """Cut files of some sizes, and give the bytes of each task."""
     files = tuple(DataFile(f"{index}.csv", size) for index, size in enumerate(sizes))
-    dataset = Dataset(files, Columns(5, (0, 1, 2, 3)), opener(str), None)
-    groups = dataset.groups(parallelism)
-    return [sum((s.end or s.file.size) - s.start for s in group.splits) for group in groups]
+    dataset = Dataset(files, CsvReader(), Columns(5, (0, 1, 2, 3)), opener(str), None)
+    tasks = dataset.tasks(parallelism)
+    return [sum((s.end or s.file.size) - s.start for s in task.splits) for task in tasks]
 
 
 @pytest.mark.parametrize("parallelism", [1, 2, 7, 64])

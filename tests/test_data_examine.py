@@ -1,13 +1,17 @@
 """What is wrong with a row, how many there are, and which came first."""
 
 import pytest
+from csv_oracle import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irisspark.data.csv.columns import Columns, LabelCodes
-from irisspark.data.csv.examine import REASONS, BadRow, BadRows, is_missing
+from irisspark.data.bad_rows import REASONS, BadRow, BadRows
+from irisspark.data.cells import is_missing
+from irisspark.data.columns import Columns
+from irisspark.data.csv.blocks import Block
+from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.reading import parse_block
-from irisspark.data.splits import Block
+from irisspark.data.targets import LabelCodes
 
 COLUMNS = Columns(3, (0, 1), label=2, labels=LabelCodes(("a", "b")))
 
@@ -15,11 +19,11 @@ COLUMNS = Columns(3, (0, 1), label=2, labels=LabelCodes(("a", "b")))
 def only_bad_row(line: bytes, columns: Columns = COLUMNS) -> BadRow:
     """Read a line between two good ones, and give the only bad row."""
     good = b"1,2,a\n"
-    batch = parse_block(Block(3, 100, good + line + b"\n" + good), columns)
+    batch, _ = parse_block(Block(3, 100, good + line + b"\n" + good), columns, CsvFormat())
     assert len(batch) == 2
     assert batch.bad.total == 1
     (row,) = batch.bad.first
-    assert (row.file_index, row.offset) == (3, 106)
+    assert (row.file_index, row.position) == (3, 106)
     return row
 
 
@@ -61,7 +65,7 @@ def test_reason_column_and_value(line, reason, column, value):
 def test_kept_column_must_be_text():
     columns = Columns(3, (0, 1), keep=(2,))
     assert only_bad_row(b"1,2,caf\xe9", columns).reason == "bad encoding"
-    batch = parse_block(Block(0, 0, b"1,2,\n1,2,NA\n"), columns)
+    batch = parse(b"1,2,\n1,2,NA\n", columns)
     assert batch.kept[0].to_pylist() == ["", "NA"]
 
 
@@ -74,7 +78,7 @@ def test_reason_of_a_cell_does_not_depend_on_its_neighbours():
         cell: only_bad_row(cell + b",2,a").reason for cell in (b"nan(ind)", b"nan", b"1-", b"")
     }
     data = b"".join(cell + b",2,a\n" for cell in alone)
-    batch = parse_block(Block(0, 0, data), COLUMNS)
+    batch = parse(data, COLUMNS)
     assert [row.reason for row in batch.bad.first] == list(alone.values())
 
 
@@ -110,8 +114,8 @@ def test_bad_rows_add_up_in_any_order(rows, at, random):
 
 
 def test_all_rows_bad():
-    batch = parse_block(Block(0, 0, b"x,1,a\n" * 1000), COLUMNS)
+    batch = parse(b"x,1,a\n" * 1000, COLUMNS)
     assert len(batch) == 0
     assert batch.features.shape == (0, 2)
     assert batch.bad.counts == {"not a number": 1000}
-    assert [row.offset for row in batch.bad.first] == list(range(0, 60, 6))
+    assert [row.position for row in batch.bad.first] == list(range(0, 60, 6))

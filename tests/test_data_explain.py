@@ -2,11 +2,13 @@
 
 import pytest
 
-from irisspark.data.csv import explain
-from irisspark.data.csv.columns import Columns
-from irisspark.data.csv.examine import BadRow
+from irisspark.data import explain
+from irisspark.data.bad_rows import BadRow
+from irisspark.data.columns import Columns
+from irisspark.data.csv.advice import advice, other_header
+from irisspark.data.csv.csv_format import CsvFormat
 
-COLUMNS = Columns(3, (0, 1), label=2, names=("a", "b", "kind"), header_path="/d/one.csv")
+COLUMNS = Columns(3, (0, 1), label=2, names=("a", "b", "kind"), names_path="/d/one.csv")
 
 
 def row(reason: str, column: int = 1, value: str = "x") -> BadRow:
@@ -57,7 +59,7 @@ def test_whole_numbers_are_asked_for_where_the_model_takes_them():
     ],
 )
 def test_what_to_do(bad, delimiter, said):
-    assert said in explain.advice(bad, Columns(3, (0, 1), delimiter=delimiter))
+    assert said in advice(bad, Columns(3, (0, 1)), CsvFormat(delimiter))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,6 @@ def test_labels_that_are_no_classes_end_with_what_to_pass(found, num_classes, sa
     ],
 )
 def test_other_header_names_both_files_and_the_first_difference(found, said):
-    message = explain.other_header(found, "/d/two.csv", COLUMNS)
+    message = other_header(found, "/d/two.csv", COLUMNS)
     assert message.startswith("/d/two.csv begins with another header than /d/one.csv")
     assert said in message

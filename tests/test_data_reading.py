@@ -12,6 +12,7 @@ from csv_oracle import (
     csv_rows,
     data_file,
     open_local,
+    parse,
     read_splits,
     read_whole,
     rows_of,
@@ -19,13 +20,18 @@ from csv_oracle import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irisspark.data.csv.columns import Columns, LabelCodes
-from irisspark.data.csv.examine import REASONS
-from irisspark.data.csv.reading import parse_block, read_batches
-from irisspark.data.splits import Block, cut
+from irisspark.data.bad_rows import REASONS
+from irisspark.data.columns import Columns
+from irisspark.data.csv.blocks import Block
+from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.csv_reader import CsvReader
+from irisspark.data.csv.reading import parse_block
+from irisspark.data.splits import cut
+from irisspark.data.targets import LabelCodes
 from irisspark.errors import DataError
 
 THREE = LabelCodes(("0", "1", "2"))
+PLAIN, HEADER = CsvFormat(), CsvFormat(header=True)
 TROUBLE = (
     b"1.5,2,0,a\n"
     b"2.5,3,1,b\r\n"
@@ -53,10 +59,6 @@ TROUBLE = (
 TROUBLE_COLUMNS = Columns(4, (0, 1), label=2, labels=THREE, keep=(3,))
 
 
-def parse(data: bytes, columns: Columns):
-    return parse_block(Block(0, 0, data), columns)
-
-
 def test_every_kind_of_trouble_is_found():
     batch = parse(TROUBLE, TROUBLE_COLUMNS)
     assert batch.bad.counts == {
@@ -82,42 +84,45 @@ def test_every_kind_of_trouble_is_found():
     assert batch.labels is not None and batch.labels.tolist() == [0, 1, 2, 1, 2, 1, 2, 2]
     assert batch.kept[0].to_pylist() == ["a", "b", "j,1", 'say "m"', "n", "\u00fc", "p", "r"]
     starts = [TROUBLE.index(text) for text in (b"1.5,", b"2.5,", b"11,12", b" 15", b"16,17")]
-    assert batch.offsets.tolist()[:5] == starts
+    assert batch.positions.tolist()[:5] == starts
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_any_cut_gives_the_rows_of_a_single_pass(tmp_path, end):
     data = b"\xef\xbb\xbfx,y,label,name" + end + TROUBLE.replace(b"\r\n", b"\n").replace(b"\n", end)
     columns = Columns(
-        4, (0, 1), label=2, labels=THREE, keep=(3,), names=("x", "y", "label", "name"), header=True
+        4, (0, 1), label=2, labels=THREE, keep=(3,), names=("x", "y", "label", "name")
     )
     files = [data_file(tmp_path / name, data) for name in ("a.csv", "b.csv")]
-    whole = read_splits(files, columns)
+    whole = read_splits(files, columns, HEADER)
     assert len(rows_of(whole)) == 16
     for split_bytes in [*range(1, 60), 100, 200, 500]:
         for block_bytes in (1, 37, 4 << 20) if split_bytes in (1, 7, 50) else (64,):
-            parts = read_splits(files, columns, split_bytes=split_bytes, block_bytes=block_bytes)
+            parts = read_splits(
+                files, columns, HEADER, split_bytes=split_bytes, block_bytes=block_bytes
+            )
             assert rows_of(parts) == rows_of(whole)
             assert bad_of(parts) == bad_of(whole)
 
 
 def test_what_was_bad_before_changes_nothing():
     columns = Columns(4, (0, 1), label=2, labels=THREE, keep=(3,))
-    whole = parse(TROUBLE, columns)
-    blocks = [*whole.block.data.splitlines(keepends=True), TROUBLE]
+    _, suspects_of_all = parse_block(Block(0, 0, TROUBLE), columns, PLAIN)
+    blocks = [*TROUBLE.splitlines(keepends=True), TROUBLE]
     for data in blocks:
-        alone = parse_block(Block(0, 9, data), columns)
+        alone, _ = parse_block(Block(0, 9, data), columns, PLAIN)
         for suspects in (
             frozenset[int](),
             frozenset({0}),
             frozenset({1, 2}),
             frozenset({0, 1}),
         ):
-            told = parse_block(Block(0, 9, data), columns, suspects)
+            told, _ = parse_block(Block(0, 9, data), columns, PLAIN, suspects)
             assert rows_of([told]) == rows_of([alone])
             assert told.bad == alone.bad
-    assert whole.suspects == {0, 1, 2, 3} - {0}
-    assert parse_block(Block(0, 0, b"1,2,0,a\n"), columns, whole.suspects).suspects is None
+    assert suspects_of_all == {0, 1, 2, 3} - {0}
+    _, suspects = parse_block(Block(0, 0, b"1,2,0,a\n"), columns, PLAIN, suspects_of_all)
+    assert suspects is None
 
 
 def test_first_ten_bad_rows_are_those_of_the_input_whatever_the_order(tmp_path):
@@ -151,8 +156,8 @@ def test_rows_are_those_of_the_csv_module(
     data = text.getvalue().removesuffix("" if is_ended else line_end).encode()
     data = b"\xef\xbb\xbf" * with_bom + data
     file = data_file(tmp_path_factory.mktemp("csv") / "a.csv", data)
-    columns = Columns(3, (0,), label=1, labels=THREE, keep=(2,), delimiter=delimiter)
-    batches = read_splits([file], columns, split_bytes=split_bytes)
+    columns = Columns(3, (0,), label=1, labels=THREE, keep=(2,))
+    batches = read_splits([file], columns, CsvFormat(delimiter), split_bytes=split_bytes)
     expected = csv_rows(data, delimiter)
     assert bad_of(batches).total == 0
     assert [(row[2], row[3], row[4]) for row in rows_of(batches)] == [
@@ -188,8 +193,9 @@ def test_quoted_line_breaks_are_read_with_multi_line(tmp_path_factory, rows, blo
     writer.writerows(rows)
     data = text.getvalue().encode()
     file = data_file(tmp_path_factory.mktemp("csv") / "a.csv", data)
-    columns = Columns(2, (0,), keep=(1,), multi_line=True)
-    batches = read_splits([file], columns, split_bytes=1, block_bytes=block_bytes)
+    columns = Columns(2, (0,), keep=(1,))
+    spanning = CsvFormat(multi_line=True)
+    batches = read_splits([file], columns, spanning, split_bytes=1, block_bytes=block_bytes)
     assert bad_of(batches).total == 0
     assert [(row[2][0], row[4][0]) for row in rows_of(batches)] == [
         (float(np.float32(x)), kept) for x, kept in csv_rows(data, multi_line=True)
@@ -282,29 +288,29 @@ def test_unused_column_may_hold_anything():
 
 
 def test_data_of_a_header_alone_has_no_rows(tmp_path):
-    columns = Columns(2, (0,), label=1, labels=THREE, names=("a", "b"), header=True)
+    columns = Columns(2, (0,), label=1, labels=THREE, names=("a", "b"))
     for data in (b"a,b", b"a,b\n", b"\n\na,b\n\n"):
-        batch = parse(data, columns)
+        batch = parse(data, columns, HEADER)
         assert len(batch) == 0
         assert batch.bad.total == 0
 
 
 def test_blank_lines_before_the_header_are_skipped():
-    columns = Columns(2, (0,), label=1, labels=THREE, names=("a", "b"), header=True)
-    batch = parse(b"\r\n\na,b\r\n5,1\n", columns)
+    columns = Columns(2, (0,), label=1, labels=THREE, names=("a", "b"))
+    batch = parse(b"\r\n\na,b\r\n5,1\n", columns, HEADER)
     assert batch.features.tolist() == [[5]]
-    assert batch.offsets.tolist() == [8]
+    assert batch.positions.tolist() == [8]
 
 
 def test_another_header_is_an_error_that_names_both_files(tmp_path):
     columns = Columns(3, (0, 1), label=2, labels=THREE, names=("a", "b", "c"),
-                      header_path="/data/first.csv", header=True)  # fmt: skip
+                      names_path="/data/first.csv")  # fmt: skip
     same = data_file(tmp_path / "same.csv", b'\xef\xbb\xbf"a",b,c\n1,2,0\n')
-    assert len(rows_of(read_splits([same], columns, split_bytes=2))) == 1
+    assert len(rows_of(read_splits([same], columns, HEADER, split_bytes=2))) == 1
     for data in (b"a,c,b\n1,2,0\n", b"1,2,0\n3,4,1\n", b"a,b\n1,2\n"):
         other = data_file(tmp_path / "other.csv", data)
         with pytest.raises(DataError, match=r"other\.csv .*another header than /data/first\.csv"):
-            read_splits([other], columns, split_bytes=4)
+            read_splits([other], columns, HEADER, split_bytes=4)
 
 
 def test_line_of_fifty_megabytes(tmp_path):
@@ -314,7 +320,7 @@ def test_line_of_fifty_megabytes(tmp_path):
     batches = read_splits([file], columns, split_bytes=20_000_000)
     assert [row[3] for row in rows_of(batches)] == [0, 1, 2]
     assert max(len(text) for row in rows_of(batches) for text in row[4]) == 50_000_000
-    assert [(row.offset, row.reason) for row in bad_of(batches).first] == [
+    assert [(row.position, row.reason) for row in bad_of(batches).first] == [
         (len(data) - 4, "wrong number of columns")
     ]
 
@@ -337,7 +343,7 @@ def test_memory_stays_within_a_few_blocks(tmp_path):
     (split,) = cut([file], 1e9)
     tracemalloc.start()
     try:
-        num_rows = sum(len(b) for b in read_batches(split, columns, open_local, 1 << 18))
+        num_rows = sum(len(b) for b in CsvReader().read(split, columns, open_local, 1 << 18))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

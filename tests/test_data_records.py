@@ -5,8 +5,8 @@ from csv_oracle import csv_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from irisspark.data.csv.first_lines import split_cells
 from irisspark.data.csv.records import find_records, open_quotes, quoted_record_end
-from irisspark.data.csv.schema import split_cells
 
 troubled = st.text(alphabet='a1,;" \r\n\u00fc', max_size=40)
 

@@ -16,8 +16,9 @@ from csv_oracle import data_file, open_local
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irisspark.data import splits
-from irisspark.data.splits import Split, count_lines, cut, group, read_ahead, read_blocks
+from irisspark.data.csv import blocks as csv_blocks
+from irisspark.data.csv.blocks import count_lines, read_ahead, read_blocks
+from irisspark.data.splits import Split, cut, deal
 from irisspark.errors import DataError
 from irisspark.storage import opening
 from irisspark.storage.opening import DataFile
@@ -169,7 +170,7 @@ def test_error_of_reading_ahead_comes_behind_the_blocks_before_it(tmp_path):
 
 
 def test_line_longer_than_the_limit_is_an_error(monkeypatch):
-    monkeypatch.setattr(splits, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(csv_blocks, "MAX_LINE_BYTES", 1000)
     data = b"1\n" + b"9" * 5000
     with pytest.raises(DataError, match=r"a\.csv: the line that starts at byte 2 is longer"):
         whole = Split(DataFile("a.csv", len(data)), 0, 0, None)
@@ -196,16 +197,16 @@ def test_compressed_and_whole_files_are_one_split():
 
 
 @given(st.lists(st.integers(1, 1000), max_size=60), st.integers(1, 12))
-def test_groups_keep_the_order_and_are_about_equal(sizes, num_groups):
+def test_tasks_keep_the_order_and_are_about_equal(sizes, num_tasks):
     files = [DataFile(str(i), size) for i, size in enumerate(sizes)]
     parts = cut(files, 100)
-    groups = group(parts, num_groups)
-    assert len(groups) == num_groups
-    assert [split for members in groups for split in members] == parts
+    tasks = deal(parts, num_tasks)
+    assert len(tasks) == num_tasks
+    assert [split for members in tasks for split in members] == parts
     if parts:
-        loads = [sum((s.end or 0) - s.start for s in members) for members in groups]
+        loads = [sum((s.end or 0) - s.start for s in members) for members in tasks]
         largest = max((s.end or 0) - s.start for s in parts)
-        assert max(loads) <= sum(sizes) / num_groups + largest
+        assert max(loads) <= sum(sizes) / num_tasks + largest
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])

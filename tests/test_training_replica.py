@@ -8,6 +8,7 @@ import pytest
 
 from irisspark.model import forward, loading
 from irisspark.options import parse
+from irisspark.settings import train_settings
 from irisspark.startup.imports import import_tensorflow
 from irisspark.training.averaging import WeightedChunk, lay_out, take_chunk
 from irisspark.training.configuration import configure
@@ -29,7 +30,7 @@ class Worker:
     def __init__(self, path: Path, num_features: int, *words: str) -> None:
         options = parse(["-train", "true", "-modelPath", str(path), *words])
         model = loading.load(str(path), loss=options.loss, training_seed=7)
-        configured = self.configured = configure(model, options)
+        configured = self.configured = configure(model, train_settings(options))
         self.variables = [np.asarray(v.numpy()) for v in configured.variables]
         self.num_weights = len(configured.network.weights)
         self.recipe = Recipe(

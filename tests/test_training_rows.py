@@ -13,7 +13,7 @@ from irisspark.training.worker.rows import (
     ReadReport,
     assemble,
     digest,
-    find_offset,
+    find_position,
     route,
 )
 
@@ -21,28 +21,28 @@ NUM_ROWS = 103
 
 
 def blocks(cuts: list[int], *, file_index: int = 0) -> list[list[ReadBlock | ReadReport]]:
-    """Cut 103 rows, each 10 bytes long and holding its number, into groups of one block."""
+    """Cut 103 rows, each 10 bytes long and holding its number, into tasks of one block."""
     bounds = [0, *cuts, NUM_ROWS]
-    groups = []
-    for group, (start, stop) in enumerate(pairwise(bounds)):
+    tasks = []
+    for task, (start, stop) in enumerate(pairwise(bounds)):
         numbers = np.arange(start, stop)
         features = np.stack([numbers, -numbers], axis=1).astype("float32")
-        block = ReadBlock(group, file_index, numbers * 10, features, numbers % 3)
-        groups.append([block, ReadReport(group, stop - start, 0)])
-    return groups
+        block = ReadBlock(task, file_index, numbers * 10, features, numbers % 3)
+        tasks.append([block, ReadReport(task, stop - start, 0)])
+    return tasks
 
 
 def place(cuts: list[int], workers: int, *, seed: int | None = 7, holdout=None, held_out=False):
-    groups = blocks(cuts)
+    tasks = blocks(cuts)
     counts = []
-    for block, _ in groups:
-        held = holdout.mask(0, block.offsets) if holdout else np.zeros(len(block.labels), bool)
+    for block, _ in tasks:
+        held = holdout.mask(0, block.positions) if holdout else np.zeros(len(block.labels), bool)
         counts.append(int((held if held_out else ~held).sum()))
     starts = dict(enumerate(np.cumsum([0, *counts[:-1]]).tolist()))
     plan = Placement(starts, sum(counts), workers, seed, holdout, held_out)
     pieces: list[list] = [[] for _ in range(workers)]
-    for group in groups:
-        for worker, rows in route(group, plan):
+    for task in tasks:
+        for worker, rows in route(task, plan):
             pieces[worker].append((worker, rows))
     for arrived in pieces:
         np.random.default_rng(0).shuffle(arrived)
@@ -95,26 +95,26 @@ def test_held_out_rows_and_the_others_are_all_rows():
 
 
 def test_a_hash_holds_out_the_fraction_and_depends_on_seed_and_file():
-    offsets = np.arange(0, 4_000_000, 40)
-    mask = HashedRows(7, 0.2).mask(0, offsets)
+    positions = np.arange(0, 4_000_000, 40)
+    mask = HashedRows(7, 0.2).mask(0, positions)
     assert mask.mean() == pytest.approx(0.2, abs=0.005)
-    for other in (HashedRows(8, 0.2).mask(0, offsets), HashedRows(7, 0.2).mask(1, offsets)):
+    for other in (HashedRows(8, 0.2).mask(0, positions), HashedRows(7, 0.2).mask(1, positions)):
         # Independent of the first: 0.2 * 0.2 of the rows are in both.
         assert (mask & other).mean() == pytest.approx(0.04, abs=0.003)
-    assert not (HashedRows(7, 0.1).mask(0, offsets) & ~mask).any()
+    assert not (HashedRows(7, 0.1).mask(0, positions) & ~mask).any()
 
 
 def test_the_last_rows_begin_at_a_place_and_take_the_files_behind_it():
     last = LastRows(1, 30)
-    offsets = np.array([0, 20, 30, 40])
-    assert last.mask(0, offsets).tolist() == [False] * 4
-    assert last.mask(1, offsets).tolist() == [False, False, True, True]
-    assert last.mask(2, offsets).tolist() == [True] * 4
+    positions = np.array([0, 20, 30, 40])
+    assert last.mask(0, positions).tolist() == [False] * 4
+    assert last.mask(1, positions).tolist() == [False, False, True, True]
+    assert last.mask(2, positions).tolist() == [True] * 4
 
 
 def test_the_place_of_a_row_is_found_in_its_group():
-    group = blocks([])[0]
-    assert list(find_offset(group, 17)) == [(0, 170)]
+    task = blocks([])[0]
+    assert list(find_position(task, 17)) == [(0, 170)]
 
 
 def total(placed: list[list[PlacedRows]]) -> int:

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from irisspark.data import queries
-from irisspark.data.csv import explain, schema
-from irisspark.data.csv.columns import Columns, LabelCodes, parse_number
-from irisspark.data.csv.examine import UNKNOWN_LABEL, BadRow, BadRows
-from irisspark.data.csv.reading import record_end
+from irisspark.data import explain, queries
+from irisspark.data.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
+from irisspark.data.cells import parse_number
+from irisspark.data.columns import ColumnChoice, Columns, Head, resolve
+from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.csv_reader import CsvReader
 from irisspark.data.holdout import Holdout
-from irisspark.data.splits import Split, TaskSplits, cut, group, read_blocks
+from irisspark.data.reader import Reader
+from irisspark.data.splits import Split, TaskSplits, cut, deal
+from irisspark.data.targets import LabelCodes, numeric_class_names
 from irisspark.errors import DataError
 from irisspark.storage.finding import find_data
 from irisspark.storage.opening import DataFile, Opener, opener
 
 if TYPE_CHECKING:
     from irisspark.model.spec import ModelSpec
-    from irisspark.options import Options
     from irisspark.startup.session import Session
 
 TASK_BYTES = 128 << 20
 """What a worker reads and predicts in a second or two, so that starting a task does not count."""
 _MIN_SPLIT_BYTES = 1 << 20
-_HEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What the user says about the data.
+
+    Attributes:
+        path: Where it is: a shipped name, a file, folder or glob, or several with commas.
+        csv: How it is written.
+        columns: What its columns are for.
+    """
+
+    path: str
+    csv: CsvFormat = field(default_factory=CsvFormat)
+    columns: ColumnChoice = field(default_factory=ColumnChoice)
 
 
 @dataclass(frozen=True)
@@ -34,15 +50,17 @@ class Dataset:
 
     Attributes:
         files: In the order of their rows.
-        columns: Which column is what.
+        reader: Reads them.
+        columns: What each column is for.
         open_file: Opens one of the files, here or on a worker.
-        class_names: The classes in the order of the model's outputs, None where neither the options
+        class_names: The classes in the order of the model's outputs, None where neither the user
             nor the labels name them.
-        named_classes: True where the options name the classes.
+        named_classes: True where the user names the classes.
         holdout: The rows that an evaluation is limited to, None for all.
     """
 
     files: tuple[DataFile, ...]
+    reader: Reader
     columns: Columns
     open_file: Opener
     class_names: tuple[str, ...] | None
@@ -54,90 +72,53 @@ class Dataset:
         """Bytes of all files on disk."""
         return sum(file.size for file in self.files)
 
-    def groups(self, parallelism: int) -> list[TaskSplits]:
-        """Cut the files into tasks: none tiny while there is enough, none so large that it lags."""
-        size = self.num_bytes
-        rounds = size // (TASK_BYTES * parallelism)
-        num_groups = max(1, min(parallelism, size // _MIN_SPLIT_BYTES), rounds * parallelism)
-        splits = cut(self.files, max(size / num_groups, 1), whole_files=self.columns.multi_line)
-        grouped = [members for members in group(splits, num_groups) if members]
-        return [TaskSplits(index, members) for index, members in enumerate(grouped)]
+    def tasks(self, parallelism: int) -> list[TaskSplits]:
+        """Cut the files into tasks, and leave out those that would have no splits."""
+        num_tasks = _num_tasks(self.num_bytes, parallelism)
+        splits = self.reader.cut(self.files, max(self.num_bytes / num_tasks, 1))
+        return _dealt(splits, num_tasks)
 
 
-def open_dataset(session: Session, options: Options, spec: ModelSpec) -> Dataset:
-    """Find the data and hold it against the options and the model.
+def _num_tasks(num_bytes: int, parallelism: int) -> int:
+    """Choose a number of tasks: none tiny where there is enough, none so large that it lags."""
+    rounds = num_bytes // (TASK_BYTES * parallelism)
+    return max(1, min(parallelism, num_bytes // _MIN_SPLIT_BYTES), rounds * parallelism)
+
+
+def _dealt(splits: Sequence[Split], num_tasks: int) -> list[TaskSplits]:
+    dealt = enumerate(deal(splits, num_tasks))
+    return [TaskSplits(index, members) for index, members in dealt if members]
+
+
+def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> Dataset:
+    """Find the data and hold it against what the user says of it, and against the model.
 
     Raises:
         DataError: There is none, it cannot be read, or it does not fit.
     """
-    files = tuple(find_data(options.data_path, session.shipped, session.resolve))
+    files = tuple(find_data(settings.path, session.shipped, session.resolve))
     open_file = opener(session.resolve)
-    head = _read_head(files, open_file, options)
-    columns = schema.resolve(
-        head,
-        label_index=options.label_index,
-        feature_indices=options.feature_indices,
-        keep_columns=options.keep_columns,
-        class_names=options.class_names,
-        delimiter=options.delimiter,
-        header=options.header,
-        multi_line=options.multi_line,
-        dtype=spec.input_dtype,
-    )
-    _check_width(head, columns, spec, options)
-    if schema.looks_like_header(head, columns):
-        shown = ", ".join(head.first[:6]) + (", ..." if len(head.first) > 6 else "")
-        raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
-    names = options.class_names
+    reader, choice = CsvReader(settings.csv), settings.columns
+    head = reader.head(files, open_file)
+    columns = resolve(choice, head, spec.input_dtype)
+    _check_width(head, columns, spec, choice, reader)
+    reader.check(head, columns)
+    names = choice.class_names
     if names is not None and len(names) != spec.output.num_classes:
         raise DataError(
             f"-classNames gives {len(names)} names, but the model has "
             f"{spec.output.num_classes} classes"
         )
-    dataset = Dataset(files, columns, open_file, names, names is not None)
+    dataset = Dataset(files, reader, columns, open_file, names, names is not None)
     if columns.label is None:
         return dataset
     names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, labels=LabelCodes(names)), class_names=names)
 
 
-def _read_head(files: tuple[DataFile, ...], open_file: Opener, options: Options) -> schema.Head:
-    """Read the first record of the data and the first row, which may stand in a later file."""
-    head: schema.Head | None = None
-    for index, file in enumerate(files):
-        records = _first_records(file, index, open_file, options) if file.size else []
-        if head is None and records:
-            row = records[1] if len(records) > 1 else None
-            head = schema.Head(file.path, records[0], row)
-        elif head is not None and head.row is None and records[options.header :]:
-            head = replace(head, row=records[options.header])
-        if head is not None and head.row is not None:
-            break
-    if head is not None and (head.row is not None or not options.header):
-        return head
-    names = ", ".join(file.path for file in files[:3]) + (", ..." if len(files) > 3 else "")
-    what = "no rows" if head is None else "a header and no rows"
-    raise DataError(f"the data is empty: {names} {'holds' if len(files) == 1 else 'hold'} {what}")
-
-
-def _first_records(
-    file: DataFile, index: int, open_file: Opener, options: Options
-) -> list[tuple[str, ...]]:
-    """Read the first two records of a file, fewer where it has no more."""
-    template = Columns(1, (), delimiter=options.delimiter, multi_line=options.multi_line)
-    data, records = b"", list[tuple[str, ...]]()
-    blocks = read_blocks(Split(file, index, 0, None), open_file, _HEAD_BYTES, record_end(template))
-    for block in blocks:
-        if not data:
-            schema.check_encoding(file.path, block.data)
-        data += block.data
-        records = schema.read_records(data, options.delimiter, 2, multi_line=options.multi_line)
-        if len(records) > 1:
-            break
-    return records
-
-
-def _check_width(head: schema.Head, columns: Columns, spec: ModelSpec, options: Options) -> None:
+def _check_width(
+    head: Head, columns: Columns, spec: ModelSpec, choice: ColumnChoice, reader: Reader
+) -> None:
     try:
         spec.row_shape(len(columns.features))
     except DataError as error:
@@ -146,23 +127,23 @@ def _check_width(head: schema.Head, columns: Columns, spec: ModelSpec, options: 
         taken = f"{head.path} has {columns.num_columns} columns"
         if left_out:
             taken += f", of which {' and '.join(left_out)}"
-        if options.feature_indices is not None:
+        if choice.features is not None:
             taken += f"; -featureIndices takes {len(columns.features)} of them"
-        if (hint := schema.delimiter_hint(head, columns.delimiter)) is not None:
-            taken += f"; its rows are split at {hint}"
+        if (hint := reader.hint(head)) is not None:
+            taken += f"; {hint}"
         raise DataError(f"{error}: {taken}") from None
 
 
 def _class_names(
-    session: Session, dataset: Dataset, head: schema.Head, spec: ModelSpec
+    session: Session, dataset: Dataset, head: Head, spec: ModelSpec
 ) -> tuple[str, ...]:
     """Name the classes: numbers where the first label is one, else the texts in sorted order."""
     assert dataset.columns.label is not None
     num_classes = spec.output.num_classes
-    numbers = schema.numeric_class_names(num_classes)
-    row = head.row if dataset.columns.header else head.first
-    is_whole = row is not None and len(row) == dataset.columns.num_columns
-    if is_whole and row and parse_number(row[dataset.columns.label]) is not None:
+    numbers = numeric_class_names(num_classes)
+    row = head.rows[0]
+    is_whole = len(row) == dataset.columns.num_columns
+    if is_whole and parse_number(row[dataset.columns.label]) is not None:
         return numbers
     found = _first_labels(dataset, head)
     if len(found) != num_classes:
@@ -178,27 +159,29 @@ def _class_names(
     raise DataError(explain.unknown_labels(found, num_classes))
 
 
-def _first_labels(dataset: Dataset, head: schema.Head) -> list[str]:
+def _first_labels(dataset: Dataset, head: Head) -> list[str]:
     """Find the labels at the beginning of the first file, sorted.
 
     Where they are as many as the model has classes they are all the labels that the data may have,
     and save the pass over it: any other label is a bad row.
     """
     index = next(i for i, file in enumerate(dataset.files) if file.path == head.path)
-    members = TaskSplits(0, (Split(dataset.files[index], index, 0, None),))
-    found = queries.find_labels([members], dataset.columns, dataset.open_file, max_blocks=1)
+    task = TaskSplits(0, (Split(dataset.files[index], index, 0, None),))
+    found = queries.find_labels(
+        [task], dataset.reader, dataset.columns, dataset.open_file, max_batches=1
+    )
     return _all_labels(found)
 
 
 def find_labels(session: Session, dataset: Dataset) -> list[str]:
     """Find the distinct labels of the data, sorted, in one distributed pass."""
-    columns, open_file = dataset.columns, dataset.open_file
-    groups = dataset.groups(session.parallelism)
+    reader, columns, open_file = dataset.reader, dataset.columns, dataset.open_file
 
-    def find(members: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
-        return queries.find_labels(members, columns, open_file)
+    def find(tasks: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
+        return queries.find_labels(tasks, reader, columns, open_file)
 
-    return _all_labels(session.run(session.spread(groups).mapPartitions(find).collect))
+    tasks = dataset.tasks(session.parallelism)
+    return _all_labels(session.run(session.spread(tasks).mapPartitions(find).collect))
 
 
 def _all_labels(found: Iterable[queries.FoundLabels]) -> list[str]:
@@ -211,41 +194,36 @@ def _all_labels(found: Iterable[queries.FoundLabels]) -> list[str]:
 
 def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:
     """Find the line numbers of bad rows, from 1: one pass over what lies before them."""
-    offsets: dict[int, list[int]] = {}
+    positions: dict[int, list[int]] = {}
     for row in rows:
-        offsets.setdefault(row.file_index, []).append(row.offset)
-    lines = {index: [1] * len(places) for index, places in offsets.items()}
-    if any(row.offset for row in rows):
-        open_file = dataset.open_file
+        positions.setdefault(row.file_index, []).append(row.position)
+    lines = {index: [1] * len(places) for index, places in positions.items()}
+    if any(row.position for row in rows):
+        reader, open_file = dataset.reader, dataset.open_file
 
-        def count(members: Iterator[TaskSplits]) -> Iterator[tuple[int, list[int]]]:
-            return queries.count_lines_before(members, offsets, open_file)
+        def count(tasks: Iterator[TaskSplits]) -> Iterator[tuple[int, list[int]]]:
+            return queries.count_lines_before(tasks, positions, reader, open_file)
 
-        groups = _groups_before(session, dataset, offsets)
-        for index, counts in session.run(session.spread(groups).mapPartitions(count).collect):
+        tasks = _tasks_before(session, dataset, positions)
+        for index, counts in session.run(session.spread(tasks).mapPartitions(count).collect):
             lines[index] = [a + b for a, b in zip(lines[index], counts, strict=True)]
-    return [lines[row.file_index][offsets[row.file_index].index(row.offset)] for row in rows]
+    return [lines[row.file_index][positions[row.file_index].index(row.position)] for row in rows]
 
 
-def _groups_before(
-    session: Session, dataset: Dataset, offsets: Mapping[int, Sequence[int]]
+def _tasks_before(
+    session: Session, dataset: Dataset, positions: Mapping[int, Sequence[int]]
 ) -> list[TaskSplits]:
-    """Cut what lies before the last offset of each file into tasks of about equal size."""
-    indices = sorted(offsets)
-    before = replace(
-        dataset,
-        files=tuple(dataset.files[index] for index in indices),
-        columns=replace(dataset.columns, multi_line=False),  # line ends are counted in quotes, too
-    )
+    """Cut what lies before the last position of each file into tasks of about equal size."""
+    indices = sorted(positions)
+    files = tuple(dataset.files[index] for index in indices)
+    num_tasks = _num_tasks(sum(file.size for file in files), session.parallelism)
+    size = sum(file.size for file in files)
     wanted = [
         replace(split, file_index=indices[split.file_index])
-        for members in before.groups(session.parallelism)
-        for split in members.splits
-        if split.start < max(offsets[indices[split.file_index]])
+        for split in cut(files, max(size / num_tasks, 1))
+        if split.start < max(positions[indices[split.file_index]])
     ]
-    num_groups = max(1, min(session.parallelism, len(wanted)))
-    dealt = enumerate(group(wanted, num_groups))
-    return [TaskSplits(index, members) for index, members in dealt if members]
+    return _dealt(wanted, max(1, min(session.parallelism, len(wanted))))
 
 
 def describe(session: Session, dataset: Dataset, row: BadRow) -> str:
@@ -273,7 +251,7 @@ def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes:
     if row.reason == UNKNOWN_LABEL:
         found = find_labels(session, dataset)
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
-    hint = explain.advice(row, dataset.columns)
+    hint = dataset.reader.advice(row, dataset.columns)
     return DataError(f"{message}; {hint}")
 
 

@@ -20,15 +20,15 @@ class Holdout(Protocol):
 
     @property
     def first_place(self) -> tuple[int, int]:
-        """(file index, offset) before which no row is held out."""
+        """(file index, position) before which no row is held out."""
 
-    def mask(self, file_index: int, offsets: Ints) -> Mask:
-        """Give bool [rows], True where the row at that offset of the file is held out."""
+    def mask(self, file_index: int, positions: Ints) -> Mask:
+        """Give bool [rows], True where the row at that position of the file is held out."""
 
 
 @dataclass(frozen=True)
 class HashedRows:
-    """Holds a fraction of the rows out, each by a hash of (seed, file, offset)."""
+    """Holds a fraction of the rows out, each by a hash of (seed, file, position)."""
 
     seed: int
     fraction: float
@@ -38,32 +38,32 @@ class HashedRows:
         """The first row may be held out."""
         return (0, 0)
 
-    def mask(self, file_index: int, offsets: Ints) -> Mask:
-        """Give bool [rows], True where the row at that offset of the file is held out."""
+    def mask(self, file_index: int, positions: Ints) -> Mask:
+        """Give bool [rows], True where the row at that position of the file is held out."""
         mixed = mix(mix(np.uint64(self.seed)) + np.uint64(file_index))
-        uniform = (mix(mixed + offsets.astype(np.uint64)) >> np.uint64(11)).astype(np.float64)
+        uniform = (mix(mixed + positions.astype(np.uint64)) >> np.uint64(11)).astype(np.float64)
         held: Mask = uniform * 2.0**-53 < self.fraction
         return held
 
 
 @dataclass(frozen=True)
 class LastRows:
-    """Holds out the row at (file_index, offset) and all rows behind it."""
+    """Holds out the row at (file_index, position) and all rows behind it."""
 
     file_index: int
-    offset: int
+    position: int
 
     @property
     def first_place(self) -> tuple[int, int]:
         """The first row that is held out."""
-        return (self.file_index, self.offset)
+        return (self.file_index, self.position)
 
-    def mask(self, file_index: int, offsets: Ints) -> Mask:
-        """Give bool [rows], True where the row at that offset of the file is held out."""
+    def mask(self, file_index: int, positions: Ints) -> Mask:
+        """Give bool [rows], True where the row at that position of the file is held out."""
         if file_index == self.file_index:
-            held: Mask = offsets >= self.offset
+            held: Mask = positions >= self.position
             return held
-        return np.full(len(offsets), file_index > self.file_index)
+        return np.full(len(positions), file_index > self.file_index)
 
 
 def mix(values: Any) -> Any:

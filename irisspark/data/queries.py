@@ -6,32 +6,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from irisspark.data.csv.columns import Columns
-from irisspark.data.csv.examine import is_missing
-from irisspark.data.csv.reading import read_batches
-from irisspark.data.splits import BLOCK_BYTES, TaskSplits, count_lines
+from irisspark.data.cells import is_missing
+from irisspark.data.columns import Columns
+from irisspark.data.reader import Reader
+from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
 
 
 def count_lines_before(
-    groups: Iterable[TaskSplits], offsets: Mapping[int, Sequence[int]], open_file: Opener
+    tasks: Iterable[TaskSplits],
+    positions: Mapping[int, Sequence[int]],
+    reader: Reader,
+    open_file: Opener,
 ) -> Iterator[tuple[int, list[int]]]:
-    """Count the line ends that lie before some offsets.
+    """Count the line ends that lie before some positions.
 
     Args:
-        groups: What to read.
-        offsets: By the index of a file; a file that is not there is not read.
+        tasks: What to read.
+        positions: By the index of a file; a file that is not there is not read.
+        reader: Knows what a line is.
         open_file: Opens a file on this machine.
 
     Yields:
-        (index of the file, a count for each of its offsets), one a split.
+        (index of the file, a count for each of its positions), one a split.
     """
-    for group in groups:
-        for split in group.splits:
-            wanted = offsets.get(split.file_index, ())
+    for task in tasks:
+        for split in task.splits:
+            wanted = positions.get(split.file_index, ())
             if wanted and split.start < max(wanted):
-                yield split.file_index, count_lines(split, open_file, wanted)
+                yield split.file_index, reader.count_lines(split, open_file, wanted)
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,26 @@ class FoundLabels:
 
 
 def find_labels(
-    groups: Iterable[TaskSplits], columns: Columns, open_file: Opener, max_blocks: int | None = None
+    tasks: Iterable[TaskSplits],
+    reader: Reader,
+    columns: Columns,
+    open_file: Opener,
+    max_batches: int | None = None,
 ) -> Iterator[FoundLabels]:
-    """Find the distinct labels of each group.
+    """Find the distinct labels of each task.
 
-    With ``max_blocks`` no more blocks are read of each split. A failure is returned and not raised,
-    as that of an evaluation is.
+    With ``max_batches`` no more batches are read of each split. A failure is returned and not
+    raised, as that of an evaluation is.
     """
     assert columns.label is not None
     label_only = replace(columns, features=(), label=None, labels=None, keep=(columns.label,))
-    for group in groups:
+    for task in tasks:
         found: set[str] = set()
         failures: tuple[tuple[int, int, str], ...] = ()
-        for split in group.splits:
-            batches = read_batches(split, label_only, open_file, BLOCK_BYTES)
+        for split in task.splits:
+            batches = reader.read(split, label_only, open_file)
             try:
-                for batch in islice(batches, max_blocks):
+                for batch in islice(batches, max_batches):
                     found.update(batch.kept[0].unique().to_pylist())
             except DataError as error:
                 failures = ((split.file_index, split.start, str(error)),)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.data.csv.columns import Columns
-from irisspark.data.csv.examine import BadRows
-from irisspark.data.csv.reading import Batch, parse_blocks, record_end
+from irisspark.data.bad_rows import BadRows
+from irisspark.data.columns import Columns
 from irisspark.data.holdout import Holdout
-from irisspark.data.splits import BLOCK_BYTES, Block, Split, TaskSplits, read_ahead, read_blocks
+from irisspark.data.reader import Batch, Piece, Reader
+from irisspark.data.splits import TaskSplits
+from irisspark.data.timing import timed
 from irisspark.storage.location import Location
 from irisspark.storage.opening import Opener
 
 Array = npt.NDArray[Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class PredictionTask:
+class PredictionPlan:
     """Where the predictions of a run go, and what their columns are called.
 
     Attributes:
@@ -46,32 +45,34 @@ class PredictionTask:
 
 
 @dataclass(frozen=True)
-class ScanTask:
+class ScanPlan:
     """What a worker has to know beside the model and its splits.
 
     Attributes:
-        columns: Which column is what.
+        reader: Reads the rows.
+        columns: What each column is for.
         top_n: N of the top-N accuracy.
         num_threads: Threads that TensorFlow may use (``spark.task.cpus``).
         stop_at_bad_row: True where the first bad row ends the run, so no more need be read.
-        block_bytes: How much is read at a time.
+        block_bytes: How much is read at a time; None for what suits the data.
         predictions: Where a row of predictions goes for every good row; None for nowhere.
         holdout: Where it is given, only the rows that it holds out are read.
-        sample_until: (file index, offset) of the last row whose features and output are returned,
+        sample_until: (file index, position) of the last row whose features and output are returned,
             for the driver to compare; None for no row.
     """
 
+    reader: Reader
     columns: Columns
     top_n: int = 1
     num_threads: int = 1
     stop_at_bad_row: bool = True
-    block_bytes: int = BLOCK_BYTES
-    predictions: PredictionTask | None = None
+    block_bytes: int | None = None
+    predictions: PredictionPlan | None = None
     holdout: Holdout | None = None
     sample_until: tuple[int, int] | None = None
 
-    def reading_only(self, block_bytes: int) -> ScanTask:
-        """Give the task of reading the same rows in blocks of another size, and nothing more."""
+    def reading_only(self, block_bytes: int) -> ScanPlan:
+        """Give the plan of reading the same rows in blocks of another size, and nothing more."""
         return replace(self, block_bytes=block_bytes, predictions=None, sample_until=None)
 
 
@@ -108,20 +109,20 @@ class WorkerStats:
 
 
 class Scan:
-    """The batches of a group of splits, with what reading them found out on the way.
+    """The batches of a task's splits, with what reading them found out on the way.
 
     Attributes:
         bad: The bad rows so far.
         read_bytes: Bytes so far.
         read_seconds: What waiting for them took so far.
         parse_seconds: What parsing them took so far.
-        place: (file index, offset) up to which everything is read.
+        place: (file index, position) up to which everything is read.
     """
 
-    def __init__(self, group: TaskSplits, task: ScanTask, open_file: Opener) -> None:
+    def __init__(self, task: TaskSplits, plan: ScanPlan, open_file: Opener) -> None:
         """Get ready; nothing is read before the first batch is asked for."""
-        self._group = group
-        self._task = task
+        self._splits = task.splits
+        self._plan = plan
         self._open_file = open_file
         self.bad = BadRows()
         self.read_bytes = 0
@@ -130,32 +131,29 @@ class Scan:
         self.place = (0, 0)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Read the batches, up to the first bad row where the task stops there."""
-        for split in self._group.splits:
+        """Read the batches, up to the first bad row where the plan is to stop there."""
+        plan = self._plan
+        for split in self._splits:
             self.place = (split.file_index, split.start)
-            batches = parse_blocks(self._read(split), self._task.columns, split.file.path)
+            batches = plan.reader.read(split, plan.columns, self._open_file, plan.block_bytes)
             for batch, seconds in timed(batches):
-                self.parse_seconds += seconds
-                self.read_bytes += len(batch.block.data)
-                self.place = (split.file_index, batch.block.offset + len(batch.block.data))
+                self._note(batch.piece, seconds)
                 self.bad += batch.bad
-                if self.bad.total and self._task.stop_at_bad_row:
+                if self.bad.total and plan.stop_at_bad_row:
                     return
                 yield self._select(batch)
 
-    def _read(self, split: Split) -> Iterator[Block]:
-        end = record_end(self._task.columns)
-        blocks = read_blocks(split, self._open_file, self._task.block_bytes, end)
-        for block, seconds in timed(read_ahead(blocks)):
-            self.read_seconds += seconds
-            self.parse_seconds -= seconds  # which waits for this as a part of parsing
-            yield block
+    def _note(self, piece: Piece, seconds: float) -> None:
+        self.read_bytes += piece.read_bytes
+        self.read_seconds += piece.read_seconds
+        self.parse_seconds += seconds - piece.read_seconds
+        self.place = (piece.file_index, piece.end)
 
     def _select(self, batch: Batch) -> Batch:
-        holdout = self._task.holdout
+        holdout = self._plan.holdout
         if holdout is None:
             return batch
-        return batch.where(holdout.mask(batch.block.file_index, batch.offsets))
+        return batch.where(holdout.mask(batch.piece.file_index, batch.positions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +175,7 @@ class Sampler:
     """Keeps the features and outputs of a task's rows up to a place in the input."""
 
     def __init__(self, until: tuple[int, int] | None) -> None:
-        """Get ready; ``until`` is ``ScanTask.sample_until``."""
+        """Get ready; ``until`` is ``ScanPlan.sample_until``."""
         self._until = until
         self._num_wanted = 0
         self._num_taken = 0
@@ -196,12 +194,12 @@ class Sampler:
 
     def _count(self, batch: Batch) -> int:
         assert self._until is not None
-        file_index, offset = self._until
-        if batch.block.file_index != file_index:
-            return len(batch) if batch.block.file_index < file_index else 0
-        if batch.block.offset > offset:
+        file_index, position = self._until
+        if batch.piece.file_index != file_index:
+            return len(batch) if batch.piece.file_index < file_index else 0
+        if batch.piece.start > position:
             return 0
-        return int(np.searchsorted(batch.offsets, offset, side="right"))
+        return int(np.searchsorted(batch.positions, position, side="right"))
 
     def add(self, features: Array, output: Array) -> None:
         """Take the next rows, with what the model put out for them."""
@@ -216,14 +214,6 @@ class Sampler:
         if not self._features:
             return ()
         return (Sample(index, np.concatenate(self._features), np.concatenate(self._outputs)),)
-
-
-def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:
-    """Yield items with the seconds that each took to come."""
-    started = time.perf_counter()
-    for item in items:
-        yield item, time.perf_counter() - started
-        started = time.perf_counter()
 
 
 def peak_memory_bytes() -> int:

@@ -1,32 +1,20 @@
-"""Files cut into byte ranges, and the blocks of whole lines that a worker reads from one.
-
-A line belongs to the split in which its first byte lies, so any cut of a file, down to one byte a
-split, hands every line to exactly one worker (the convention of Hadoop's ``TextInputFormat``).
-"""
+"""Files cut into byte ranges, and these dealt to tasks."""
 
 from __future__ import annotations
 
-import sys
-import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import IO
 
-from irisspark.errors import DataError
-from irisspark.storage.opening import DataFile, Opener
-
-BLOCK_BYTES = 4 << 20
-MAX_LINE_BYTES = 1 << 30
-_TAIL_BYTES = 64 << 10
+from irisspark.storage.opening import DataFile
 
 
 @dataclass(frozen=True)
 class Split:
-    """The byte range ``[start, end)`` of a file; ``end`` is None for "to the end of the file".
+    """The range ``[start, end)`` of a file; ``end`` is None for "to the end of the file".
 
-    ``file_index`` is the place of the file in the input: (file_index, offset) orders all rows.
+    ``file_index`` is the place of the file in the input: (file_index, position) orders all rows.
+    Positions, ``start`` and ``end`` are in the same unit, which is a byte for text.
     """
 
     file: DataFile
@@ -43,28 +31,16 @@ class TaskSplits:
     splits: tuple[Split, ...]
 
     def from_place(self, place: tuple[int, int]) -> TaskSplits:
-        """Leave out what lies before the (file index, offset) of a row, as far as can be."""
+        """Leave out what lies before the (file index, position) of a row, as far as can be."""
         return replace(self, splits=tuple(self._cut_at(*place)))
 
-    def _cut_at(self, file_index: int, offset: int) -> Iterator[Split]:
+    def _cut_at(self, file_index: int, position: int) -> Iterator[Split]:
         for split in self.splits:
             if split.file_index == file_index and split.end is not None:
-                if split.end > offset:
-                    yield replace(split, start=max(split.start, offset))
+                if split.end > position:
+                    yield replace(split, start=max(split.start, position))
             elif split.file_index >= file_index:
                 yield split
-
-
-@dataclass(frozen=True)
-class Block:
-    """Whole lines of one file. ``offset`` is where the first byte of ``data`` lies in it."""
-
-    file_index: int
-    offset: int
-    data: bytes
-
-
-Cutter = Callable[[bytes], int]
 
 
 def cut(files: Sequence[DataFile], split_bytes: float, *, whole_files: bool = False) -> list[Split]:
@@ -82,154 +58,21 @@ def cut(files: Sequence[DataFile], split_bytes: float, *, whole_files: bool = Fa
     return splits
 
 
-def group(splits: Sequence[Split], num_groups: int) -> list[tuple[Split, ...]]:
-    """Deal splits to ``num_groups`` groups of about equal bytes, neighbours together.
+def deal(splits: Sequence[Split], num_tasks: int) -> list[tuple[Split, ...]]:
+    """Deal splits to ``num_tasks`` tasks of about equal bytes, neighbours together.
 
-    Groups may be empty where there are fewer splits than groups.
+    Tasks may be empty where there are fewer splits than tasks.
     """
     sizes = [_split_bytes(split) for split in splits]
     total = max(sum(sizes), 1)
-    groups: list[list[Split]] = [[] for _ in range(num_groups)]
+    tasks: list[list[Split]] = [[] for _ in range(num_tasks)]
     before = 0
     for split, size in zip(splits, sizes, strict=True):
         middle = before + size / 2
-        groups[min(int(middle * num_groups / total), num_groups - 1)].append(split)
+        tasks[min(int(middle * num_tasks / total), num_tasks - 1)].append(split)
         before += size
-    return [tuple(members) for members in groups]
+    return [tuple(members) for members in tasks]
 
 
 def _split_bytes(split: Split) -> int:
     return (split.file.size if split.end is None else split.end) - split.start
-
-
-def read_blocks(
-    split: Split,
-    open_file: Opener,
-    block_bytes: int = BLOCK_BYTES,
-    last_line_end: Cutter | None = None,
-) -> Generator[Block, None, None]:
-    """Read the lines whose first byte lies in the split, as blocks of about ``block_bytes``.
-
-    Args:
-        split: The byte range.
-        open_file: Opens the file of the split on this machine.
-        block_bytes: How much to read at a time; a block grows to hold a longer line.
-        last_line_end: From bytes to the offset behind the last whole record in them, 0 for none.
-            The default knows lines; another one may know records with quoted line breaks.
-
-    Raises:
-        DataError: The file cannot be read, its compressed bytes are damaged, or one line is
-            longer than 1 GiB.
-    """
-    find_end = last_line_end or end_of_last_line
-    try:
-        with open_file(split.file) as stream:
-            yield from _read_lines(split, stream, block_bytes, find_end)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        # EOFError: gzip and bz2 of a truncated file; ValueError: pyarrow of a damaged zstd
-        raise DataError(f"cannot read {split.file.path}: {error}") from error
-
-
-def read_ahead(blocks: Generator[Block, None, None]) -> Iterator[Block]:
-    """Read the next block while the caller works on this one; in a thread, one block ahead.
-
-    Raises:
-        DataError: As reading without it does, in the same place.
-    """
-    with ThreadPoolExecutor(1, "read ahead") as reader:
-        coming = reader.submit(next, blocks, None)
-        try:
-            while (block := coming.result()) is not None:
-                coming = reader.submit(next, blocks, None)
-                yield block
-        finally:
-            wait([coming])  # only then may the file be closed
-            blocks.close()
-
-
-def _read_lines(
-    split: Split, stream: IO[bytes], block_bytes: int, find_end: Cutter
-) -> Iterator[Block]:
-    offset, buffer = _first_line(split, stream)
-    limit = split.end
-    if limit is not None and offset >= limit:
-        return
-    while True:
-        missing = block_bytes if limit is None else limit - offset - len(buffer)
-        # A long line doubles what is read of it, so that looking for its end stays linear.
-        chunk = stream.read(max(min(block_bytes, missing), len(buffer), _least(block_bytes)))
-        buffer += chunk
-        end = 0 if limit is None else _end_of_line(buffer, limit - offset - 1)
-        if end or not chunk:
-            if buffer:
-                yield Block(split.file_index, offset, buffer[:end] if end else buffer)
-            return
-        if limit is None or offset + len(buffer) < limit or len(buffer) > 2 * block_bytes:
-            end = find_end(buffer)
-        if end:
-            yield Block(split.file_index, offset, buffer[:end])
-        offset, buffer = offset + end, buffer[end:]
-        if len(buffer) > MAX_LINE_BYTES:
-            raise DataError(
-                f"{split.file.path}: the line that starts at byte {offset} is longer than 1 GiB"
-            )
-
-
-def _least(block_bytes: int) -> int:
-    """How much to read at least where the end of a split's last line is looked for."""
-    return min(block_bytes, _TAIL_BYTES)
-
-
-def _end_of_line(buffer: bytes, position: int) -> int:
-    """Find the offset behind the line feed at ``position`` or later, 0 where there is none."""
-    if position >= len(buffer):
-        return 0
-    return buffer.find(b"\n", max(position, 0)) + 1
-
-
-def _first_line(split: Split, stream: IO[bytes]) -> tuple[int, bytes]:
-    """Go to the first line that starts in the split: its offset, and what is read of it already."""
-    if split.start == 0:
-        return 0, b""
-    stream.seek(split.start - 1)  # a line that starts at split.start has its line end just before
-    position = split.start - 1
-    while split.end is None or position < split.end:
-        chunk = stream.read(_TAIL_BYTES)
-        newline = chunk.find(b"\n")
-        if newline >= 0:
-            return position + newline + 1, chunk[newline + 1 :]
-        if not chunk:
-            break
-        position += len(chunk)
-    return sys.maxsize, b""
-
-
-def end_of_last_line(data: bytes) -> int:
-    """Find the offset behind the last line end in ``data``, 0 where there is none.
-
-    A lone carriage return ends a line only where no line feed does, as in files of old Macs.
-    """
-    newline = data.rfind(b"\n")
-    if newline >= 0:
-        return newline + 1
-    carriage_return = data.rfind(b"\r", 0, len(data) - 1)  # the last byte may be half of a CRLF
-    return carriage_return + 1
-
-
-def count_lines(split: Split, open_file: Opener, offsets: Sequence[int]) -> list[int]:
-    """Count the line ends of the split that lie before each of some offsets of its file."""
-    counts = [0] * len(offsets)
-    for block in read_blocks(split, open_file):
-        if block.offset >= max(offsets):
-            break
-        in_block = _count_line_ends(block.data)
-        for index, offset in enumerate(offsets):
-            if offset >= block.offset + len(block.data):
-                counts[index] += in_block
-            elif offset > block.offset:
-                counts[index] += _count_line_ends(block.data[: offset - block.offset])
-    return counts
-
-
-def _count_line_ends(data: bytes) -> int:
-    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")

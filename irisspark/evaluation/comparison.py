@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.data.csv.reading import Batch
-from irisspark.data.scanning import Sample, Scan, ScanTask
+from irisspark.data.reader import Batch
+from irisspark.data.scanning import Sample, Scan, ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import ModelError, first_line
 from irisspark.model.forward import compile_model, fixed_blocks
@@ -69,7 +69,7 @@ class Reference:
     """The first good rows, and what the driver's own model predicts for them.
 
     Attributes:
-        last_place: (file index, offset) of the last of these rows; None where there are none.
+        last_place: (file index, position) of the last of these rows; None where there are none.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Reference:
         network: keras.Model,
         spec: ModelSpec,
         dataset: Dataset,
-        groups: Sequence[TaskSplits],
-        task: ScanTask,
+        tasks: Sequence[TaskSplits],
+        plan: ScanPlan,
     ) -> None:
         """Read the rows, and begin to predict them in a thread.
 
@@ -86,14 +86,14 @@ class Reference:
             network: As opened from the user's file, or as trained.
             spec: What the workers build.
             dataset: The rows.
-            groups: As the workers are given them.
-            task: What the workers are told.
+            tasks: As the workers are given them.
+            plan: What the workers are told.
 
         Raises:
             DataError: The data cannot be read.
         """
         self._network, self._spec = network, spec
-        self._features, self.last_place = _first_rows(dataset, groups, task)
+        self._features, self.last_place = _first_rows(dataset, tasks, plan)
         self._output: Array | None = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._predict, name="comparison", daemon=True)
@@ -199,17 +199,17 @@ def _rounding_noise(network: keras.Model, predict: Callable[[], Array]) -> Array
 
 
 def _first_rows(
-    dataset: Dataset, groups: Sequence[TaskSplits], task: ScanTask
+    dataset: Dataset, tasks: Sequence[TaskSplits], plan: ScanPlan
 ) -> tuple[Array, tuple[int, int] | None]:
     """Read the features of the first good rows, and find where the last of them is."""
     columns = dataset.columns
     found = [np.empty((0, len(columns.features)), dtype=columns.dtype)]
     num_rows, last_place = 0, None
-    for batch in _first_batches(dataset, groups, task):
+    for batch in _first_batches(dataset, tasks, plan):
         taken = min(NUM_ROWS - num_rows, len(batch))
         if taken:
             found.append(batch.features[:taken])
-            last_place = (batch.block.file_index, int(batch.offsets[taken - 1]))
+            last_place = (batch.piece.file_index, int(batch.positions[taken - 1]))
         num_rows += taken
         if num_rows == NUM_ROWS:
             break
@@ -217,21 +217,21 @@ def _first_rows(
 
 
 def _first_batches(
-    dataset: Dataset, groups: Sequence[TaskSplits], task: ScanTask
+    dataset: Dataset, tasks: Sequence[TaskSplits], plan: ScanPlan
 ) -> Iterator[Batch]:
     """Read what the workers read, in small blocks, and not without end."""
     wide = dataset.columns.num_columns * NUM_ROWS * _BYTES_PER_CELL
-    reading = task.reading_only(max(_MIN_BLOCK_BYTES, wide))
-    first_place = (0, 0) if task.holdout is None else task.holdout.first_place
+    reading = plan.reading_only(max(_MIN_BLOCK_BYTES, wide))
+    first_place = (0, 0) if plan.holdout is None else plan.holdout.first_place
     read_bytes = 0
-    for group in groups:
-        scan = Scan(group.from_place(first_place), reading, dataset.open_file)
+    for task in tasks:
+        scan = Scan(task.from_place(first_place), reading, dataset.open_file)
         for batch in scan:
             yield batch
-            read_bytes += len(batch.block.data)
+            read_bytes += batch.piece.read_bytes
             if read_bytes > _MAX_READ_BYTES:
                 return
-        if scan.bad.total and task.stop_at_bad_row:
+        if scan.bad.total and plan.stop_at_bad_row:
             return
 
 

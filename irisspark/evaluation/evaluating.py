@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from irisspark.data.csv.examine import BadRows
+from irisspark.data.bad_rows import BadRows
 from irisspark.data.dataset import bad_row_error, check_labels, describe, describe_all
-from irisspark.data.scanning import PredictionTask, ScanTask, WorkerStats
+from irisspark.data.scanning import PredictionPlan, ScanPlan, WorkerStats
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.comparison import Comparison, Reference
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from irisspark.data.dataset import Dataset
     from irisspark.model.spec import ModelSpec
-    from irisspark.options import Options
     from irisspark.startup.session import Session
 
 _MAX_COLLECTED_TASKS = 64
@@ -43,6 +42,21 @@ class Evaluated(Protocol):
     @property
     def spec(self) -> ModelSpec:
         """What the workers build."""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How to evaluate; the defaults are the command line's.
+
+    Attributes:
+        model_name: What the user calls the model, for messages.
+        top_n: N of the top-N accuracy.
+        stop_at_bad_row: True where the first bad row ends the run.
+    """
+
+    model_name: str
+    top_n: int = 1
+    stop_at_bad_row: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,8 @@ def evaluate(
     session: Session,
     model: Evaluated,
     dataset: Dataset,
-    options: Options,
-    predictions: PredictionTask | None = None,
+    settings: EvaluateSettings,
+    predictions: PredictionPlan | None = None,
 ) -> EvaluationResult:
     """Evaluate the model on all rows of the data.
 
@@ -107,18 +121,18 @@ def evaluate(
         session: The open session.
         model: The model.
         dataset: The rows.
-        options: The command line.
+        settings: How to evaluate.
         predictions: Where the prediction of each row goes, None for nowhere.
 
     Raises:
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
-    found = scan(session, model, dataset, options, predictions)
+    found = scan(session, model, dataset, settings, predictions)
     outcome = found.outcome
     assert outcome.counts is not None
     return EvaluationResult(
-        scores=score(outcome.counts, dataset.class_names, options.top_n),
+        scores=score(outcome.counts, dataset.class_names, settings.top_n),
         bad=outcome.bad,
         bad_examples=found.bad_examples,
         stats=outcome.stats,
@@ -133,8 +147,8 @@ def scan(
     session: Session,
     model: Evaluated,
     dataset: Dataset,
-    options: Options,
-    predictions: PredictionTask | None,
+    settings: EvaluateSettings,
+    predictions: PredictionPlan | None,
 ) -> ScanResult:
     """Predict all rows once, count where they have labels, and write where that is asked for.
 
@@ -142,43 +156,44 @@ def scan(
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
-    groups = dataset.groups(session.parallelism)
-    task = ScanTask(
+    tasks = dataset.tasks(session.parallelism)
+    plan = ScanPlan(
+        dataset.reader,
         dataset.columns,
-        top_n=options.top_n,
+        top_n=settings.top_n,
         num_threads=session.threads_per_task,
-        stop_at_bad_row=options.bad_rows == "fail",
+        stop_at_bad_row=settings.stop_at_bad_row,
         predictions=predictions,
         holdout=dataset.holdout,
     )
     spec = model.spec
-    reference = Reference(model.network, spec, dataset, groups, task)
-    task = replace(task, sample_until=reference.last_place)
+    reference = Reference(model.network, spec, dataset, tasks, plan)
+    plan = replace(plan, sample_until=reference.last_place)
     started = time.perf_counter()
-    outcome = _run(session, spec, groups, task, dataset)
+    outcome = _run(session, spec, tasks, plan, dataset)
     job_seconds = time.perf_counter() - started
-    _check(session, spec, dataset, options, outcome)
-    comparison = reference.compare(outcome.samples, options.model_path)
+    _check(session, spec, dataset, settings, outcome)
+    comparison = reference.compare(outcome.samples, settings.model_name)
     examples = describe_all(session, dataset, outcome.bad.first)
-    return ScanResult(outcome, examples, len(groups), job_seconds, comparison)
+    return ScanResult(outcome, examples, len(tasks), job_seconds, comparison)
 
 
 def _run(
     session: Session,
     spec: ModelSpec,
-    groups: list[TaskSplits],
-    task: ScanTask,
+    tasks: list[TaskSplits],
+    plan: ScanPlan,
     dataset: Dataset,
 ) -> Outcome:
     shared, open_file = share_file(session.context, spec.file), dataset.open_file
     recipe = spec.without_file(shared)
 
-    def run(members: Iterator[TaskSplits]) -> Iterator[Outcome]:
-        return counting.evaluate(members, recipe, task, open_file)
+    def run(shares: Iterator[TaskSplits]) -> Iterator[Outcome]:
+        return counting.evaluate(shares, recipe, plan, open_file)
 
     try:
-        outcomes = session.spread(groups).mapPartitions(run)
-        if len(groups) > _MAX_COLLECTED_TASKS:
+        outcomes = session.spread(tasks).mapPartitions(run)
+        if len(tasks) > _MAX_COLLECTED_TASKS:
             merged: Outcome = session.run(lambda: outcomes.treeReduce(operator.add))
             return merged
         return functools.reduce(operator.add, session.run(outcomes.collect), Outcome())
@@ -190,11 +205,11 @@ def _check(
     session: Session,
     spec: ModelSpec,
     dataset: Dataset,
-    options: Options,
+    settings: EvaluateSettings,
     outcome: Outcome,
 ) -> None:
-    bad_place = [(row.file_index, row.offset) for row in outcome.bad.first[:1]]
-    is_fatal = bad_place and options.bad_rows == "fail"
+    bad_place = [(row.file_index, row.position) for row in outcome.bad.first[:1]]
+    is_fatal = bad_place and settings.stop_at_bad_row
     if outcome.failures and not (is_fatal and bad_place[0] < outcome.failures[0][:2]):
         raise DataError(outcome.failures[0][2])
     if is_fatal:

@@ -6,19 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from irisspark.data.csv.examine import BadRows
-from irisspark.data.csv.schema import numeric_class_names
-from irisspark.data.scanning import PredictionTask, WorkerStats
+from irisspark.data.bad_rows import BadRows
+from irisspark.data.scanning import PredictionPlan, WorkerStats
+from irisspark.data.targets import numeric_class_names
 from irisspark.errors import IrissparkError
 from irisspark.evaluation.comparison import Comparison
-from irisspark.evaluation.evaluating import Evaluated, scan
+from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.storage.location import Location, locate, reason
 
 if TYPE_CHECKING:
     from irisspark.data.dataset import Dataset
     from irisspark.model.spec import ModelSpec
-    from irisspark.options import Options
     from irisspark.startup.session import Session
 
 FOLDER = "predictions"
@@ -59,27 +58,27 @@ class PredictionResult:
 
 
 def prepare(
-    session: Session, spec: ModelSpec, dataset: Dataset, options: Options, staging: Location
-) -> PredictionTask:
+    session: Session, spec: ModelSpec, dataset: Dataset, output_path: str, staging: Location
+) -> PredictionPlan:
     """Make the folder that the workers write to, and name the columns.
 
     Args:
         session: The open session.
         spec: The model.
         dataset: The rows.
-        options: The command line.
+        output_path: As the user named it.
         staging: The folder that becomes ``-outputPath``.
 
     Raises:
         IrissparkError: The workers may not see the folder, or it cannot be made.
     """
-    check_reachable(session, options)
+    check_reachable(session, output_path)
     folder = staging / FOLDER / _ATTEMPTS
     try:
         folder.make_folder()
     except OSError as error:
         raise IrissparkError(
-            f"-outputPath {options.output_path} cannot be written: {reason(error)}"
+            f"-outputPath {output_path} cannot be written: {reason(error)}"
         ) from error
     names = _class_names(dataset, spec)
     meaning = spec.output
@@ -92,7 +91,7 @@ def prepare(
     unique = _unique([*own, *_kept_names(dataset, own)])
     first = own.index("prediction") + 1
     numbers = all(_WHOLE.fullmatch(name) for name in names)
-    return PredictionTask(
+    return PredictionPlan(
         folder=folder,
         kept=tuple(unique[len(own) :]),
         label=label,
@@ -102,18 +101,17 @@ def prepare(
     )
 
 
-def check_reachable(session: Session, options: Options) -> None:
+def check_reachable(session: Session, output_path: str) -> None:
     """Refuse a folder on this machine's disk where the workers are on others.
 
     Raises:
         IrissparkError: Each executor would write to a disk of its own.
     """
-    path = options.output_path or ""
-    if not session.is_local and not path.startswith("file:"):
+    if not session.is_local and not output_path.startswith("file:"):
         raise IrissparkError(
-            f"-predictions true: -outputPath {path} is on this machine's disk, but the workers of "
-            f"{session.context.master} write from their own machines; if all machines share that "
-            f"disk, write -outputPath {locate(path).uri}"
+            f"-predictions true: -outputPath {output_path} is on this machine's disk, but the "
+            f"workers of {session.context.master} write from their own machines; if all machines "
+            f"share that disk, write -outputPath {locate(output_path).uri}"
         )
 
 
@@ -147,8 +145,8 @@ def predict(
     session: Session,
     model: Evaluated,
     dataset: Dataset,
-    options: Options,
-    predictions: PredictionTask,
+    settings: EvaluateSettings,
+    predictions: PredictionPlan,
 ) -> PredictionResult:
     """Predict all rows of data without labels.
 
@@ -156,7 +154,7 @@ def predict(
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
-    found = scan(session, model, dataset, options, predictions)
+    found = scan(session, model, dataset, settings, predictions)
     prediction_files = found.outcome.prediction_files
     counts = zip(*(part.num_predicted for part in prediction_files), strict=True)
     return PredictionResult(
@@ -172,13 +170,13 @@ def predict(
     )
 
 
-def commit(task: PredictionTask, prediction_files: tuple[PredictionFile, ...]) -> None:
+def commit(plan: PredictionPlan, prediction_files: tuple[PredictionFile, ...]) -> None:
     """Keep the files of the attempts that count, numbered in the order of the input.
 
     Raises:
         IrissparkError: A file is not there: the workers wrote to another disk.
     """
-    attempts = task.folder
+    attempts = plan.folder
     for number, part in enumerate(sorted(prediction_files)):
         try:
             (attempts / part.name).move(attempts.parent / f"part-{number:05d}.parquet")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
     from irisspark.model.loading import LoadedModel
-    from irisspark.options import Options
+    from irisspark.training.train_settings import TrainSettings
 
 _LOGITS = {
     "module": "keras.losses",
@@ -72,8 +72,8 @@ class Configured:
         return float(rate(num_steps)) if callable(rate) else float(rate)
 
 
-def configure(model: LoadedModel, options: Options) -> Configured:
-    """Settle loss and optimizer: the options', the file's, or the defaults.
+def configure(model: LoadedModel, settings: TrainSettings) -> Configured:
+    """Settle loss and optimizer: the user's, the file's, or the defaults.
 
     Raises:
         ModelError: The model has nothing to train.
@@ -87,11 +87,11 @@ def configure(model: LoadedModel, options: Options) -> Configured:
         spec = _with_default_loss(spec)
     before = network.optimizer
     memory = [variable.numpy() for variable in optimizer_state(before)] if before.built else []
-    new_loss = options.loss is not None or model.spec.loss is None
-    _compile(network, _optimizer_recipe(before, options), spec.loss if new_loss else None)
+    new_loss = settings.replace_loss or model.spec.loss is None
+    _compile(network, _optimizer_recipe(before, settings), spec.loss if new_loss else None)
     state = optimizer_state(network.optimizer)
     # A file may hold an optimizer that never made a step, without what it would remember.
-    if options.optimizer is None and len(memory) == len(state):
+    if settings.optimizer is None and len(memory) == len(state):
         for variable, value in zip(state, memory, strict=True):
             variable.assign(value)
     shared = network
@@ -101,18 +101,18 @@ def configure(model: LoadedModel, options: Options) -> Configured:
     return Configured(network, shared, spec, keras.optimizers.serialize(network.optimizer))
 
 
-def _optimizer_recipe(optimizer: Any, options: Options) -> dict[str, Any]:
+def _optimizer_recipe(optimizer: Any, settings: TrainSettings) -> dict[str, Any]:
     """Serialize the optimizer that is asked for, with its learning rate."""
     import keras
 
-    if options.optimizer is not None:
-        optimizer = keras.optimizers.get(options.optimizer)
+    if settings.optimizer is not None:
+        optimizer = keras.optimizers.get(settings.optimizer)
     recipe: dict[str, Any] = keras.optimizers.serialize(optimizer)
-    if options.learning_rate is not None:
+    if settings.learning_rate is not None:
         owner = recipe["config"]
         while "inner_optimizer" in owner:
             owner = owner["inner_optimizer"]["config"]
-        owner["learning_rate"] = options.learning_rate
+        owner["learning_rate"] = settings.learning_rate
     return recipe
 
 

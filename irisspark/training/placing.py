@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from irisspark.data.csv.examine import BadRows
+from irisspark.data.bad_rows import BadRows
 from irisspark.data.dataset import bad_row_error, describe
 from irisspark.data.holdout import HashedRows, Holdout, LastRows
-from irisspark.data.scanning import ScanTask
+from irisspark.data.scanning import ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, TrainingError
 from irisspark.training.worker.rows import (
@@ -18,7 +18,7 @@ from irisspark.training.worker.rows import (
     ReadReport,
     assemble,
     digest,
-    find_offset,
+    find_position,
     read_rows,
     reports,
     route,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pyspark import RDD
 
     from irisspark.data.dataset import Dataset
-    from irisspark.options import Options
     from irisspark.startup.session import Session
+    from irisspark.training.train_settings import TrainSettings
 
 MIN_BATCHES = 8
 """Batches that a worker should have an epoch: with fewer, another worker costs accuracy."""
@@ -67,22 +67,22 @@ class Placed:
             self.held_out.unpersist()
 
 
-def place(session: Session, dataset: Dataset, options: Options) -> Placed:
+def place(session: Session, dataset: Dataset, settings: TrainSettings) -> Placed:
     """Read the rows and place them on their workers.
 
     Raises:
         DataError: A row is bad and ``-badRows`` is ``fail``, or no row is good.
         TrainingError: ``-validationSplit`` leaves no rows on one side.
     """
-    blocks = _read(session, dataset, options)
+    blocks = _read(session, dataset, settings)
     try:
         found: list[ReadReport] = session.run(blocks.mapPartitions(reports).collect)
-        _check(session, dataset, options, found)
-        holdout, held = _hold_out(session, blocks, options, found)
+        _check(session, dataset, settings, found)
+        holdout, held = _hold_out(session, blocks, settings, found)
         counts = [report.num_rows - num for report, num in zip(found, held, strict=True)]
-        _check_split(options, sum(counts), sum(held))
-        workers = choose_workers(sum(counts), options, session.parallelism)
-        seed = options.seed if options.shuffle else None
+        _check_split(settings, sum(counts), sum(held))
+        workers = choose_workers(sum(counts), settings, session.parallelism)
+        seed = settings.seed if settings.shuffle else None
         plan = Placement(_starts(found, counts), sum(counts), workers, seed, holdout)
         rows, digests = _place(session, blocks, plan)
         held_out = None
@@ -98,27 +98,31 @@ def place(session: Session, dataset: Dataset, options: Options) -> Placed:
     return Placed(rows, worker_rows, held_out, sum(held), holdout, f"{total:016x}")
 
 
-def _read(session: Session, dataset: Dataset, options: Options) -> RDD[Any]:
+def _read(session: Session, dataset: Dataset, settings: TrainSettings) -> RDD[Any]:
     from pyspark import StorageLevel
 
-    split = options.validation_split
-    holdout = HashedRows(options.seed, split) if split and options.shuffle else None
-    open_file, with_offsets = dataset.open_file, bool(split)
-    task = ScanTask(replace(dataset.columns, keep=()), stop_at_bad_row=options.bad_rows == "fail")
+    split = settings.validation_split
+    holdout = HashedRows(settings.seed, split) if split and settings.shuffle else None
+    open_file, with_positions = dataset.open_file, bool(split)
+    plan = ScanPlan(
+        dataset.reader, replace(dataset.columns, keep=()), stop_at_bad_row=settings.stop_at_bad_row
+    )
 
-    def read(groups: Iterator[TaskSplits]) -> Iterator[Any]:
-        return read_rows(groups, task, open_file, holdout, with_offsets=with_offsets)
+    def read(shares: Iterator[TaskSplits]) -> Iterator[Any]:
+        return read_rows(shares, plan, open_file, holdout, with_positions=with_positions)
 
-    groups = dataset.groups(session.parallelism)
-    return session.spread(groups).mapPartitions(read).persist(StorageLevel.MEMORY_AND_DISK)
+    tasks = dataset.tasks(session.parallelism)
+    return session.spread(tasks).mapPartitions(read).persist(StorageLevel.MEMORY_AND_DISK)
 
 
-def _check(session: Session, dataset: Dataset, options: Options, found: list[ReadReport]) -> None:
+def _check(
+    session: Session, dataset: Dataset, settings: TrainSettings, found: list[ReadReport]
+) -> None:
     failures = [report.failure for report in found if report.failure is not None]
     if failures:
         raise DataError(failures[0])
     bad = sum((report.bad for report in found), BadRows())
-    if bad.total and options.bad_rows == "fail":
+    if bad.total and settings.stop_at_bad_row:
         assert dataset.class_names is not None
         raise bad_row_error(session, dataset, bad, len(dataset.class_names))
     if any(report.num_rows for report in found):
@@ -130,49 +134,49 @@ def _check(session: Session, dataset: Dataset, options: Options, found: list[Rea
 
 
 def _hold_out(
-    session: Session, blocks: RDD[Any], options: Options, found: list[ReadReport]
+    session: Session, blocks: RDD[Any], settings: TrainSettings, found: list[ReadReport]
 ) -> tuple[Holdout | None, list[int]]:
-    """Decide which rows are held out, and count them in each group."""
-    if not options.validation_split:
+    """Decide which rows are held out, and count them in each task."""
+    if not settings.validation_split:
         return None, [0] * len(found)
-    if options.shuffle:
-        holdout = HashedRows(options.seed, options.validation_split)
+    if settings.shuffle:
+        holdout = HashedRows(settings.seed, settings.validation_split)
         return holdout, [report.num_held_out for report in found]
     num_rows = [report.num_rows for report in found]
     # As Keras has it: floor(rows * (1 - fraction)) rows are trained on, the others measured.
-    num_trained = int(sum(num_rows) * (1.0 - options.validation_split))
+    num_trained = int(sum(num_rows) * (1.0 - settings.validation_split))
     ends = list(accumulate(num_rows))
-    group = next((i for i, end in enumerate(ends) if end > num_trained), None)
-    if group is None:
+    task = next((i for i, end in enumerate(ends) if end > num_trained), None)
+    if task is None:
         return None, [0] * len(found)
-    row = num_trained - (ends[group] - num_rows[group])
+    row = num_trained - (ends[task] - num_rows[task])
     context = session.context
     places = session.run(
-        lambda: context.runJob(blocks, lambda rows: find_offset(rows, row), [group])
+        lambda: context.runJob(blocks, lambda rows: find_position(rows, row), [task])
     )
     held = [min(max(end - num_trained, 0), rows) for end, rows in zip(ends, num_rows, strict=True)]
     return LastRows(*places[0]), held
 
 
-def _check_split(options: Options, num_rows: int, num_held_out: int) -> None:
-    if options.validation_split and not (num_rows and num_held_out):
+def _check_split(settings: TrainSettings, num_rows: int, num_held_out: int) -> None:
+    if settings.validation_split and not (num_rows and num_held_out):
         raise TrainingError(
-            f"-validationSplit {options.validation_split} holds out {num_held_out} of "
+            f"-validationSplit {settings.validation_split} holds out {num_held_out} of "
             f"{num_rows + num_held_out} rows; both sides need at least one"
         )
 
 
-def choose_workers(num_rows: int, options: Options, parallelism: int) -> int:
+def choose_workers(num_rows: int, settings: TrainSettings, parallelism: int) -> int:
     """Choose the number of replicas: what the user says, else what the rows are enough for."""
-    if options.workers is not None:
-        return options.workers
-    enough_for = num_rows // (MIN_BATCHES * options.batch_size_per_worker)
+    if settings.workers is not None:
+        return settings.workers
+    enough_for = num_rows // (MIN_BATCHES * settings.batch_size_per_worker)
     return max(1, min(parallelism, enough_for))
 
 
 def _starts(found: list[ReadReport], counts: list[int]) -> dict[int, int]:
     starts = accumulate(counts, initial=0)
-    return {report.group: start for report, start in zip(found, starts, strict=False)}
+    return {report.task: start for report, start in zip(found, starts, strict=False)}
 
 
 def _place(

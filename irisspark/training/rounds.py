@@ -23,10 +23,10 @@ from irisspark.training.worker import learning
 from irisspark.training.worker.learning import Measured, Recipe, RoundPlan, RoundReport
 
 if TYPE_CHECKING:
-    from irisspark.options import Options
     from irisspark.startup.session import Session
     from irisspark.training.configuration import Configured
     from irisspark.training.placing import Placed
+    from irisspark.training.train_settings import TrainSettings
 
 Array = npt.NDArray[Any]
 
@@ -54,16 +54,16 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         session: Session,
         configured: Configured,
         placed: Placed,
-        options: Options,
+        settings: TrainSettings,
         num_features: int,
     ) -> None:
         """Begin with the weights and the optimizer of the configured network."""
         workers = len(placed.worker_rows)
         with without_copies(configured.network):
             super().__init__(
-                configured.network, num_workers=workers, batch_size=options.batch_size_per_worker
+                configured.network, num_workers=workers, batch_size=settings.batch_size_per_worker
             )
-        self._session, self._placed, self._options = session, placed, options
+        self._session, self._placed, self._settings = session, placed, settings
         self.variables: list[Array] = [np.asarray(v.numpy()) for v in configured.variables]
         self._num_weights = len(configured.network.weights)
         self._file = share_file(session.context, configured.spec.file)
@@ -76,7 +76,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             layout=lay_out(self.variables, chunk_bytes(workers)),
         )
         self._batches = learning.batches_of(max(placed.worker_rows), self.batch_size)
-        self.rate_scale = self._rate_scale() if options.scale_learning_rate else 1.0
+        self.rate_scale = self._rate_scale() if settings.scale_learning_rate else 1.0
         self._shared: Shared[list[Array]] | None = None
 
     def _rate_scale(self) -> float:
@@ -106,7 +106,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         Raises:
             TrainingError: The training diverges, or TensorFlow cannot train on the data.
         """
-        step = self._options.averaging_frequency or None
+        step = self._settings.averaging_frequency or None
         reports: list[RoundReport] = []
         for number, first in enumerate(range(0, self._batches, step or self._batches)):
             plan = RoundPlan(
@@ -114,8 +114,8 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
                 number=number,
                 first_batch=first,
                 num_batches=step,
-                seed=self._options.seed,
-                shuffle=self._options.shuffle,
+                seed=self._settings.seed,
+                shuffle=self._settings.shuffle,
                 rate_scale=self.rate_scale,
                 warmup_batches=self._batches,
             )

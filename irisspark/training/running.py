@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from irisspark.data.dataset import Dataset
     from irisspark.model.loading import LoadedModel
-    from irisspark.options import Options
     from irisspark.startup.session import Session
     from irisspark.training.rounds import AveragingSparkModel
+    from irisspark.training.train_settings import TrainSettings
 
 Say = Callable[[str], None]
 
@@ -51,7 +51,7 @@ def train(
     session: Session,
     model: LoadedModel,
     dataset: Dataset,
-    options: Options,
+    settings: TrainSettings,
     say: Say,
 ) -> TrainingResult:
     """Train a model on the rows of the data.
@@ -60,7 +60,7 @@ def train(
         session: The Spark context.
         model: Its network is trained in place.
         dataset: The rows.
-        options: Of the run.
+        settings: How to train.
         say: Shows the user a line.
 
     Raises:
@@ -71,16 +71,16 @@ def train(
     """
     from irisspark.training.rounds import AveragingSparkModel  # imports TensorFlow
 
-    if options.checkpoint_path is not None:
-        check_folder(options.checkpoint_path)
-    configured = configure(model, options)
-    placed = place(session, dataset, options)
+    if settings.checkpoint_path is not None:
+        check_folder(settings.checkpoint_path)
+    configured = configure(model, settings)
+    placed = place(session, dataset, settings)
     try:
         num_features = len(dataset.columns.features)
-        spark_model = AveragingSparkModel(session, configured, placed, options, num_features)
-        workers_line = _workers_line(spark_model, placed, session, options)
+        spark_model = AveragingSparkModel(session, configured, placed, settings, num_features)
+        workers_line = _workers_line(spark_model, placed, session, settings)
         say(workers_line)
-        loop = _EpochLoop(spark_model, configured, placed, model, options, say)
+        loop = _EpochLoop(spark_model, configured, placed, model, settings, say)
         loop.run()
     finally:
         placed.release()
@@ -89,7 +89,7 @@ def train(
         network=configured.shared,
         dataset=replace(dataset, holdout=placed.holdout),
         history=tuple(loop.history),
-        files=_files(configured, options),
+        files=_files(configured, settings),
         summary={
             "workers": len(placed.worker_rows),
             "note": workers_line,
@@ -111,22 +111,22 @@ class _EpochLoop:
         configured: Configured,
         placed: Placed,
         model: LoadedModel,
-        options: Options,
+        settings: TrainSettings,
         say: Say,
     ) -> None:
         self._spark_model, self._configured = spark_model, configured
-        self._options, self._say = options, say
+        self._settings, self._say = settings, say
         self.history: list[Row] = []
         self.best = Best()
         self._checkpoints: Checkpoints | None = None
-        if options.checkpoint_path is not None:
-            made_with = _made_with(model, configured, placed, options)
-            self._checkpoints = Checkpoints(options.checkpoint_path, made_with)
+        if settings.checkpoint_path is not None:
+            made_with = _made_with(model, configured, placed, settings)
+            self._checkpoints = Checkpoints(settings.checkpoint_path, made_with)
             self._begin(self._checkpoints)
 
     def _begin(self, checkpoints: Checkpoints) -> None:
-        path = self._options.checkpoint_path
-        if not self._options.resume:
+        path = self._settings.checkpoint_path
+        if not self._settings.resume:
             if checkpoints.exists:
                 self._say(
                     f"the checkpoint in {path} will be replaced after the first epoch; "
@@ -143,7 +143,7 @@ class _EpochLoop:
 
     def run(self) -> None:
         """Train until the last epoch, or until patience ends."""
-        epochs, resumed = self._options.epochs, len(self.history)
+        epochs, resumed = self._settings.epochs, len(self.history)
         try:
             while len(self.history) < epochs and not self._out_of_patience():
                 self._run_epoch()
@@ -153,7 +153,7 @@ class _EpochLoop:
             self._spark_model.close()
         if self._out_of_patience():
             self._say(
-                f"no better val_loss for {self._options.patience} epochs: "
+                f"no better val_loss for {self._settings.patience} epochs: "
                 f"the weights of epoch {self.best.epoch} are kept"
             )
 
@@ -163,7 +163,7 @@ class _EpochLoop:
         rate = self._configured.rate_after(self._spark_model.num_steps)
         rate *= self._spark_model.rate_scale
         epoch = len(self.history) + 1
-        val_loss = result.val_loss if self._options.patience else None
+        val_loss = result.val_loss if self._settings.patience else None
         if val_loss is not None and val_loss < self.best.val_loss:
             self.best = Best(epoch, val_loss, self._spark_model.trained_weights)
         self.history.append(history_row(epoch, result, rate, time.perf_counter() - started))
@@ -171,16 +171,16 @@ class _EpochLoop:
             self._checkpoints.save(Checkpoint(self._spark_model.variables, self.history, self.best))
 
     def _out_of_patience(self) -> bool:
-        patience = self._options.patience
+        patience = self._settings.patience
         return bool(patience) and len(self.history) - self.best.epoch >= patience
 
 
 def _workers_line(
-    spark_model: AveragingSparkModel, placed: Placed, session: Session, options: Options
+    spark_model: AveragingSparkModel, placed: Placed, session: Session, settings: TrainSettings
 ) -> str:
-    workers, batch = len(placed.worker_rows), options.batch_size_per_worker
+    workers, batch = len(placed.worker_rows), settings.batch_size_per_worker
     line = f"training on {placed.num_rows} rows with {workers} worker{'s' if workers > 1 else ''}"
-    if options.workers is None and workers < session.parallelism:
+    if settings.workers is None and workers < session.parallelism:
         line += f" (too few for {session.parallelism} with {batch} rows a batch)"
     empty = sum(not num_rows for num_rows in placed.worker_rows)
     if empty:
@@ -191,20 +191,20 @@ def _workers_line(
 
 
 def _made_with(
-    model: LoadedModel, configured: Configured, placed: Placed, options: Options
+    model: LoadedModel, configured: Configured, placed: Placed, settings: TrainSettings
 ) -> dict[str, object]:
     """Collect what must be the same for a training to be gone on with."""
     return {
         "model file (SHA-256)": model.sha256,
         "data (digest)": placed.digest,
         "-workers": len(placed.worker_rows),
-        "-batchSizePerWorker": options.batch_size_per_worker,
-        "-averagingFrequency": options.averaging_frequency,
-        "-scaleLearningRate": options.scale_learning_rate,
-        "-shuffle": options.shuffle,
-        "-validationSplit": options.validation_split,
-        "-patience": options.patience,
-        "-seed": options.seed,
+        "-batchSizePerWorker": settings.batch_size_per_worker,
+        "-averagingFrequency": settings.averaging_frequency,
+        "-scaleLearningRate": settings.scale_learning_rate,
+        "-shuffle": settings.shuffle,
+        "-validationSplit": settings.validation_split,
+        "-patience": settings.patience,
+        "-seed": settings.seed,
         "optimizer": configured.optimizer,
         "loss": configured.spec.loss,
     }
@@ -221,10 +221,8 @@ def _hand_over(configured: Configured, spark_model: AveragingSparkModel, best: B
     return configured.trained_spec()
 
 
-def _files(configured: Configured, options: Options) -> dict[str, bytes]:
-    if options.output_path is None:
-        return {}
-    names = ["model.keras"]
-    if options.model_path.lower().endswith((".h5", ".hdf5")):
-        names.append("model.h5")
-    return {name: loading.save(configured.network, name[name.rindex(".") :]) for name in names}
+def _files(configured: Configured, settings: TrainSettings) -> dict[str, bytes]:
+    return {
+        name: loading.save(configured.network, name[name.rindex(".") :])
+        for name in settings.saved_as
+    }

@@ -20,6 +20,7 @@ from irisspark.evaluation.comparison import RANDOM
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
 from irisspark.model import keras_file, loading
 from irisspark.options import Options, parse
+from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.imports import import_tensorflow
 
 import_tensorflow()
@@ -65,10 +66,10 @@ def save(path: Path, layers: list) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Regrouped(Dataset):
-    num_groups: int = 1
+    num_tasks: int = 1
 
-    def groups(self, parallelism: int) -> list[TaskSplits]:
-        splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
+    def tasks(self, parallelism: int) -> list[TaskSplits]:
+        splits = cut(self.files, max(self.num_bytes / self.num_tasks, 1))
         return [TaskSplits(index, (split,)) for index, split in enumerate(splits)]
 
 
@@ -79,20 +80,22 @@ class Job:
         self.options: Options = parse(["-modelPath", str(model), "-dataPath", str(data), *words])
         self.session = InProcessSession()
         self.model = loading.load(str(model), trust=self.options.trust_model)
-        self.dataset = open_dataset(self.session, self.options, self.model.spec)
+        self.dataset = open_dataset(self.session, data_settings(self.options), self.model.spec)
 
     def run(self, spec=None, dataset: Dataset | None = None) -> EvaluationResult:
         model = SimpleNamespace(network=self.model.network, spec=spec or self.model.spec)
-        return evaluate(self.session, model, dataset or self.dataset, self.options)
+        return evaluate(
+            self.session, model, dataset or self.dataset, evaluate_settings(self.options)
+        )
 
     def copied_by(self, way: Callable) -> EvaluationResult:
         """Run with workers whose copy of the model was made in some other way."""
         network = keras_file.from_bytes(self.model.spec.file, trusted=False)
         return self.run(self.model.spec.with_file(keras_file.to_bytes(way(network))))
 
-    def cut_into(self, num_groups: int) -> EvaluationResult:
+    def cut_into(self, num_tasks: int) -> EvaluationResult:
         fields = {f.name: getattr(self.dataset, f.name) for f in dataclasses.fields(self.dataset)}
-        return self.run(dataset=Regrouped(**fields, num_groups=num_groups))
+        return self.run(dataset=Regrouped(**fields, num_tasks=num_tasks))
 
 
 def test_a_sound_copy_passes_with_32_rows_compared(model_path, data):
@@ -140,11 +143,11 @@ def test_a_normalization_that_is_lost_on_the_way_ends_the_run(model_path, data, 
 def test_two_columns_exchanged_on_the_worker_end_the_run(model_path, data, monkeypatch):
     from irisspark.evaluation.worker import counting
 
-    def exchanged(group, task, open_file, scan=counting.Scan):
-        columns = task.columns
+    def exchanged(task, plan, open_file, scan=counting.Scan):
+        columns = plan.columns
         first, second, *rest = columns.features
         swapped = dataclasses.replace(columns, features=(second, first, *rest))
-        return scan(group, dataclasses.replace(task, columns=swapped), open_file)
+        return scan(task, dataclasses.replace(plan, columns=swapped), open_file)
 
     monkeypatch.setattr(counting, "Scan", exchanged)
     with pytest.raises(ModelError, match=r"read other numbers than the driver.* feature 0 of good"):
@@ -164,9 +167,9 @@ def test_rows_that_a_worker_leaves_out_end_the_run(model_path, data, monkeypatch
         Job(model_path, data).run()
 
 
-@pytest.mark.parametrize("num_groups", [1, 2, 13, 90, 200])
-def test_rows_of_several_tasks_are_put_together_in_order(model_path, data, num_groups):
-    assert Job(model_path, data).cut_into(num_groups).comparison.num_rows == 32
+@pytest.mark.parametrize("num_tasks", [1, 2, 13, 90, 200])
+def test_rows_of_several_tasks_are_put_together_in_order(model_path, data, num_tasks):
+    assert Job(model_path, data).cut_into(num_tasks).comparison.num_rows == 32
 
 
 def test_rows_of_several_files_are_compared(model_path, data, tmp_path):

@@ -12,12 +12,13 @@ from in_process import InProcessSession
 from sklearn import datasets, metrics
 
 from irisspark.data import queries
-from irisspark.data.csv.examine import BadRow
+from irisspark.data.bad_rows import BadRow
 from irisspark.data.dataset import Dataset, find_labels, find_lines, open_dataset
 from irisspark.errors import DataError
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
 from irisspark.model import loading
 from irisspark.options import parse
+from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.imports import import_tensorflow
 from irisspark.startup.session import Session
 from irisspark.storage.finding import find_data
@@ -75,13 +76,18 @@ def expected(model, iris) -> np.ndarray:
 
 def opened(spark: Session, model: Path, data: object, *more: str) -> Dataset:
     options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
-    return open_dataset(spark, options, loading.load(options.model_path).spec)
+    return open_dataset(spark, data_settings(options), loading.load(options.model_path).spec)
 
 
 def run(spark: Session, model: Path, data: object, *more: str) -> EvaluationResult:
     options = parse(["-modelPath", str(model), "-dataPath", str(data), *more])
     model = loading.load(options.model_path)
-    return evaluate(spark, model, open_dataset(spark, options, model.spec), options)
+    return evaluate(
+        spark,
+        model,
+        open_dataset(spark, data_settings(options), model.spec),
+        evaluate_settings(options),
+    )
 
 
 def test_recipe_labels_start_at_1(here, model, iris, expected, tmp_path):
@@ -136,7 +142,7 @@ def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monk
     with monkeypatch.context() as patched:
         patched.setattr("irisspark.data.dataset.find_labels", None)
         assert opened(here, model, data).class_names == NAMES
-    monkeypatch.setattr("irisspark.data.queries.BLOCK_BYTES", 300)  # a few rows of one class
+    monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 300)  # a few rows of one class
     assert opened(here, model, data).class_names == NAMES
 
 
@@ -144,7 +150,7 @@ def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monk
 def test_text_label_behind_the_first_block_is_an_error_that_lists_all(
     here, model, iris, tmp_path, bad_rows, monkeypatch
 ):
-    monkeypatch.setattr("irisspark.data.queries.BLOCK_BYTES", 2600)
+    monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 2600)
     data = tmp_path / "a.csv"
     texts = [NAMES[i % 3] for i in range(149)] + ["other"]
     iris.assign(label=texts).to_csv(data, index=False, header=False)
@@ -259,7 +265,7 @@ def test_line_numbers_are_right_for_any_split(here, model, iris, tmp_path, suffi
     path = tmp_path / f"a.csv{suffix}"
     path.write_bytes(gzip.compress(data) if suffix else data)
     dataset = opened(here, model, path, "-header", "true")
-    assert suffix or len(dataset.groups(8)) == 6
+    assert suffix or len(dataset.tasks(8)) == 6
     with pytest.raises(DataError, match=r"line 124: 6 columns where the first line has 5"):
         run(here, model, path, "-header", "true")
 
@@ -356,9 +362,9 @@ def test_many_small_files_make_few_tasks(here, model, iris, tmp_path):
         (tmp_path / f"{i:05}.csv").write_text(lines[i % 150] + "\n")
     dataset = opened(here, model, tmp_path)
     assert len(dataset.files) == 5000
-    groups = dataset.groups(8)
-    assert len(groups) == 1
-    assert sum(len(group.splits) for group in groups) == 5000
+    tasks = dataset.tasks(8)
+    assert len(tasks) == 1
+    assert sum(len(task.splits) for task in tasks) == 5000
     result = run(here, model, tmp_path)
     assert (result.scores.rows, result.num_tasks) == (5000, 1)
 

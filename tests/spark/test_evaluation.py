@@ -8,11 +8,12 @@ import pytest
 from sklearn import datasets, metrics
 
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.data.splits import TaskSplits
+from irisspark.data.splits import TaskSplits, cut
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
 from irisspark.model import loading
 from irisspark.options import Options, parse
+from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.session import Session
 
 pytestmark = pytest.mark.spark
@@ -41,7 +42,12 @@ def options_for(model: Path, data: Path, *more: str) -> Options:
 
 def run(spark: Session, options: Options) -> EvaluationResult:
     model = loading.load(options.model_path, loss=options.loss)
-    return evaluate(spark, model, open_dataset(spark, options, model.spec), options)
+    return evaluate(
+        spark,
+        model,
+        open_dataset(spark, data_settings(options), model.spec),
+        evaluate_settings(options),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +167,15 @@ def test_a_model_without_training_configuration_has_no_loss(spark, wine, tmp_pat
     assert result.scores.rows == len(labels)
 
 
-def regrouped(dataset: Dataset, num_groups: int) -> Dataset:
-    """Make the data cut into exactly so many groups, some of them empty."""
+def regrouped(dataset: Dataset, num_tasks: int) -> Dataset:
+    """Make the data cut into exactly so many tasks, some of them empty."""
 
     class Regrouped(Dataset):
-        def groups(self, parallelism: int) -> list[TaskSplits]:
-            from irisspark.data.splits import cut, group
+        def tasks(self, parallelism: int) -> list[TaskSplits]:
+            from irisspark.data.splits import deal
 
-            splits = cut(self.files, max(self.num_bytes / num_groups, 1))
-            return [TaskSplits(i, g) for i, g in enumerate(group(splits, num_groups))]
+            splits = cut(self.files, max(self.num_bytes / num_tasks, 1))
+            return [TaskSplits(i, g) for i, g in enumerate(deal(splits, num_tasks))]
 
     fields = {f.name: getattr(dataset, f.name) for f in dataclasses.fields(dataset)}
     return Regrouped(**fields)
@@ -182,13 +188,13 @@ def few(wine, tmp_path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("num_groups", [2, 5, 22])
-def test_any_partitioning_gives_the_same_counts(spark, few, wine_model, num_groups):
+@pytest.mark.parametrize("num_tasks", [2, 5, 22])
+def test_any_partitioning_gives_the_same_counts(spark, few, wine_model, num_tasks):
     options = options_for(wine_model, few)
     model = loading.load(options.model_path)
-    dataset = open_dataset(spark, options, model.spec)
-    whole = evaluate(spark, model, regrouped(dataset, 1), options)
-    parts = evaluate(spark, model, regrouped(dataset, num_groups), options)
+    dataset = open_dataset(spark, data_settings(options), model.spec)
+    whole = evaluate(spark, model, regrouped(dataset, 1), evaluate_settings(options))
+    parts = evaluate(spark, model, regrouped(dataset, num_tasks), evaluate_settings(options))
     assert np.array_equal(whole.scores.confusion, parts.scores.confusion)
     assert parts.scores.loss == pytest.approx(whole.scores.loss, rel=1e-9)
     assert parts.scores.brier_score == pytest.approx(whole.scores.brier_score, rel=1e-9)
@@ -203,10 +209,10 @@ def test_the_first_bad_row_is_named_whatever_the_partitioning(spark, few, wine_m
     path.write_text("\n".join(lines))
     options = options_for(wine_model, path)
     model = loading.load(options.model_path)
-    dataset = open_dataset(spark, options, model.spec)
-    for num_groups in (1, 4, 20):
+    dataset = open_dataset(spark, data_settings(options), model.spec)
+    for num_tasks in (1, 4, 20):
         with pytest.raises(DataError, match=r"bad\.csv, line 6: 15 columns where .* has 14"):
-            evaluate(spark, model, regrouped(dataset, num_groups), options)
+            evaluate(spark, model, regrouped(dataset, num_tasks), evaluate_settings(options))
 
 
 def test_a_prediction_that_is_not_a_number_is_an_error_with_the_count(spark, wine, tmp_path):

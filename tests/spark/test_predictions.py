@@ -12,8 +12,8 @@ from in_process import InProcessSession
 from sklearn import datasets
 
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.data.scanning import ScanTask
-from irisspark.data.splits import TaskSplits, cut, group
+from irisspark.data.scanning import ScanPlan
+from irisspark.data.splits import TaskSplits, cut, deal
 from irisspark.errors import DataError, IrissparkError, ModelError
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import EvaluationResult, evaluate
@@ -23,6 +23,7 @@ from irisspark.model import loading
 from irisspark.model.loading import LoadedModel
 from irisspark.options import Options, parse
 from irisspark.report import prediction_report
+from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.imports import import_tensorflow
 from irisspark.startup.session import Session
 from irisspark.storage.staging import Staging
@@ -74,32 +75,32 @@ def keras_output(model: Path, table: pd.DataFrame) -> np.ndarray:
 
 
 class Regrouped(Dataset):
-    """Data cut into ``num_groups`` groups, some of them empty."""
+    """Data cut into ``num_tasks`` tasks, some of them empty."""
 
-    num_groups = 1
+    num_tasks = 1
 
-    def groups(self, parallelism: int) -> list[TaskSplits]:
-        splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
-        return [TaskSplits(i, g) for i, g in enumerate(group(splits, self.num_groups))]
+    def tasks(self, parallelism: int) -> list[TaskSplits]:
+        splits = cut(self.files, max(self.num_bytes / self.num_tasks, 1))
+        return [TaskSplits(i, g) for i, g in enumerate(deal(splits, self.num_tasks))]
 
 
-def regrouped(dataset: Dataset, num_groups: int) -> Dataset:
+def regrouped(dataset: Dataset, num_tasks: int) -> Dataset:
     fields = {f.name: getattr(dataset, f.name) for f in dataclasses.fields(dataset)}
     made = Regrouped(**fields)
-    object.__setattr__(made, "num_groups", num_groups)
+    object.__setattr__(made, "num_tasks", num_tasks)
     return made
 
 
 def run(
-    spark: Session, out: Path, model: Path, data: str, *more: str, num_groups: int | None = None
+    spark: Session, out: Path, model: Path, data: str, *more: str, num_tasks: int | None = None
 ) -> EvaluationResult | PredictionResult:
     """Do what the command line does between opening the session and the report."""
     options = parse(["-modelPath", str(model), "-dataPath", data, "-predictions", "true",
                      "-outputPath", str(out), *more])  # fmt: skip
     model = loading.load(options.model_path)
-    dataset = open_dataset(spark, options, model.spec)
-    if num_groups is not None:
-        dataset = regrouped(dataset, num_groups)
+    dataset = open_dataset(spark, data_settings(options), model.spec)
+    if num_tasks is not None:
+        dataset = regrouped(dataset, num_tasks)
     return predict_into(spark, model, dataset, options)
 
 
@@ -108,10 +109,12 @@ def predict_into(
 ) -> EvaluationResult | PredictionResult:
     staging = Staging(str(options.output_path), overwrite=False)
     try:
-        task = predictions.prepare(spark, model.spec, dataset, options, staging.folder)
+        plan = predictions.prepare(
+            spark, model.spec, dataset, str(options.output_path), staging.folder
+        )
         way = predictions.predict if dataset.columns.label is None else evaluate
-        result = way(spark, model, dataset, options, task)
-        predictions.commit(task, result.prediction_files)
+        result = way(spark, model, dataset, evaluate_settings(options), plan)
+        predictions.commit(plan, result.prediction_files)
         files = {}
         if isinstance(result, PredictionResult):
             files = prediction_report.files(result, prediction_report.document(result, run={}))
@@ -135,7 +138,7 @@ def test_every_row_is_there_with_its_id_label_and_probabilities(
     spark, model, iris, iris_csv, tmp_path
 ):
     out = tmp_path / "out"
-    result = run(spark, out, model, iris_csv, *IRIS, num_groups=3)
+    result = run(spark, out, model, iris_csv, *IRIS, num_tasks=3)
     table = pd.read_parquet(out / "predictions")
     probabilities = [f"probability_{name}" for name in NAMES]
     assert list(table) == ["id", "label", "prediction", *probabilities, "file", "offset"]
@@ -159,7 +162,7 @@ def test_spark_reads_the_predictions(spark, model, iris, iris_csv, tmp_path):
     from pyspark.sql import SparkSession
 
     out = tmp_path / "out"
-    run(spark, out, model, iris_csv, *IRIS, num_groups=2)
+    run(spark, out, model, iris_csv, *IRIS, num_tasks=2)
     frame = SparkSession(spark.context).read.parquet(str(out / "predictions"))
     assert dict(frame.dtypes) == {
         "id": "string", "label": "string", "prediction": "string", "probability_setosa": "float",
@@ -171,9 +174,9 @@ def test_spark_reads_the_predictions(spark, model, iris, iris_csv, tmp_path):
 
 
 def test_any_partitioning_gives_the_same_bits(spark, model, iris_csv, tmp_path):
-    run(spark, tmp_path / "whole", model, iris_csv, *IRIS, num_groups=1)
+    run(spark, tmp_path / "whole", model, iris_csv, *IRIS, num_tasks=1)
     whole = pd.read_parquet(tmp_path / "whole" / "predictions")
-    run(spark, tmp_path / "parts", model, iris_csv, *IRIS, num_groups=7)
+    run(spark, tmp_path / "parts", model, iris_csv, *IRIS, num_tasks=7)
     parts = pd.read_parquet(tmp_path / "parts" / "predictions")
     pd.testing.assert_frame_equal(whole, parts, check_exact=True)
 
@@ -215,7 +218,7 @@ def test_bad_rows_are_left_out_and_shift_nothing(here, model, iris, tmp_path):
         lines[at] = lines[at].replace(",", ",oops", 1)
     lines[100] = "stray"
     data.write_text("\n".join(lines))
-    result = run(here, out, model, str(data), *IRIS, "-badRows", "skip", num_groups=5)
+    result = run(here, out, model, str(data), *IRIS, "-badRows", "skip", num_tasks=5)
     assert result.bad.counts == {"not a number": 4, "wrong number of columns": 1}
     table = pd.read_parquet(out / "predictions")
     kept = iris.drop(index=[0, 59, 60, 99, 149])
@@ -230,7 +233,7 @@ def test_first_bad_row_leaves_nothing_behind(here, model, iris_csv, tmp_path):
     folder.mkdir()
     Path(iris_csv).write_text(Path(iris_csv).read_text() + "150,oops,1,1,1,setosa\n")
     with pytest.raises(DataError, match=r"line 152.*'oops' is not a number"):
-        run(here, folder / "out", model, iris_csv, *IRIS, num_groups=4)
+        run(here, folder / "out", model, iris_csv, *IRIS, num_tasks=4)
     assert list(folder.iterdir()) == []
 
 
@@ -308,29 +311,29 @@ def by_hand(request, here, model, iris_csv, tmp_path):
     options = parse(["-modelPath", str(model), "-dataPath", iris_csv, "-predictions", "true",
                      "-outputPath", str(tmp_path / "out"), *IRIS])  # fmt: skip
     spec = loading.load(options.model_path).spec
-    dataset = regrouped(open_dataset(here, options, spec), request.param)
+    dataset = regrouped(open_dataset(here, data_settings(options), spec), request.param)
     staging = Staging(str(options.output_path), overwrite=False)
-    task = predictions.prepare(here, spec, dataset, options, staging.folder)
-    scan = ScanTask(dataset.columns, predictions=task)
+    plan = predictions.prepare(here, spec, dataset, str(options.output_path), staging.folder)
+    scan = ScanPlan(dataset.reader, dataset.columns, predictions=plan)
 
-    groups = dataset.groups(2)
+    tasks = dataset.tasks(2)
 
     def attempt(index: int) -> counting.Outcome | None:
-        group = groups[index : index + 1]
-        return next(counting.evaluate(iter(group), spec, scan, dataset.open_file), None)
+        one = tasks[index : index + 1]
+        return next(counting.evaluate(iter(one), spec, scan, dataset.open_file), None)
 
-    yield attempt, task, staging
+    yield attempt, plan, staging
     staging.discard()
 
 
 def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
-    attempt, task, staging = by_hand
+    attempt, plan, staging = by_hand
     attempt(1)  # an attempt whose outcome was lost
     outcomes = [attempt(2), attempt(0), attempt(1)]  # in the order of arrival
     attempt(0)  # a speculative copy that came too late
-    Path(task.folder.path, "part-00002-dead.parquet").write_bytes(b"PAR1 half a file")
+    Path(plan.folder.path, "part-00002-dead.parquet").write_bytes(b"PAR1 half a file")
     total = outcomes[0] + outcomes[1] + outcomes[2]
-    predictions.commit(task, total.prediction_files)
+    predictions.commit(plan, total.prediction_files)
     staging.publish({})
     table = pd.read_parquet(tmp_path / "out" / "predictions")
     assert table["id"].tolist() == iris["id"].tolist()
@@ -339,12 +342,12 @@ def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
 
 @pytest.mark.parametrize("by_hand", [400], indirect=True)
 def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path):
-    attempt, task, staging = by_hand
+    attempt, plan, staging = by_hand
     total = counting.Outcome()
     for index in reversed(range(400)):
         outcomes = attempt(index)
         total = outcomes + total if outcomes is not None else total
-    predictions.commit(task, total.prediction_files)
+    predictions.commit(plan, total.prediction_files)
     staging.publish({})
     table = pd.read_parquet(tmp_path / "out" / "predictions")
     assert table["id"].tolist() == iris["id"].tolist()
@@ -353,17 +356,17 @@ def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path)
 
 
 def test_file_that_is_not_there_is_an_error(by_hand, tmp_path):
-    attempt, task, staging = by_hand
+    attempt, plan, staging = by_hand
     outcome = attempt(0)
-    Path(task.folder.path, outcome.prediction_files[0].name).unlink()
+    Path(plan.folder.path, outcome.prediction_files[0].name).unlink()
     with pytest.raises(IrissparkError, match=r"predictions of task 0 are not in .*every worker"):
-        predictions.commit(task, outcome.prediction_files)
+        predictions.commit(plan, outcome.prediction_files)
     assert staging.folder.exists
 
 
 def test_folder_that_a_worker_does_not_see_is_an_error_without_a_trace(by_hand):
-    attempt, task, _ = by_hand
-    Path(task.folder.path).rmdir()
+    attempt, plan, _ = by_hand
+    Path(plan.folder.path).rmdir()
     outcome = attempt(0)
     assert outcome.prediction_files == ()
     ((_, _, message),) = outcome.failures
@@ -372,12 +375,12 @@ def test_folder_that_a_worker_does_not_see_is_an_error_without_a_trace(by_hand):
 
 
 def test_small_row_groups_hold_the_same_rows(by_hand, iris, tmp_path, monkeypatch):
-    attempt, task, _ = by_hand
+    attempt, plan, _ = by_hand
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MAX_GROUP_ROWS", 5)
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MIN_GROUP_ROWS", 5)
-    monkeypatch.setattr("irisspark.data.scanning.BLOCK_BYTES", 100)
+    monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 100)
     (part,) = attempt(0).prediction_files
-    file = pq.ParquetFile(Path(task.folder.path, part.name))
+    file = pq.ParquetFile(Path(plan.folder.path, part.name))
     table = file.read().to_pandas()
     assert len(table) == part.num_rows
     assert table["id"].tolist() == iris["id"].tolist()[: len(table)]
@@ -392,9 +395,8 @@ def test_local_folder_is_refused_where_workers_are_on_other_machines(tmp_path):
 
     remote = Remote()
     for path, is_shared in ((tmp_path / "out", False), ((tmp_path / "out").as_uri(), True)):
-        options = parse(["-predictions", "true", "-outputPath", str(path)])
         if is_shared:
-            predictions.check_reachable(remote, options)
+            predictions.check_reachable(remote, str(path))
             continue
         with pytest.raises(IrissparkError, match="write -outputPath file:///"):
-            predictions.check_reachable(remote, options)
+            predictions.check_reachable(remote, str(path))

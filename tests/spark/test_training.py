@@ -20,6 +20,7 @@ from irisspark.errors import DataError, ModelError, TrainingError
 from irisspark.evaluation.evaluating import evaluate
 from irisspark.model import loading
 from irisspark.options import parse
+from irisspark.settings import data_settings, evaluate_settings, train_settings
 from irisspark.startup.session import Session
 from irisspark.training import exchange
 from irisspark.training.running import TrainingResult, train
@@ -92,7 +93,7 @@ class Run:
 
     def __init__(self, session: Session, groups: int | None = None) -> None:
         self.session = session
-        self.num_groups = groups
+        self.num_tasks = groups
         self.lines: list[str] = []
         self.say: Callable[[str], None] = lambda line: None
 
@@ -100,32 +101,32 @@ class Run:
         argv = ["-train", "true", "-modelPath", str(model_path), "-dataPath", str(data_path)]
         options = parse([*argv, *words])
         model = loading.load(options.model_path, loss=options.loss, training_seed=options.seed)
-        dataset = open_dataset(self.session, options, model.spec)
-        if self.num_groups is not None:
-            dataset = regrouped(dataset, self.num_groups)
+        dataset = open_dataset(self.session, data_settings(options), model.spec)
+        if self.num_tasks is not None:
+            dataset = regrouped(dataset, self.num_tasks)
         self.lines = []
 
         def say(line: str) -> None:
             self.lines.append(line)
             self.say(line)
 
-        self.result = train(self.session, model, dataset, options, say)
+        self.result = train(self.session, model, dataset, train_settings(options), say)
         self.network, self.options, self.dataset = model.network, options, dataset
         return self.result
 
 
 @dataclasses.dataclass(frozen=True)
 class _Regrouped(Dataset):
-    num_groups: int = 1
+    num_tasks: int = 1
 
-    def groups(self, parallelism: int) -> list[TaskSplits]:
-        splits = cut(self.files, max(self.num_bytes / self.num_groups, 1))
+    def tasks(self, parallelism: int) -> list[TaskSplits]:
+        splits = cut(self.files, max(self.num_bytes / self.num_tasks, 1))
         return [TaskSplits(index, (split,)) for index, split in enumerate(splits)]
 
 
-def regrouped(dataset: Dataset, num_groups: int) -> Dataset:
+def regrouped(dataset: Dataset, num_tasks: int) -> Dataset:
     fields = {field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)}
-    return _Regrouped(**fields, num_groups=num_groups)
+    return _Regrouped(**fields, num_tasks=num_tasks)
 
 
 @pytest.fixture
@@ -397,14 +398,14 @@ def test_held_out_rows_are_what_the_report_is_on(run, spark, wine, wine_model):
     import keras
 
     result = run(wine_model, wine, "-validationSplit", "0.25", "-epochs", "3")
-    judged = evaluate(spark, result, result.dataset, run.options)
+    judged = evaluate(spark, result, result.dataset, evaluate_settings(run.options))
     assert judged.scores.rows == result.summary["held_out_rows"]
     assert result.summary["rows"] + judged.scores.rows == 178
     assert 25 < judged.scores.rows < 65
     assert judged.scores.loss == pytest.approx(result.history[-1]["val_loss"], abs=1e-6)
     assert judged.scores.accuracy == result.history[-1]["val_accuracy"]
     # All rows together: what was held out and what was not.
-    whole = evaluate(spark, result, run.dataset, run.options)
+    whole = evaluate(spark, result, run.dataset, evaluate_settings(run.options))
     features, labels = read_csv(wine)
     model = keras.models.clone_model(run.network)
     model.set_weights(weights_of(result))
@@ -420,7 +421,7 @@ def test_patience_stops_and_keeps_the_best_weights(run, spark, wine, wine_model)
     assert len(losses) == best + 3 < 60
     assert result.summary["best_epoch"] == best + 1
     assert f"the weights of epoch {best + 1} are kept" in run.lines[-1]
-    judged = evaluate(spark, result, result.dataset, run.options)
+    judged = evaluate(spark, result, result.dataset, evaluate_settings(run.options))
     assert judged.scores.loss == pytest.approx(losses[best], abs=1e-6)
 
 

@@ -1,13 +1,10 @@
-"""The rows that cannot be used: what is wrong with each, how many, and which came first.
-
-A bad row is data, not an exception: workers count and return it, and the driver decides.
-"""
+"""Tells the good records of a block from the bad ones, and says what is wrong with each."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,77 +12,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from irisspark.data.csv.columns import Columns, parse_number, shorten
+from irisspark.data.bad_rows import (
+    BAD_ENCODING,
+    BROKEN_QUOTES,
+    MAX_SAMPLED_ROWS,
+    MISSING,
+    NOT_A_NUMBER,
+    NOT_FINITE,
+    UNKNOWN_LABEL,
+    WHOLE_LINE,
+    WRONG_COLUMNS,
+    BadRow,
+    BadRows,
+)
+from irisspark.data.cells import is_missing, parse_number, shorten
+from irisspark.data.columns import Columns
+from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.numbers import arrow_number_type, convert_numbers, not_representable
 from irisspark.data.csv.records import Records, open_quotes
 
-WRONG_COLUMNS = "wrong number of columns"
-NOT_A_NUMBER = "not a number"
-MISSING = "missing"
-NOT_FINITE = "not finite"
-UNKNOWN_LABEL = "unknown label"
-BROKEN_QUOTES = "broken quotes"
-BAD_ENCODING = "bad encoding"
-REASONS = (
-    WRONG_COLUMNS,
-    NOT_A_NUMBER,
-    MISSING,
-    NOT_FINITE,
-    UNKNOWN_LABEL,
-    BROKEN_QUOTES,
-    BAD_ENCODING,
-)
-
-MAX_SAMPLED_ROWS = 10
-WHOLE_LINE = -1
-
-# What pandas reads as missing, without the spellings of NaN (those are "not finite").
-_MISSING_TEXTS = frozenset(["", "na", "n/a", "#n/a", "#n/a n/a", "<na>", "null", "none", "#na"])
 _NOT_FINITE_TEXT = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, order=True)
-class BadRow:
-    """A row that cannot be used. Rows order as they stand in the input.
-
-    Attributes:
-        file_index: Place of its file in the input.
-        offset: Where its line starts in the file, in bytes.
-        reason: One of ``REASONS``.
-        column: Index of the offending column, -1 where the whole line is at fault.
-        value: The offending text, shortened; the number of columns for ``WRONG_COLUMNS``.
-    """
-
-    file_index: int
-    offset: int
-    reason: str
-    column: int
-    value: str
-
-
-@dataclass(frozen=True)
-class BadRows:
-    """Bad rows counted by reason, with the first ten of the input; ``+`` adds two of them up."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    first: tuple[BadRow, ...] = ()
-
-    @property
-    def total(self) -> int:
-        """How many rows are bad."""
-        return sum(self.counts.values())
-
-    def __add__(self, other: BadRows) -> BadRows:
-        """Add the bad rows of two parts of the input up."""
-        counts = {
-            reason: self.counts.get(reason, 0) + other.counts.get(reason, 0)
-            for reason in sorted({*self.counts, *other.counts})
-        }
-        return BadRows(counts, tuple(sorted(self.first + other.first)[:MAX_SAMPLED_ROWS]))
 
 
 @dataclass(frozen=True, order=True)
@@ -120,38 +70,46 @@ class Examined:
         """The columns that have bad cells."""
         return frozenset(fault.column for fault in self.faults.values()) - {WHOLE_LINE}
 
-    def bad_rows(self, file_index: int, offsets: Ints) -> BadRows:
-        """Count the bad records and keep the first ten; ``offsets`` are those of all records."""
+    def bad_rows(self, file_index: int, positions: Ints) -> BadRows:
+        """Count the bad records and keep the first ten; ``positions`` are those of all records."""
         counts = Counter(fault.reason for fault in self.faults.values())
         first = tuple(
-            BadRow(file_index, int(offsets[index]), fault.reason, fault.column, fault.value)
+            BadRow(file_index, int(positions[index]), fault.reason, fault.column, fault.value)
             for index, fault in sorted(self.faults.items())[:MAX_SAMPLED_ROWS]
         )
         return BadRows(dict(sorted(counts.items())), first)
 
 
-def examine(records: Records, columns: Columns, suspects: frozenset[int] | None = None) -> Examined:
+def examine(
+    records: Records,
+    columns: Columns,
+    csv: CsvFormat,
+    suspects: frozenset[int] | None = None,
+) -> Examined:
     """Find out which records are good.
 
     A record's fault is the first one from the left; a whole line at fault comes before that.
 
     Args:
         records: What to read.
-        columns: Which column is what.
+        columns: What each column is for.
+        csv: How it is written.
         suspects: The features that are likely to hold bad cells, None for all. Only
             these are read as text, which costs more, as long as all others turn out to be good.
     """
     everything = frozenset(columns.features)
     if suspects is not None:
         try:
-            return _examine(records, columns, everything & suspects)
+            return _examine(records, columns, csv, everything & suspects)
         except pa.ArrowInvalid:  # it is another column this time
             pass
-    return _examine(records, columns, everything)
+    return _examine(records, columns, csv, everything)
 
 
-def _examine(records: Records, columns: Columns, suspects: frozenset[int]) -> Examined:
-    cells, rows, faults = _read_text(records, columns, suspects)
+def _examine(
+    records: Records, columns: Columns, csv: CsvFormat, suspects: frozenset[int]
+) -> Examined:
+    cells, rows, faults = _read_text(records, columns, csv, suspects)
     values: dict[int, Array] = {}
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
     kept, is_known = frozenset(columns.keep), len(suspects) < len(columns.features)
@@ -183,7 +141,7 @@ def _field(column: int) -> str:
 
 
 def _read_text(
-    records: Records, columns: Columns, suspects: frozenset[int]
+    records: Records, columns: Columns, csv: CsvFormat, suspects: frozenset[int]
 ) -> tuple[dict[int, pa.Array], Ints, dict[int, Fault]]:
     """Parse records with every column as bytes but the features that are not suspect.
 
@@ -192,7 +150,7 @@ def _read_text(
     """
     faults = {
         int(index): Fault(BROKEN_QUOTES, WHOLE_LINE, _shown(records[index]))
-        for index in records.index_at(_open_quotes(records.data, columns))
+        for index in records.index_at(_open_quotes(records.data, csv))
     }
     candidates = np.setdiff1d(np.arange(len(records)), np.array(list(faults), dtype=np.int64))
     wrong: list[int] = []
@@ -216,8 +174,8 @@ def _read_text(
             block_size=len(data) + 1,
         ),
         pacsv.ParseOptions(
-            delimiter=columns.delimiter,
-            newlines_in_values=columns.multi_line,
+            delimiter=csv.delimiter,
+            newlines_in_values=csv.multi_line,
             invalid_row_handler=note,
         ),
         pacsv.ConvertOptions(
@@ -232,8 +190,8 @@ def _read_text(
     return cells, np.setdiff1d(candidates, np.array(wrong, dtype=np.int64)), faults
 
 
-def _open_quotes(data: bytes, columns: Columns) -> Ints:
-    found = open_quotes(data, columns.delimiter, multi_line=columns.multi_line)
+def _open_quotes(data: bytes, csv: CsvFormat) -> Ints:
+    found = open_quotes(data, csv.delimiter, multi_line=csv.multi_line)
     return np.array(found, dtype=np.int64)
 
 
@@ -288,11 +246,6 @@ def _reason(cell: bytes, column: int, columns: Columns) -> str:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
         return NOT_FINITE if is_named else NOT_A_NUMBER
     return NOT_FINITE if np.dtype(columns.dtype).kind == "f" else NOT_A_NUMBER
-
-
-def is_missing(text: str) -> bool:
-    """Tell whether a cell's text stands for no value."""
-    return text.strip().lower() in _MISSING_TEXTS
 
 
 def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:

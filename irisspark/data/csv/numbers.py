@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from irisspark.data.csv.columns import NUMBER_PATTERN
+from irisspark.data.cells import NUMBER_PATTERN
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

@@ -7,9 +7,9 @@ values for the same row, so how a file is cut never changes a result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from irisspark.data.csv import explain
-from irisspark.data.csv.columns import Columns
-from irisspark.data.csv.examine import BadRows, examine
+from irisspark.data.bad_rows import BadRows
+from irisspark.data.columns import Columns
+from irisspark.data.csv import advice
+from irisspark.data.csv.blocks import Block, Cutter, end_of_last_line, read_ahead, read_blocks
+from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.examine import examine
+from irisspark.data.csv.first_lines import read_records
 from irisspark.data.csv.numbers import arrow_number_type, not_representable
 from irisspark.data.csv.records import (
     UTF8_BOM,
@@ -28,8 +32,9 @@ from irisspark.data.csv.records import (
     open_quotes,
     quoted_record_end,
 )
-from irisspark.data.csv.schema import read_records
-from irisspark.data.splits import Block, Cutter, Split, end_of_last_line, read_blocks
+from irisspark.data.reader import Batch, Piece
+from irisspark.data.splits import Split
+from irisspark.data.timing import timed
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
 
@@ -38,132 +43,121 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The good rows of one block.
+class Parsed:
+    """The good rows of one block, as ``Batch`` has them.
 
     Attributes:
-        features: [rows, num_features] in the dtype of the model's input.
-        labels: int64 [rows]; None where the data has no label column.
-        kept: The text of ``Columns.keep``, one Arrow array each.
-        block: The bytes the rows come from.
-        columns: Which column is what.
         good: int64 [rows], which records of the block they are; None for all of them.
-        bad: The other rows of the block, counted.
         suspects: Where the next block may have bad cells, too; None for nothing known.
     """
 
     features: Array
     labels: Ints | None
     kept: tuple[pa.Array, ...]
-    block: Block
-    columns: Columns
     good: Ints | None = None
     bad: BadRows = field(default_factory=BadRows)
     suspects: frozenset[int] | None = None
 
-    def __len__(self) -> int:
-        """Count the good rows."""
-        return len(self.features)
-
-    @cached_property
-    def offsets(self) -> Ints:
-        """int64 [rows]: where each row starts in its file, in bytes. Found when asked for."""
-        starts = _records(self.block, self.columns).starts
-        return self.block.offset + (starts if self.good is None else starts[self.good])
-
-    def where(self, mask: npt.NDArray[np.bool_]) -> Batch:
-        """Give the good rows where ``mask``, bool [rows], is True; the bad ones stay counted."""
-        good = np.arange(len(self), dtype=np.int64) if self.good is None else self.good
-        return replace(
-            self,
-            features=self.features[mask],
-            labels=None if self.labels is None else self.labels[mask],
-            kept=tuple(cells.filter(pa.array(mask)) for cells in self.kept),
-            good=good[mask],
-        )
-
 
 def read_batches(
-    split: Split, columns: Columns, open_file: Opener, block_bytes: int
+    split: Split, columns: Columns, csv: CsvFormat, open_file: Opener, block_bytes: int
 ) -> Iterator[Batch]:
-    """Read a split as batches, one a block of about ``block_bytes``.
+    """Read a split as batches, one a block of about ``block_bytes``, the next one read meanwhile.
 
     Raises:
         DataError: The file cannot be read on this machine, or its header is not that of the first.
     """
-    blocks = read_blocks(split, open_file, block_bytes, record_end(columns))
-    return parse_blocks(blocks, columns, split.file.path)
-
-
-def parse_blocks(blocks: Iterable[Block], columns: Columns, path: str) -> Iterator[Batch]:
-    """Parse the blocks of a split in their order, one batch a block.
-
-    Raises:
-        DataError: The header of the file at ``path`` is not that of the first file.
-    """
+    blocks = read_blocks(split, open_file, block_bytes, record_end(csv))
     suspects: frozenset[int] | None = None
-    for block in blocks:
-        if block.offset == 0 and columns.header:
-            _check_header(block.data, columns, path)
-        batch = parse_block(block, columns, suspects)
-        suspects = batch.suspects
-        yield batch
+    for block, seconds in timed(read_ahead(blocks)):
+        if block.offset == 0 and csv.header:
+            _check_header(block.data, columns, csv, split.file.path)
+        batch, suspects = parse_block(block, columns, csv, suspects)
+        yield replace(batch, piece=replace(batch.piece, read_seconds=seconds))
 
 
-def _check_header(data: bytes, columns: Columns, path: str) -> None:
+def _check_header(data: bytes, columns: Columns, csv: CsvFormat, path: str) -> None:
     text = data.removeprefix(UTF8_BOM)
-    for found in read_records(text, columns.delimiter, 1, multi_line=columns.multi_line):
+    for found in read_records(text, csv, 1):
         if found != columns.names:
-            raise DataError(explain.other_header(found, path, columns))
+            raise DataError(advice.other_header(found, path, columns))
 
 
-def record_end(columns: Columns) -> Cutter:
+def record_end(csv: CsvFormat) -> Cutter:
     """Give the function that finds where the last whole record of some bytes ends."""
-    return quoted_record_end(columns.delimiter) if columns.multi_line else end_of_last_line
+    return quoted_record_end(csv.delimiter) if csv.multi_line else end_of_last_line
 
 
-def parse_block(block: Block, columns: Columns, suspects: frozenset[int] | None = None) -> Batch:
-    """Parse one block of whole records; ``suspects`` is that of the block before."""
-    block = _without_preamble(block, columns)
-    batch = _parse_typed(block, columns) if suspects is None else None
-    return batch or _parse_examined(block, columns, suspects)
+def parse_block(
+    block: Block, columns: Columns, csv: CsvFormat, suspects: frozenset[int] | None = None
+) -> tuple[Batch, frozenset[int] | None]:
+    """Parse one block of whole records.
+
+    Args:
+        block: The block.
+        columns: What each column is for.
+        csv: How they are written.
+        suspects: What the block before gave: where bad cells are likely.
+
+    Returns:
+        (the good rows, where bad cells are likely in the next block).
+    """
+    end = block.offset + len(block.data)
+    block = _without_preamble(block, csv)
+    parsed = _parse_typed(block, columns, csv) if suspects is None else None
+    parsed = parsed or _parse_examined(block, columns, csv, suspects)
+    batch = Batch(
+        parsed.features,
+        parsed.labels,
+        parsed.kept,
+        Piece(block.file_index, block.offset, end, len(block.data)),
+        functools.partial(_positions, block, csv, parsed.good),
+        parsed.bad,
+    )
+    return batch, parsed.suspects
 
 
-def _without_preamble(block: Block, columns: Columns) -> Block:
+def _positions(block: Block, csv: CsvFormat, good: Ints | None) -> Ints:
+    """Find where the good records of a block start in their file, in bytes."""
+    starts = _records(block, csv).starts
+    return block.offset + (starts if good is None else starts[good])
+
+
+def _without_preamble(block: Block, csv: CsvFormat) -> Block:
     """Drop the byte order mark and the header, which only the start of a file has."""
     if block.offset > 0:
         return block
     start = len(UTF8_BOM) if block.data.startswith(UTF8_BOM) else 0
-    if columns.header:
-        start += _header_end(block.data[start:], columns)
+    if csv.header:
+        start += _header_end(block.data[start:], csv)
     return Block(block.file_index, start, block.data[start:]) if start else block
 
 
-def _header_end(data: bytes, columns: Columns) -> int:
+def _header_end(data: bytes, csv: CsvFormat) -> int:
     """Find the offset behind the first record of ``data`` that is not blank."""
-    starts = find_records(data, columns.delimiter, multi_line=columns.multi_line).starts
+    starts = find_records(data, csv.delimiter, multi_line=csv.multi_line).starts
     return int(starts[1]) if len(starts) > 1 else len(data)
 
 
-def _parse_typed(block: Block, columns: Columns) -> Batch | None:
+def _parse_typed(block: Block, columns: Columns, csv: CsvFormat) -> Parsed | None:
     """Parse a block with fixed types; None where anything in it needs a closer look."""
     try:
         table = pacsv.read_csv(
-            pa.py_buffer(block.data), **_typed_options(columns, len(block.data))
+            pa.py_buffer(block.data), **_typed_options(columns, csv, len(block.data))
         ).combine_chunks()
     except pa.ArrowInvalid:  # a cell that does not convert, a row of another width, no rows at all
         return None
-    if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, columns):
+    if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, csv):
         return None
     labels = _typed_labels(table, columns)
     features = _typed_features(table, columns)
     if features is None or (labels is None and columns.label is not None):
         return None
     kept = tuple(_chunk(table, c) for c in columns.keep)
-    return Batch(features, labels, kept, block, columns)
+    return Parsed(features, labels, kept)
 
 
-def _typed_options(columns: Columns, num_bytes: int) -> dict[str, Any]:
+def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str, Any]:
     number = arrow_number_type(np.dtype(columns.dtype))
     types: dict[str, pa.DataType] = {_field(c): number for c in columns.features}
     types |= {_field(c): pa.utf8() for c in columns.keep if c not in columns.features}
@@ -176,7 +170,7 @@ def _typed_options(columns: Columns, num_bytes: int) -> dict[str, Any]:
             block_size=num_bytes + 1,
         ),
         "parse_options": pacsv.ParseOptions(
-            delimiter=columns.delimiter, newlines_in_values=columns.multi_line
+            delimiter=csv.delimiter, newlines_in_values=csv.multi_line
         ),
         "convert_options": pacsv.ConvertOptions(
             column_types=types,
@@ -201,13 +195,13 @@ def as_numpy(numbers: pa.Array) -> Array:
     return values
 
 
-def _may_hide_line_ends(block: Block, num_rows: int, columns: Columns) -> bool:
+def _may_hide_line_ends(block: Block, num_rows: int, csv: CsvFormat) -> bool:
     """Tell whether a quote that stays open may have swallowed the lines behind it."""
-    records = _records(block, columns)
+    records = _records(block, csv)
     if len(records) != num_rows:
         return True
     last = records[len(records) - 1]
-    return bool(open_quotes(last, columns.delimiter, multi_line=columns.multi_line))
+    return bool(open_quotes(last, csv.delimiter, multi_line=csv.multi_line))
 
 
 def _typed_labels(table: pa.Table, columns: Columns) -> Ints | None:
@@ -237,21 +231,21 @@ def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
     return features
 
 
-def _records(block: Block, columns: Columns) -> Records:
-    return find_records(block.data, columns.delimiter, multi_line=columns.multi_line)
+def _records(block: Block, csv: CsvFormat) -> Records:
+    return find_records(block.data, csv.delimiter, multi_line=csv.multi_line)
 
 
-def _parse_examined(block: Block, columns: Columns, suspects: frozenset[int] | None) -> Batch:
+def _parse_examined(
+    block: Block, columns: Columns, csv: CsvFormat, suspects: frozenset[int] | None
+) -> Parsed:
     """Parse a block as text: the good rows, and what is wrong with the others."""
-    records = _records(block, columns)
-    examined = examine(records, columns, suspects)
+    records = _records(block, csv)
+    examined = examine(records, columns, csv, suspects)
     seen = examined.bad_columns | (suspects or frozenset())
-    return Batch(
+    return Parsed(
         examined.features,
         examined.labels,
         examined.kept,
-        block,
-        columns,
         examined.good,
         examined.bad_rows(block.file_index, block.offset + records.starts),
         seen if examined.faults else None,

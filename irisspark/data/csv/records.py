@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.data.splits import end_of_last_line
+from irisspark.data.csv.blocks import end_of_last_line
 
 UTF8_BOM = b"\xef\xbb\xbf"
 _LF, _CR = 10, 13

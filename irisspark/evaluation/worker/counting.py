@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from irisspark.data.csv.examine import BadRows
-from irisspark.data.scanning import Sample, Sampler, Scan, ScanTask, WorkerStats, peak_memory_bytes
+from irisspark.data.bad_rows import BadRows
+from irisspark.data.scanning import Sample, Sampler, Scan, ScanPlan, WorkerStats, peak_memory_bytes
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.evaluation.worker.prediction_file import PredictionFile, PredictionWriter
@@ -25,8 +25,9 @@ class Outcome:
     Attributes:
         counts: The counts of the good rows; None for a task without rows.
         bad: The bad rows.
-        failures: (file index, offset, message) of tasks that could not read or write on. A failure
-            is returned and not raised: a task that raises is run four times, and prints its trace.
+        failures: (file index, position, message) of tasks that could not read or write on. A
+            failure is returned and not raised: a task that raises is run four times, and prints its
+            trace.
         prediction_files: The predictions that were written.
         stats: What it took.
         samples: What the driver compares, in the order of the input.
@@ -56,35 +57,33 @@ class Outcome:
 
 
 def evaluate(
-    groups: Iterable[TaskSplits], spec: ModelSpec, task: ScanTask, open_file: Opener
+    tasks: Iterable[TaskSplits], spec: ModelSpec, plan: ScanPlan, open_file: Opener
 ) -> Iterator[Outcome]:
-    """Evaluate the model on the rows of each group of splits.
+    """Evaluate the model on the rows of each task.
 
     Args:
-        groups: The groups of this partition.
+        tasks: The tasks of this partition.
         spec: The model.
-        task: What to read, and how.
+        plan: What to read, and how.
         open_file: Opens a file on this machine.
 
     Yields:
-        One outcome a group that has splits.
+        One outcome a task that has splits.
     """
     import_tensorflow()
-    for group in groups:
-        if group.splits:
-            yield _evaluate_group(group, spec, task, open_file)
+    for task in tasks:
+        if task.splits:
+            yield _evaluate_task(task, spec, plan, open_file)
 
 
-def _evaluate_group(
-    group: TaskSplits, spec: ModelSpec, task: ScanTask, open_file: Opener
-) -> Outcome:
+def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file: Opener) -> Outcome:
     started = time.perf_counter()
-    predict = predictor(spec, len(task.columns.features), task.num_threads)
+    predict = predictor(spec, len(plan.columns.features), plan.num_threads)
     build_seconds = time.perf_counter() - started
-    scan = Scan(group, task, open_file)
-    tally = _tally(spec, task, group.index)
-    writer = _writer(task, group)
-    sampler = Sampler(task.sample_until)
+    scan = Scan(task, plan, open_file)
+    tally = _tally(spec, plan, task.index)
+    writer = _writer(plan, task)
+    sampler = Sampler(plan.sample_until)
     predict_seconds = 0.0
     prediction_files: tuple[PredictionFile, ...] = ()
     failures: tuple[tuple[int, int, str], ...] = ()
@@ -106,7 +105,7 @@ def _evaluate_group(
             if writer is not None:
                 writer.add(output, decoded)
             predict_seconds += time.perf_counter() - started
-        prediction_files = _close(writer, scan, task)
+        prediction_files = _close(writer, scan, plan)
     except DataError as error:
         if writer is not None:
             writer.discard()
@@ -120,32 +119,32 @@ def _evaluate_group(
         peak_memory_bytes(),
     )
     counts = None if tally is None else tally.counts
-    return Outcome(counts, scan.bad, failures, stats, prediction_files, sampler.sample(group.index))
+    return Outcome(counts, scan.bad, failures, stats, prediction_files, sampler.sample(task.index))
 
 
-def _tally(spec: ModelSpec, task: ScanTask, partition: int) -> Tally | None:
-    if task.columns.label is None:
+def _tally(spec: ModelSpec, plan: ScanPlan, partition: int) -> Tally | None:
+    if plan.columns.label is None:
         return None
     return Tally(
         num_classes=spec.output.num_classes,
-        top_n=task.top_n,
+        top_n=plan.top_n,
         probabilities=spec.output.probabilities,
         partition=partition,
     )
 
 
-def _writer(task: ScanTask, group: TaskSplits) -> PredictionWriter | None:
-    if task.predictions is None:
+def _writer(plan: ScanPlan, task: TaskSplits) -> PredictionWriter | None:
+    if plan.predictions is None:
         return None
-    return PredictionWriter(task.predictions, group.index, group.splits)
+    return PredictionWriter(plan.predictions, task.index, task.splits)
 
 
 def _close(
-    writer: PredictionWriter | None, scan: Scan, task: ScanTask
+    writer: PredictionWriter | None, scan: Scan, plan: ScanPlan
 ) -> tuple[PredictionFile, ...]:
     if writer is None:
         return ()
-    if scan.bad.total and task.stop_at_bad_row:
+    if scan.bad.total and plan.stop_at_bad_row:
         writer.discard()
         return ()
     part = writer.close()

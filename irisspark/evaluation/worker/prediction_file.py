@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from irisspark.data.csv.reading import Batch
-from irisspark.data.scanning import PredictionTask
+from irisspark.data.reader import Batch
+from irisspark.data.scanning import PredictionPlan
 from irisspark.data.splits import Split
 from irisspark.errors import DataError
 from irisspark.model.output import Decoded
@@ -41,7 +41,7 @@ class PredictionFile:
 
     Attributes:
         index: The task, in the order of the input.
-        name: The file in ``PredictionTask.folder``.
+        name: The file in ``PredictionPlan.folder``.
         num_rows: Its rows.
         num_nan_rows: Those whose prediction is not a number.
         num_predicted: How many rows each class was given.
@@ -59,17 +59,17 @@ class _Rows:
     """Rows that were read, without their features."""
 
     file_indices: Array
-    offsets: Array
+    positions: Array
     labels: Array | None
     kept: tuple[pa.Array, ...]
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.positions)
 
     def __getitem__(self, rows: slice) -> _Rows:
         return _Rows(
             self.file_indices[rows],
-            self.offsets[rows],
+            self.positions[rows],
             None if self.labels is None else self.labels[rows],
             tuple(cells[rows] for cells in self.kept),
         )
@@ -78,15 +78,15 @@ class _Rows:
 class PredictionWriter:
     """Pairs the rows that a task reads with what the model puts out for them, in their order."""
 
-    def __init__(self, task: PredictionTask, index: int, splits: tuple[Split, ...]) -> None:
+    def __init__(self, plan: PredictionPlan, index: int, splits: tuple[Split, ...]) -> None:
         """Get ready; the file is made with the first rows.
 
         Args:
-            task: Where to, and the columns.
+            plan: Where to, and the columns.
             index: The task's place in the input.
             splits: What the task reads.
         """
-        self._task = task
+        self._plan = plan
         self._index = index
         self._paths = {split.file_index: split.file.path for split in splits}
         self._name = f"part-{index:05d}-{uuid.uuid4().hex}.parquet"
@@ -97,16 +97,16 @@ class PredictionWriter:
         self._num_pending = 0
         self._num_rows = 0
         self._num_nan_rows = 0
-        self._counts = np.zeros(len(task.class_values), dtype=np.int64)
-        num_cells = len(task.scores) + 2 * len(task.kept) + 4
+        self._counts = np.zeros(len(plan.class_values), dtype=np.int64)
+        num_cells = len(plan.scores) + 2 * len(plan.kept) + 4
         affordable = _GROUP_BYTES // (_BYTES_PER_CELL * num_cells)
         self._group_rows = max(_MIN_GROUP_ROWS, min(_MAX_GROUP_ROWS, affordable))
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Hand batches on, and remember of their rows what belongs beside a prediction."""
         for batch in batches:
-            file_indices = np.full(len(batch), batch.block.file_index, dtype=np.int32)
-            self._read.append(_Rows(file_indices, batch.offsets, batch.labels, batch.kept))
+            file_indices = np.full(len(batch), batch.piece.file_index, dtype=np.int32)
+            self._read.append(_Rows(file_indices, batch.positions, batch.labels, batch.kept))
             yield batch
 
     def add(self, output: Array, decoded: Decoded) -> None:
@@ -119,7 +119,7 @@ class PredictionWriter:
         Raises:
             DataError: The file cannot be written.
         """
-        scores = decoded.scores if self._task.probabilities else output
+        scores = decoded.scores if self._plan.probabilities else output
         self._predicted.append((decoded.y_pred, scores))
         self._num_pending += len(scores)
         self._num_rows += len(scores)
@@ -138,7 +138,7 @@ class PredictionWriter:
             self._write_group()
         if self._file is None:
             return None
-        with _said_as_data_error(self._task.folder):
+        with _said_as_data_error(self._plan.folder):
             self._file.close()
         counts = tuple(self._counts.tolist())
         return PredictionFile(self._index, self._name, self._num_rows, self._num_nan_rows, counts)
@@ -152,7 +152,7 @@ class PredictionWriter:
 
     def _write_group(self) -> None:
         table = self._table()
-        with _said_as_data_error(self._task.folder):
+        with _said_as_data_error(self._plan.folder):
             if self._file is None:
                 self._file = self._open(table.schema)
             self._file.write_table(table, row_group_size=len(table))
@@ -175,17 +175,17 @@ class PredictionWriter:
         rows = _joined(self._read)
         self._read, rows = [rows[len(y_pred) :]], rows[: len(y_pred)]
         self._predicted, self._num_pending = [], 0
-        columns: dict[str, Any] = dict(zip(self._task.kept, rows.kept, strict=True))
-        if self._task.label is not None and rows.labels is not None:
-            columns[self._task.label] = self._classes(rows.labels)
+        columns: dict[str, Any] = dict(zip(self._plan.kept, rows.kept, strict=True))
+        if self._plan.label is not None and rows.labels is not None:
+            columns[self._plan.label] = self._classes(rows.labels)
         columns["prediction"] = self._classes(y_pred)
-        columns |= {name: scores[:, i] for i, name in enumerate(self._task.scores)}
+        columns |= {name: scores[:, i] for i, name in enumerate(self._plan.scores)}
         columns["file"] = self._files(rows.file_indices)
-        columns["offset"] = rows.offsets
+        columns["offset"] = rows.positions
         return pa.table(columns)
 
     def _classes(self, codes: Array) -> pa.Array:
-        values = self._task.class_values
+        values = self._plan.class_values
         if isinstance(values[0], int):
             return pa.array(np.array(values, dtype=np.int64)[codes])
         return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(values, pa.utf8()))
@@ -201,7 +201,7 @@ def _joined(parts: list[_Rows]) -> _Rows:
     labels = [part.labels for part in parts if part.labels is not None]
     return _Rows(
         np.concatenate([part.file_indices for part in parts]),
-        np.concatenate([part.offsets for part in parts]),
+        np.concatenate([part.positions for part in parts]),
         np.concatenate(labels) if labels else None,
         tuple(pa.concat_arrays(cells) for cells in zip(*(p.kept for p in parts), strict=True)),
     )

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.data.csv.examine import BadRows
-from irisspark.data.csv.reading import Batch
+from irisspark.data.bad_rows import BadRows
 from irisspark.data.holdout import Holdout, mix
-from irisspark.data.scanning import Scan, ScanTask
+from irisspark.data.reader import Batch
+from irisspark.data.scanning import Scan, ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
@@ -33,33 +33,33 @@ class ReadBlock:
     """The good rows of one block of a file.
 
     Attributes:
-        group: Index of the group of splits that was read.
+        task: Index of the task that was read.
         file_index: Place of the file in the input.
-        offsets: int64 [rows]: where each row starts; None where nothing is held out.
+        positions: int64 [rows]: the place of each row; None where nothing is held out.
         features: [rows, num_features] in the dtype of the model's input.
         labels: int64 [rows].
     """
 
-    group: int
+    task: int
     file_index: int
-    offsets: Ints | None
+    positions: Ints | None
     features: Array
     labels: Ints
 
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What reading a group of splits found out.
+    """What reading a task found out.
 
     Attributes:
-        group: Index of the group.
+        task: Index of the task.
         num_rows: Good rows.
         num_held_out: Those of them that a hash holds out.
         bad: The other rows.
         failure: Why the data could not be read.
     """
 
-    group: int
+    task: int
     num_rows: int
     num_held_out: int
     bad: BadRows = field(default_factory=BadRows)
@@ -90,7 +90,7 @@ class Placement:
     """Which rows are placed, and where.
 
     Attributes:
-        starts: From a group's index to the number of its first row among the rows placed here.
+        starts: From a task's index to the number of its first row among the rows placed here.
         num_rows: All rows that are placed here.
         num_workers: Partitions to place them in.
         seed: Deals the rows out at random; None gives every worker its share in one piece.
@@ -120,36 +120,36 @@ class Placement:
 
 
 def read_rows(
-    groups: Iterable[TaskSplits],
-    task: ScanTask,
+    tasks: Iterable[TaskSplits],
+    plan: ScanPlan,
     open_file: Opener,
     holdout: Holdout | None,
     *,
-    with_offsets: bool,
+    with_positions: bool,
 ) -> Iterator[ReadBlock | ReadReport]:
-    """Read groups of splits: their good rows, and a report behind the last block of each."""
-    for group in groups:
-        scan = Scan(group, task, open_file)
+    """Read tasks: their good rows, and a report behind the last block of each."""
+    for task in tasks:
+        scan = Scan(task, plan, open_file)
         num_rows = num_held_out = 0
         failure = None
         try:
             for batch in scan:
                 if not len(batch):
                     continue
-                block = _block(batch, group.index, with_offsets=with_offsets)
+                block = _block(batch, task.index, with_positions=with_positions)
                 num_rows += len(batch)
-                if holdout is not None and block.offsets is not None:
-                    num_held_out += int(holdout.mask(block.file_index, block.offsets).sum())
+                if holdout is not None and block.positions is not None:
+                    num_held_out += int(holdout.mask(block.file_index, block.positions).sum())
                 yield block
         except DataError as error:
             failure = str(error)
-        yield ReadReport(group.index, num_rows, num_held_out, scan.bad, failure)
+        yield ReadReport(task.index, num_rows, num_held_out, scan.bad, failure)
 
 
-def _block(batch: Batch, group: int, *, with_offsets: bool) -> ReadBlock:
+def _block(batch: Batch, task: int, *, with_positions: bool) -> ReadBlock:
     assert batch.labels is not None
-    offsets = batch.offsets if with_offsets else None
-    return ReadBlock(group, batch.block.file_index, offsets, batch.features, batch.labels)
+    positions = batch.positions if with_positions else None
+    return ReadBlock(task, batch.piece.file_index, positions, batch.features, batch.labels)
 
 
 def reports(blocks: Iterable[ReadBlock | ReadReport]) -> Iterator[ReadReport]:
@@ -159,14 +159,14 @@ def reports(blocks: Iterable[ReadBlock | ReadReport]) -> Iterator[ReadReport]:
             yield block
 
 
-def find_offset(blocks: Iterable[ReadBlock | ReadReport], row: int) -> Iterator[tuple[int, int]]:
-    """Find (file_index, offset) of the ``row``-th good row of a group."""
+def find_position(blocks: Iterable[ReadBlock | ReadReport], row: int) -> Iterator[tuple[int, int]]:
+    """Find (file_index, position) of the ``row``-th good row of a task."""
     for block in blocks:
-        if isinstance(block, ReadReport) or block.offsets is None:
+        if isinstance(block, ReadReport) or block.positions is None:
             continue
-        if 0 <= row < len(block.offsets):
-            yield block.file_index, int(block.offsets[row])
-        row -= len(block.offsets)
+        if 0 <= row < len(block.positions):
+            yield block.file_index, int(block.positions[row])
+        row -= len(block.positions)
 
 
 def route(
@@ -178,12 +178,12 @@ def route(
         if isinstance(block, ReadReport):
             continue
         features, labels = block.features, block.labels
-        if placement.holdout is not None and block.offsets is not None:
-            held = placement.holdout.mask(block.file_index, block.offsets)
+        if placement.holdout is not None and block.positions is not None:
+            held = placement.holdout.mask(block.file_index, block.positions)
             taken = held if placement.held_out else ~held
             features, labels = features[taken], labels[taken]
-        index = following[block.group] + np.arange(len(labels), dtype=np.int64)
-        following[block.group] += len(labels)
+        index = following[block.task] + np.arange(len(labels), dtype=np.int64)
+        following[block.task] += len(labels)
         workers = placement.worker_of(index)
         for worker in np.unique(workers):
             mine = workers == worker

@@ -1,0 +1,191 @@
+"""What each column of the input is for: what the user says, held against the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from irisspark.data.targets import LabelCodes
+from irisspark.errors import DataError
+
+Selector = int | str | tuple[int, int]
+"""A column: its index (negative from the end), its name, or an inclusive range of indices."""
+_MAX_SHOWN_NAMES = 12
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What each column of the input is for, however it is written.
+
+    Attributes:
+        num_columns: Columns in every row.
+        features: Indices of the feature columns, in the order of the model's input.
+        dtype: numpy name of the dtype of the model's input.
+        label: Index of the label column, None where rows are only predicted.
+        labels: How a label's text becomes a class index; None as ``label``.
+        keep: Indices of the columns that are carried along as text.
+        names: Of all columns, None for data without names.
+        names_path: The file that they come from.
+    """
+
+    num_columns: int
+    features: tuple[int, ...]
+    dtype: str = "float32"
+    label: int | None = None
+    labels: LabelCodes | None = None
+    keep: tuple[int, ...] = ()
+    names: tuple[str, ...] | None = None
+    names_path: str = ""
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """The columns that are read at all, each once, in the order of the file."""
+        label = () if self.label is None else (self.label,)
+        return tuple(sorted({*self.features, *self.keep, *label}))
+
+    def name(self, column: int) -> str:
+        """Name a column for a message: ``"petal width" (column 3)`` or ``column 3``."""
+        return f'"{self.names[column]}" (column {column})' if self.names else f"column {column}"
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """What the user says about the columns.
+
+    Attributes:
+        label: The label's column; None: rows are only predicted.
+        features: In the order of the model's input; None: all columns that are left.
+        keep: Columns that are carried along as text.
+        class_names: The classes in the order of the model's outputs, None: from the data.
+    """
+
+    label: int | str | None = -1
+    features: Sequence[Selector] | None = None
+    keep: Sequence[Selector] = ()
+    class_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of the data, as text.
+
+    Attributes:
+        path: The first file that has any rows or names.
+        num_columns: Columns of its first record.
+        names: Names of the columns, None for data without.
+        rows: The cells of the first one or two rows; a row may be of another width.
+    """
+
+    path: str
+    num_columns: int
+    names: tuple[str, ...] | None = None
+    rows: tuple[tuple[str, ...], ...] = ()
+
+    @cached_property
+    def with_name(self) -> dict[str, list[int]]:
+        """The columns of each name."""
+        return _places(self.names or ())
+
+    @cached_property
+    def with_stripped_name(self) -> dict[str, list[int]]:
+        """The columns of each name, blanks around it left out."""
+        return _places(name.strip() for name in self.names or ())
+
+
+def _places(names: Iterable[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return places
+
+
+def resolve(choice: ColumnChoice, head: Head, dtype: str) -> Columns:
+    """Find the columns that the user means.
+
+    Args:
+        choice: What the user says.
+        head: The beginning of the data.
+        dtype: numpy name of the dtype of the model's input.
+
+    Raises:
+        DataError: The data has no such column, or one has two roles.
+    """
+    label = None if choice.label is None else _find(choice.label, "-labelIndex", head)
+    keep = _find_all(choice.keep, "-keepColumns", head)
+    if choice.features is None:
+        taken = {label, *keep}
+        features = tuple(c for c in range(head.num_columns) if c not in taken)
+    else:
+        features = _find_all(choice.features, "-featureIndices", head)
+    _check_roles(features, keep, label, head.names)
+    if not features:
+        raise DataError(
+            f"{head.path} has {head.num_columns} columns, and none is left for the features"
+        )
+    return Columns(
+        num_columns=head.num_columns,
+        features=features,
+        dtype=dtype,
+        label=label,
+        labels=None if choice.class_names is None else LabelCodes(choice.class_names),
+        keep=keep,
+        names=head.names,
+        names_path=head.path,
+    )
+
+
+def _check_roles(
+    features: Sequence[int], keep: Sequence[int], label: int | None, names: Sequence[str] | None
+) -> None:
+    roles: dict[int, str] = {} if label is None else {label: "the label (-labelIndex)"}
+    for columns, role in (
+        (features, "a feature (-featureIndices)"),
+        (keep, "kept (-keepColumns)"),
+    ):
+        for column in columns:
+            if column in roles:
+                name = f'"{names[column]}" (column {column})' if names else f"column {column}"
+                raise DataError(f"{name} is both {roles[column]} and {role}: a column has one role")
+            roles[column] = role
+
+
+def _find_all(selectors: Sequence[Selector], option: str, head: Head) -> tuple[int, ...]:
+    found: list[int] = []
+    for selector in selectors:
+        if isinstance(selector, tuple):
+            first = _find(selector[0], option, head)
+            found += range(first, _find(selector[1], option, head) + 1)
+        else:
+            found.append(_find(selector, option, head))
+    repeated = [column for column, times in Counter(found).items() if times > 1]
+    if repeated:
+        raise DataError(f"{option} names column {min(repeated)} more than once")
+    return tuple(found)
+
+
+def _find(selector: int | str, option: str, head: Head) -> int:
+    if isinstance(selector, int):
+        return _find_index(selector, option, head)
+    matches = head.with_name.get(selector, ()) or head.with_stripped_name.get(selector.strip(), ())
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise DataError(
+            f"{option} {selector}: {len(matches)} columns of {head.path} have that name; "
+            "give the index"
+        )
+    names = head.names or ()
+    shown = ", ".join(names[:_MAX_SHOWN_NAMES]) + (", ..." if len(names) > _MAX_SHOWN_NAMES else "")
+    raise DataError(f"{option} {selector}: the header of {head.path} has {shown}")
+
+
+def _find_index(index: int, option: str, head: Head) -> int:
+    num_columns = head.num_columns
+    if not -num_columns <= index < num_columns:
+        raise DataError(
+            f"{option} {index}: {head.path} has {num_columns} columns, "
+            f"0 to {num_columns - 1} (or -{num_columns} to -1 from the end)"
+        )
+    return index % num_columns

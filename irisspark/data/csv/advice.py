@@ -1,0 +1,54 @@
+"""What to do about a bad row or a strange header of a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from irisspark.data import bad_rows
+from irisspark.data.bad_rows import BadRow
+from irisspark.data.cells import parse_number, shorten
+from irisspark.data.columns import Columns
+from irisspark.data.csv.csv_format import CsvFormat
+
+
+def advice(row: BadRow, columns: Columns, csv: CsvFormat) -> str:
+    """Say what to do about a bad row."""
+    if row.reason == bad_rows.BROKEN_QUOTES and not csv.multi_line:
+        return "if quoted fields hold line breaks, pass -multiLine true"
+    if row.reason == bad_rows.NOT_A_NUMBER and (hint := _not_a_number_hint(row, columns, csv)):
+        return hint
+    if row.reason == bad_rows.BAD_ENCODING:
+        return "save the file as UTF-8"
+    return "mend the row, or pass -badRows skip to leave such rows out"
+
+
+def _not_a_number_hint(row: BadRow, columns: Columns, csv: CsvFormat) -> str | None:
+    if csv.delimiter != "," and parse_number(row.value.replace(",", ".")) is not None:
+        return "numbers are written with a decimal point, not a comma"
+    pieces = {d: row.value.split(d) for d in ";\t|," if d != csv.delimiter and d in row.value}
+    for delimiter, cells in pieces.items():
+        if any(parse_number(cell) is not None for cell in cells):
+            return f"if {delimiter!r} stands between the columns, pass -delimiter " + (
+                "tab" if delimiter == "\t" else repr(delimiter)
+            )
+    if row.column == columns.num_columns - 1 or row.column == 0:
+        return (
+            "if the column is the label pass -labelIndex, if it is an id -keepColumns "
+            f"{row.column}; -badRows skip leaves such rows out"
+        )
+    return None
+
+
+def other_header(found: Sequence[str], path: str, columns: Columns) -> str:
+    """Say that a file begins with another header than the first file."""
+    names = columns.names or ()
+    pairs = zip_longest(found, names)
+    at = next(index for index, (one, other) in enumerate(pairs) if one != other)
+    here, there = (
+        f"'{shorten(row[at])}'" if at < len(row) else "nothing" for row in (found, names)
+    )
+    return (
+        f"{path} begins with another header than {columns.names_path}: column {at} is {here} "
+        f"here and {there} there; with -header true every file begins with the same header"
+    )

@@ -1,0 +1,71 @@
+"""What to say about a bad row: what was found, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from irisspark.data import bad_rows
+from irisspark.data.bad_rows import WHOLE_LINE, BadRow
+from irisspark.data.cells import parse_number
+from irisspark.data.columns import Columns
+
+_MAX_SHOWN_LABELS = 20
+
+
+def place(row: BadRow, path: str, line: int | None, columns: Columns) -> str:
+    """Say where a bad row is, and at which column."""
+    where = f"{path}, line {line}" if line is not None else f"{path}, byte {row.position}"
+    return where if row.column == WHOLE_LINE else f"{where}, {columns.name(row.column)}"
+
+
+def fault(row: BadRow, columns: Columns) -> str:
+    """Say what is wrong with a bad row."""
+    if row.reason == bad_rows.WRONG_COLUMNS:
+        found = "1 column" if row.value == "1" else f"{row.value} columns"
+        return f"{found} where the first line has {columns.num_columns}"
+    if row.reason == bad_rows.MISSING:
+        return "the value is missing" + (f" ({row.value})" if row.value.strip() else "")
+    if row.reason == bad_rows.NOT_A_NUMBER:
+        if columns.dtype.startswith(("float", "bfloat")):
+            return f"'{row.value}' is not a number"
+        return f"'{row.value}' is not a whole number that the model's input ({columns.dtype}) holds"
+    if row.reason == bad_rows.NOT_FINITE:
+        return f"'{row.value}' is not a finite number"
+    if row.reason == bad_rows.BROKEN_QUOTES:
+        return f"a quote is opened and never closed in '{row.value}'"
+    if row.reason == bad_rows.BAD_ENCODING:
+        return f"'{row.value}' holds bytes that are not UTF-8 text"
+    return f"the label '{row.value}' is none of the classes"
+
+
+def unknown_labels(found: Sequence[str], num_classes: int) -> str:
+    """Say which labels the data has where they are not those of the model, and what to pass.
+
+    Args:
+        found: Every label of the data, distinct.
+        num_classes: How many classes the model has.
+    """
+    numbers = [parse_number(text) for text in found]
+    if all(number is not None for number in numbers):
+        named = {_number_name(number): number for number in numbers if number is not None}
+        labels = sorted(named, key=lambda name: named[name])
+    else:
+        labels = sorted(found)
+    shown = ", ".join(labels[:_MAX_SHOWN_LABELS])
+    more = f", ... ({len(labels)} in all)" if len(labels) > _MAX_SHOWN_LABELS else ""
+    message = f"the labels found are {shown}{more}; the model's classes are 0 to {num_classes - 1}"
+    if len(labels) == num_classes:
+        return f"{message}: pass -classNames {','.join(labels)}"
+    if len(labels) < num_classes:
+        return (
+            f"{message}: pass -classNames with all {num_classes} names, "
+            "in the order of the model's outputs"
+        )
+    return (
+        f"{message}: {len(labels)} labels do not fit {num_classes} classes; "
+        "look at -labelIndex, which may name a column that is not the label"
+    )
+
+
+def _number_name(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)

@@ -1,0 +1,63 @@
+"""What a command line says, as each room reads it: the rooms know no options."""
+
+from __future__ import annotations
+
+from irisspark.data.columns import ColumnChoice
+from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.dataset import DataSettings
+from irisspark.evaluation.evaluating import EvaluateSettings
+from irisspark.options import Options
+from irisspark.training.train_settings import TrainSettings
+
+
+def data_settings(options: Options) -> DataSettings:
+    """Say where the data is, how it is written, and what its columns are for."""
+    return DataSettings(
+        path=options.data_path,
+        csv=CsvFormat(options.delimiter, options.header, options.multi_line),
+        columns=ColumnChoice(
+            label=options.label_index,
+            features=options.feature_indices,
+            keep=options.keep_columns,
+            class_names=options.class_names,
+        ),
+    )
+
+
+def evaluate_settings(options: Options) -> EvaluateSettings:
+    """Say how to evaluate."""
+    return EvaluateSettings(
+        model_name=options.model_path,
+        top_n=options.top_n,
+        stop_at_bad_row=options.bad_rows == "fail",
+    )
+
+
+def train_settings(options: Options) -> TrainSettings:
+    """Say how to train."""
+    return TrainSettings(
+        epochs=options.epochs,
+        batch_size_per_worker=options.batch_size_per_worker,
+        averaging_frequency=options.averaging_frequency,
+        workers=options.workers,
+        scale_learning_rate=options.scale_learning_rate,
+        shuffle=options.shuffle,
+        validation_split=options.validation_split,
+        patience=options.patience,
+        seed=options.seed,
+        checkpoint_path=options.checkpoint_path,
+        resume=options.resume,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        replace_loss=options.loss is not None,
+        stop_at_bad_row=options.bad_rows == "fail",
+        saved_as=_saved_as(options),
+    )
+
+
+def _saved_as(options: Options) -> tuple[str, ...]:
+    """Name the files of a trained model: Keras 3's, and the one that the run began with."""
+    if options.output_path is None:
+        return ()
+    is_hdf5 = options.model_path.lower().endswith((".h5", ".hdf5"))
+    return ("model.keras", "model.h5") if is_hdf5 else ("model.keras",)
