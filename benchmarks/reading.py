@@ -45,7 +45,7 @@ HEADER = ";".join([*(f"feature {i}" for i in range(NUM_FEATURES)), "label"])
 def columns_of(class_names: tuple[str, ...] = NUMBERS, **settings: object) -> Columns:
     """Describe rows of features with the label last."""
     columns = {"features": tuple(range(NUM_FEATURES)), "label": NUM_FEATURES, **settings}
-    return Columns(NUM_FEATURES + 1, labels=LabelCodes(class_names), **columns)
+    return Columns(NUM_FEATURES + 1, targets=LabelCodes(class_names), **columns)
 
 
 def rewrite(

@@ -13,7 +13,7 @@ from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.reading import parse_block
 from irisspark.data.targets import LabelCodes
 
-COLUMNS = Columns(3, (0, 1), label=2, labels=LabelCodes(("a", "b")))
+COLUMNS = Columns(3, (0, 1), label=2, targets=LabelCodes(("a", "b")))
 
 
 def only_bad_row(line: bytes, columns: Columns = COLUMNS) -> BadRow:

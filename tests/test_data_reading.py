@@ -56,7 +56,7 @@ TROUBLE = (
     b"+1,-.5e1,,q\n"  # missing label
     b"19,20, 2 ,r"
 )
-TROUBLE_COLUMNS = Columns(4, (0, 1), label=2, labels=THREE, keep=(3,))
+TROUBLE_COLUMNS = Columns(4, (0, 1), label=2, targets=THREE, keep=(3,))
 
 
 def test_every_kind_of_trouble_is_found():
@@ -91,7 +91,7 @@ def test_every_kind_of_trouble_is_found():
 def test_any_cut_gives_the_rows_of_a_single_pass(tmp_path, end):
     data = b"\xef\xbb\xbfx,y,label,name" + end + TROUBLE.replace(b"\r\n", b"\n").replace(b"\n", end)
     columns = Columns(
-        4, (0, 1), label=2, labels=THREE, keep=(3,), names=("x", "y", "label", "name")
+        4, (0, 1), label=2, targets=THREE, keep=(3,), names=("x", "y", "label", "name")
     )
     files = [data_file(tmp_path / name, data) for name in ("a.csv", "b.csv")]
     whole = read_splits(files, columns, HEADER)
@@ -106,7 +106,7 @@ def test_any_cut_gives_the_rows_of_a_single_pass(tmp_path, end):
 
 
 def test_what_was_bad_before_changes_nothing():
-    columns = Columns(4, (0, 1), label=2, labels=THREE, keep=(3,))
+    columns = Columns(4, (0, 1), label=2, targets=THREE, keep=(3,))
     _, suspects_of_all = parse_block(Block(0, 0, TROUBLE), columns, PLAIN)
     blocks = [*TROUBLE.splitlines(keepends=True), TROUBLE]
     for data in blocks:
@@ -128,7 +128,7 @@ def test_what_was_bad_before_changes_nothing():
 def test_first_ten_bad_rows_are_those_of_the_input_whatever_the_order(tmp_path):
     lines = [b"1,2,0" if i % 3 else b"1,x%d,0" % i for i in range(90)]
     file = data_file(tmp_path / "a.csv", b"\n".join(lines))
-    columns = Columns(3, (0, 1), label=2, labels=THREE)
+    columns = Columns(3, (0, 1), label=2, targets=THREE)
     parts = read_splits([file], columns, split_bytes=17)
     for batches in (parts, parts[::-1]):
         bad = bad_of(batches)
@@ -156,7 +156,7 @@ def test_rows_are_those_of_the_csv_module(
     data = text.getvalue().removesuffix("" if is_ended else line_end).encode()
     data = b"\xef\xbb\xbf" * with_bom + data
     file = data_file(tmp_path_factory.mktemp("csv") / "a.csv", data)
-    columns = Columns(3, (0,), label=1, labels=THREE, keep=(2,))
+    columns = Columns(3, (0,), label=1, targets=THREE, keep=(2,))
     batches = read_splits([file], columns, CsvFormat(delimiter), split_bytes=split_bytes)
     expected = csv_rows(data, delimiter)
     assert bad_of(batches).total == 0
@@ -204,7 +204,7 @@ def test_quoted_line_breaks_are_read_with_multi_line(tmp_path_factory, rows, blo
 
 def test_quoted_line_break_without_multi_line_is_two_bad_rows_and_no_more():
     data = b'1,a,0\n2,"b\nc",1\n3,d,2\n'
-    batch = parse(data, Columns(3, (0,), label=2, labels=THREE, keep=(1,)))
+    batch = parse(data, Columns(3, (0,), label=2, targets=THREE, keep=(1,)))
     assert batch.bad.counts == {"broken quotes": 1, "wrong number of columns": 1}
     assert batch.labels is not None and batch.labels.tolist() == [0, 2]
 
@@ -277,18 +277,18 @@ def test_integers_are_exact_or_bad(dtype, text, expected):
 
 
 def test_features_come_in_the_order_asked_for():
-    batch = parse(b"1,2,3\n", Columns(3, (2, 0), label=1, labels=THREE))
+    batch = parse(b"1,2,3\n", Columns(3, (2, 0), label=1, targets=THREE))
     assert batch.features.tolist() == [[3, 1]]
 
 
 def test_unused_column_may_hold_anything():
-    batch = parse(b"1,x,0\n2,,1\n3,\xff,2\n", Columns(3, (0,), label=2, labels=THREE))
+    batch = parse(b"1,x,0\n2,,1\n3,\xff,2\n", Columns(3, (0,), label=2, targets=THREE))
     assert batch.bad.total == 0
     assert batch.features.tolist() == [[1], [2], [3]]
 
 
 def test_data_of_a_header_alone_has_no_rows(tmp_path):
-    columns = Columns(2, (0,), label=1, labels=THREE, names=("a", "b"))
+    columns = Columns(2, (0,), label=1, targets=THREE, names=("a", "b"))
     for data in (b"a,b", b"a,b\n", b"\n\na,b\n\n"):
         batch = parse(data, columns, HEADER)
         assert len(batch) == 0
@@ -296,14 +296,14 @@ def test_data_of_a_header_alone_has_no_rows(tmp_path):
 
 
 def test_blank_lines_before_the_header_are_skipped():
-    columns = Columns(2, (0,), label=1, labels=THREE, names=("a", "b"))
+    columns = Columns(2, (0,), label=1, targets=THREE, names=("a", "b"))
     batch = parse(b"\r\n\na,b\r\n5,1\n", columns, HEADER)
     assert batch.features.tolist() == [[5]]
     assert batch.positions.tolist() == [8]
 
 
 def test_another_header_is_an_error_that_names_both_files(tmp_path):
-    columns = Columns(3, (0, 1), label=2, labels=THREE, names=("a", "b", "c"),
+    columns = Columns(3, (0, 1), label=2, targets=THREE, names=("a", "b", "c"),
                       names_path="/data/first.csv")  # fmt: skip
     same = data_file(tmp_path / "same.csv", b'\xef\xbb\xbf"a",b,c\n1,2,0\n')
     assert len(rows_of(read_splits([same], columns, HEADER, split_bytes=2))) == 1
@@ -316,7 +316,7 @@ def test_another_header_is_an_error_that_names_both_files(tmp_path):
 def test_line_of_fifty_megabytes(tmp_path):
     data = b"1,a,0\n2," + b"x" * 50_000_000 + b",1\n3,b,2\n4,c\n"
     file = data_file(tmp_path / "a.csv", data)
-    columns = Columns(3, (0,), label=2, labels=THREE, keep=(1,))
+    columns = Columns(3, (0,), label=2, targets=THREE, keep=(1,))
     batches = read_splits([file], columns, split_bytes=20_000_000)
     assert [row[3] for row in rows_of(batches)] == [0, 1, 2]
     assert max(len(text) for row in rows_of(batches) for text in row[4]) == 50_000_000
@@ -329,7 +329,7 @@ def test_ten_thousand_columns(tmp_path):
     row = [str(i) for i in range(9_999)]
     lines = [",".join([*row, "1"]), ",".join([*row[:5000], "oops", *row[5001:], "2"])]
     file = data_file(tmp_path / "a.csv", "\n".join(lines).encode())
-    columns = Columns(10_000, tuple(range(9_999)), label=9_999, labels=THREE)
+    columns = Columns(10_000, tuple(range(9_999)), label=9_999, targets=THREE)
     batches = read_splits([file], columns, split_bytes=9_000)
     ((_, _, features, label, _),) = rows_of(batches)
     assert features == tuple(map(float, range(9_999)))
@@ -339,7 +339,7 @@ def test_ten_thousand_columns(tmp_path):
 
 def test_memory_stays_within_a_few_blocks(tmp_path):
     file = data_file(tmp_path / "a.csv", b"1.5,2.5,1\n" * 1_000_000)
-    columns = Columns(3, (0, 1), label=2, labels=THREE)
+    columns = Columns(3, (0, 1), label=2, targets=THREE)
     (split,) = cut([file], 1e9)
     tracemalloc.start()
     try:

@@ -48,6 +48,7 @@ FILES = {
     "evaluation/comparison": "DRIVER",
     "evaluation/worker/counting": "WORKER",
     "evaluation/worker/prediction_file": "WORKER",
+    "evaluation/worker/classification": "WORKER",
     #
     "training/running": "DRIVER",
     "training/rounds": "DRIVER",

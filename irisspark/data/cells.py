@@ -26,3 +26,11 @@ def shorten(text: str) -> str:
 def is_missing(text: str) -> bool:
     """Tell whether a cell's text stands for no value."""
     return text.strip().lower() in _MISSING_TEXTS
+
+
+def decode(cell: bytes) -> str | None:
+    """Give the text of a cell; None where it is not UTF-8."""
+    try:
+        return cell.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

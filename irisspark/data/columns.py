@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from irisspark.data.targets import LabelCodes
+from irisspark.data.targets import LabelCodes, Targets
 from irisspark.errors import DataError
 
 Selector = int | str | tuple[int, int]
@@ -24,7 +24,7 @@ class Columns:
         features: Indices of the feature columns, in the order of the model's input.
         dtype: numpy name of the dtype of the model's input.
         label: Index of the label column, None where rows are only predicted.
-        labels: How a label's text becomes a class index; None as ``label``.
+        targets: What a label's text becomes; None as ``label``.
         keep: Indices of the columns that are carried along as text.
         names: Of all columns, None for data without names.
         names_path: The file that they come from.
@@ -34,7 +34,7 @@ class Columns:
     features: tuple[int, ...]
     dtype: str = "float32"
     label: int | None = None
-    labels: LabelCodes | None = None
+    targets: Targets | None = None
     keep: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
     names_path: str = ""
@@ -129,7 +129,7 @@ def resolve(choice: ColumnChoice, head: Head, dtype: str) -> Columns:
         features=features,
         dtype=dtype,
         label=label,
-        labels=None if choice.class_names is None else LabelCodes(choice.class_names),
+        targets=None if choice.class_names is None else LabelCodes(choice.class_names),
         keep=keep,
         names=head.names,
         names_path=head.path,

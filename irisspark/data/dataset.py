@@ -113,7 +113,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     if columns.label is None:
         return dataset
     names = names or _class_names(session, dataset, head, spec)
-    return replace(dataset, columns=replace(columns, labels=LabelCodes(names)), class_names=names)
+    return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
 
 
 def _check_width(
@@ -266,8 +266,8 @@ def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: 
     """
     if dataset.named_classes or not bad.counts.get(UNKNOWN_LABEL):
         return
-    codes = dataset.columns.labels
-    assert codes is not None
+    codes = dataset.columns.targets
+    assert isinstance(codes, LabelCodes)
     labels = find_labels(session, dataset)
     strange = [text for text in labels if codes.encode(text) is None]
     has_text_classes = any(parse_number(name) is None for name in codes.class_names)

@@ -64,7 +64,7 @@ def find_labels(
     raised, as that of an evaluation is.
     """
     assert columns.label is not None
-    label_only = replace(columns, features=(), label=None, labels=None, keep=(columns.label,))
+    label_only = replace(columns, features=(), label=None, targets=None, keep=(columns.label,))
     for task in tasks:
         found: set[str] = set()
         failures: tuple[tuple[int, int, str], ...] = ()

@@ -45,7 +45,7 @@ class Batch:
 
     Attributes:
         features: [rows, num_features] in the dtype of the model's input.
-        labels: int64 [rows]; None where the data has no label column.
+        labels: [rows] as ``Columns.targets`` makes them; None where the data has no label column.
         kept: The text of ``Columns.keep``, one Arrow array each.
         piece: Where the rows come from.
         find_positions: Gives int64 [rows], the positions of all good rows of the piece.
@@ -54,7 +54,7 @@ class Batch:
     """
 
     features: Array
-    labels: Ints | None
+    labels: Array | None
     kept: tuple[pa.Array, ...]
     piece: Piece
     find_positions: Callable[[], Ints]

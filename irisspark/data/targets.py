@@ -1,11 +1,33 @@
-"""What a label stands for: from its text to the number that the model's output is held against."""
+"""What a row is judged by: from the text of a label to what the model's output is held against."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
 
-from irisspark.data.cells import parse_number
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from irisspark.data.cells import decode, parse_number
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+class Targets(Protocol):
+    """Makes the array of targets of a column of labels."""
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """What a reader parses the column as, if it can, before it gives it to ``convert``."""
+
+    def convert(self, cells: pa.Array) -> Array | None:
+        """Give [rows] targets of cells of ``arrow_type``; None where a cell is none."""
+
+    def convert_bytes(self, cells: pa.Array) -> tuple[Array, Mask]:
+        """Give ([rows] targets, bool [rows] that marks the cells that are none), of raw bytes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +51,31 @@ class LabelCodes:
     def _by_number(self) -> dict[float, int]:
         numbers = ((parse_number(name), index) for index, name in enumerate(self.class_names))
         return {number: index for number, index in numbers if number is not None}
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Each distinct text is looked up once."""
+        return pa.dictionary(pa.int32(), pa.utf8())
+
+    def convert(self, cells: pa.Array) -> Array | None:
+        """Give int64 [rows], the classes of dictionary-encoded texts; None if one has no class."""
+        codes = [self.encode(text) for text in cells.dictionary.to_pylist()]
+        if None in codes:
+            return None
+        classes: Array = np.array(codes, dtype=np.int64)[np.from_dlpack(cells.indices)]
+        return classes
+
+    def convert_bytes(self, cells: pa.Array) -> tuple[Array, Mask]:
+        """Give (int64 [rows], the classes, -1 for none; bool [rows], whether there is none)."""
+        encoded = cells.dictionary_encode()
+        codes = [self._encode_bytes(cell) for cell in encoded.dictionary.to_pylist()]
+        classes = np.array(codes, dtype=np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+        return classes, classes < 0
+
+    def _encode_bytes(self, cell: bytes) -> int:
+        text = decode(cell)
+        index = None if text is None else self.encode(text)
+        return -1 if index is None else index
 
     def encode(self, text: str) -> int | None:
         """Give the class index of a label's text, None where no class has that name."""

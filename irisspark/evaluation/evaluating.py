@@ -16,9 +16,10 @@ from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.comparison import Comparison, Reference
 from irisspark.evaluation.worker import counting
+from irisspark.evaluation.worker.classification import problem_of
 from irisspark.evaluation.worker.counting import Outcome
 from irisspark.evaluation.worker.prediction_file import PredictionFile
-from irisspark.metrics.scores import Scores, score
+from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ def evaluate(
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
     found = scan(session, model, dataset, settings, predictions)
-    outcome = found.outcome
+    outcome, problem = found.outcome, problem_of(model.spec.output, settings.top_n)
     assert outcome.counts is not None
     return EvaluationResult(
-        scores=score(outcome.counts, dataset.class_names, settings.top_n),
+        scores=problem.score(outcome.counts, dataset.class_names),
         bad=outcome.bad,
         bad_examples=found.bad_examples,
         stats=outcome.stats,

@@ -25,7 +25,7 @@ from irisspark.data.bad_rows import (
     BadRow,
     BadRows,
 )
-from irisspark.data.cells import is_missing, parse_number, shorten
+from irisspark.data.cells import decode, is_missing, parse_number, shorten
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.numbers import arrow_number_type, convert_numbers, not_representable
@@ -54,14 +54,14 @@ class Examined:
     Attributes:
         good: int64 [rows], the indices of the good records.
         features: [rows, num_features] in the dtype of the model's input.
-        labels: int64 [rows], or None without a label column.
+        labels: [rows], or None without a label column.
         kept: The text of the kept columns, one Arrow array each.
         faults: From the index of a bad record to what is wrong with it.
     """
 
     good: npt.NDArray[np.int64]
     features: Array
-    labels: npt.NDArray[np.int64] | None
+    labels: Array | None
     kept: tuple[pa.Array, ...]
     faults: dict[int, Fault]
 
@@ -204,7 +204,8 @@ def _convert(
         pyarrow.ArrowInvalid: A feature has bad cells, so it is to be read as text.
     """
     if column == columns.label:
-        return _convert_labels(cells, columns)
+        assert columns.targets is not None
+        return columns.targets.convert_bytes(cells)
     if is_kept:
         return np.empty(0), _not_utf8(cells)
     values = cells.to_numpy(zero_copy_only=False)
@@ -218,23 +219,13 @@ def _not_utf8(cells: pa.Array) -> Mask:
     try:
         cells.cast(pa.utf8())
     except pa.ArrowInvalid:
-        return np.array([_decode(cell) is None for cell in cells.to_pylist()], dtype=bool)
+        return np.array([decode(cell) is None for cell in cells.to_pylist()], dtype=bool)
     return np.zeros(len(cells), dtype=bool)
-
-
-def _convert_labels(cells: pa.Array, columns: Columns) -> tuple[Array, Mask]:
-    assert columns.labels is not None
-    encoded = cells.dictionary_encode()
-    texts = [_decode(cell) for cell in encoded.dictionary.to_pylist()]
-    found = [None if text is None else columns.labels.encode(text) for text in texts]
-    codes = np.array([-1 if code is None else code for code in found], dtype=np.int64)
-    labels = codes[encoded.indices.to_numpy(zero_copy_only=False)]
-    return labels, labels < 0
 
 
 def _reason(cell: bytes, column: int, columns: Columns) -> str:
     """Say what is wrong with a bad cell; its text alone decides, whatever stands around it."""
-    text = _decode(cell)
+    text = decode(cell)
     if text is None or "\0" in text:
         return BAD_ENCODING
     if is_missing(text):
@@ -259,13 +250,6 @@ def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:
 
 def _kept(cells: pa.Array, is_good: Mask) -> pa.Array:
     return cells.filter(pa.array(is_good)).cast(pa.utf8())
-
-
-def _decode(value: bytes) -> str | None:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
 
 
 def _shown(value: bytes) -> str:

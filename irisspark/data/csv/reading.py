@@ -52,7 +52,7 @@ class Parsed:
     """
 
     features: Array
-    labels: Ints | None
+    labels: Array | None
     kept: tuple[pa.Array, ...]
     good: Ints | None = None
     bad: BadRows = field(default_factory=BadRows)
@@ -161,8 +161,8 @@ def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str
     number = arrow_number_type(np.dtype(columns.dtype))
     types: dict[str, pa.DataType] = {_field(c): number for c in columns.features}
     types |= {_field(c): pa.utf8() for c in columns.keep if c not in columns.features}
-    if columns.label is not None:
-        types[_field(columns.label)] = pa.dictionary(pa.int32(), pa.utf8())
+    if columns.label is not None and columns.targets is not None:
+        types[_field(columns.label)] = columns.targets.arrow_type
     return {
         "read_options": pacsv.ReadOptions(
             column_names=[_field(c) for c in range(columns.num_columns)],
@@ -204,15 +204,10 @@ def _may_hide_line_ends(block: Block, num_rows: int, csv: CsvFormat) -> bool:
     return bool(open_quotes(last, csv.delimiter, multi_line=csv.multi_line))
 
 
-def _typed_labels(table: pa.Table, columns: Columns) -> Ints | None:
-    if columns.label is None or columns.labels is None:
+def _typed_labels(table: pa.Table, columns: Columns) -> Array | None:
+    if columns.label is None or columns.targets is None:
         return None
-    encoded = _chunk(table, columns.label)
-    codes = [columns.labels.encode(text) for text in encoded.dictionary.to_pylist()]
-    if None in codes:
-        return None
-    labels: Ints = np.array(codes, dtype=np.int64)[as_numpy(encoded.indices)]
-    return labels
+    return columns.targets.convert(_chunk(table, columns.label))
 
 
 def _typed_features(table: pa.Table, columns: Columns) -> Array | None:

@@ -10,8 +10,9 @@ from irisspark.data.bad_rows import BadRows
 from irisspark.data.scanning import Sample, Sampler, Scan, ScanPlan, WorkerStats, peak_memory_bytes
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
+from irisspark.evaluation.worker.classification import problem_of
 from irisspark.evaluation.worker.prediction_file import PredictionFile, PredictionWriter
-from irisspark.metrics import EvalCounts, Tally
+from irisspark.metrics import EvalCounts
 from irisspark.model.forward import fixed_blocks, predictor
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.imports import import_tensorflow
@@ -81,7 +82,8 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     predict = predictor(spec, len(plan.columns.features), plan.num_threads)
     build_seconds = time.perf_counter() - started
     scan = Scan(task, plan, open_file)
-    tally = _tally(spec, plan, task.index)
+    problem = problem_of(spec.output, plan.top_n)
+    tally = None if plan.columns.label is None else problem.tally(task.index)
     writer = _writer(plan, task)
     sampler = Sampler(plan.sample_until)
     predict_seconds = 0.0
@@ -96,12 +98,8 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
             sampler.add(features, output)
             decoded = spec.output.decode(output)
             if tally is not None:
-                tally.add(
-                    labels[:num_rows],
-                    decoded.y_pred,
-                    decoded.scores,
-                    None if losses is None else losses[:num_rows],
-                )
+                of_rows = None if losses is None else losses[:num_rows]
+                problem.count(tally, labels[:num_rows], decoded, of_rows)
             if writer is not None:
                 writer.add(output, decoded)
             predict_seconds += time.perf_counter() - started
@@ -120,17 +118,6 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     )
     counts = None if tally is None else tally.counts
     return Outcome(counts, scan.bad, failures, stats, prediction_files, sampler.sample(task.index))
-
-
-def _tally(spec: ModelSpec, plan: ScanPlan, partition: int) -> Tally | None:
-    if plan.columns.label is None:
-        return None
-    return Tally(
-        num_classes=spec.output.num_classes,
-        top_n=plan.top_n,
-        probabilities=spec.output.probabilities,
-        partition=partition,
-    )
 
 
 def _writer(plan: ScanPlan, task: TaskSplits) -> PredictionWriter | None:

@@ -90,7 +90,7 @@ class PredictionWriter:
         self._index = index
         self._paths = {split.file_index: split.file.path for split in splits}
         self._name = f"part-{index:05d}-{uuid.uuid4().hex}.parquet"
-        self._place = task.folder / self._name
+        self._place = plan.folder / self._name
         self._file: pq.ParquetWriter | None = None
         self._read: list[_Rows] = []
         self._predicted: list[tuple[Array, Array]] = []
