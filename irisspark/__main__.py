@@ -10,7 +10,7 @@ import sys
 
 from irisspark import early_driver
 from irisspark.startup import handover
-from irisspark.startup.imports import prefer_unpacked_spark
+from irisspark.startup.imports import prefer_unpacked_spark, settle_warnings
 
 _OUTPUT_LOST = 120  # what Python itself ends with where its last output cannot be written
 
@@ -33,6 +33,7 @@ def _run(requester: socket.socket | None) -> None:
 
 
 if __name__ == "__main__":
+    settle_warnings()
     prefer_unpacked_spark()
     if descriptors := os.environ.pop(handover.EARLY_DRIVER_DESCRIPTORS, None):
         _run(early_driver.wait(descriptors))

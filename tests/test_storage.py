@@ -3,6 +3,7 @@
 import os
 import pickle
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -28,7 +29,7 @@ def tree(tmp_path, monkeypatch):
     return tmp_path
 
 
-def found(path, shipped=()):
+def found(path, shipped=MappingProxyType({})):
     files = find_data(path, shipped, str)
     return [file.path if file.shipped else os.path.relpath(file.path) for file in files]
 
@@ -61,7 +62,7 @@ def found(path, shipped=()):
 )
 def test_what_a_path_means(tree, path, names):
     (tree / "s.csv").touch()
-    assert found(path, ["s.csv"]) == names
+    assert found(path, {"s.csv": "s.csv"}) == names
     if not path.startswith("s.csv"):
         parts = split_list(path) if not Path(path).exists() else [path]
         uris = ",".join(f"file://{tree}/{part.strip()}" for part in parts if part.strip())
@@ -79,13 +80,13 @@ def test_a_list_longer_than_a_name_may_be(tree):
     names = ["d_2023.csv"] * 100
     assert found(",".join(names)) == names
     with pytest.raises(ModelError, match="there is no such file"):
-        find_model("m" * 300, (), str)
+        find_model("m" * 300, {}, str)
 
 
 def test_a_model_lies_where_it_lies(tree):
-    assert find_model("a,b/m.h5", (), str) == "a,b/m.h5"
-    assert find_model("m.h5", ["m.h5"], lambda name: f"/files/{name}") == "/files/m.h5"
-    assert find_model("d_2023.csv,file://" + str(tree / "a%20b.csv"), (), str) == (
+    assert find_model("a,b/m.h5", {}, str) == "a,b/m.h5"
+    assert find_model("m.h5", {"m.h5": "m.h5"}, lambda name: f"/files/{name}") == "/files/m.h5"
+    assert find_model("d_2023.csv,file://" + str(tree / "a%20b.csv"), {}, str) == (
         f"d_2023.csv,{tree}/a b.csv"
     )
 
@@ -112,7 +113,7 @@ def test_braces():
 
 
 def test_a_file_travels_with_its_filesystem(tree):
-    (file,) = pickle.loads(pickle.dumps(find_data("d_2023.csv", (), str)))
+    (file,) = pickle.loads(pickle.dumps(find_data("d_2023.csv", {}, str)))
     with opener(str)(file) as stream:
         assert (stream.seek(2), stream.read(100)) == (2, b"2023.csv")
 
@@ -136,3 +137,28 @@ def test_where_a_folder_may_be_made(tree):
     assert unwritable(locate("d_2023.csv/folder")) == str(tree / "d_2023.csv")
     os.symlink("nowhere", "broken")
     assert unwritable(locate("broken/folder")) == str(tree / "broken")
+
+
+def test_what_is_shipped_is_found_by_its_alias_and_in_archives(tree):
+    (tree / "files").mkdir()
+    for name in ("real.csv", "data/x.csv", "data/y 1.csv", "data/m.h5"):
+        (tree / "files" / name).parent.mkdir(exist_ok=True)
+        (tree / "files" / name).touch()
+    shipped = {"alias.csv": "real.csv", "real.csv": "real.csv", "data/": "data/"}
+
+    def resolve(name):
+        return str(tree / "files" / name)
+
+    for path, names in [
+        ("alias.csv", ["real.csv"]),
+        ("data/x.csv,alias.csv", ["data/x.csv", "real.csv"]),
+        ("data", ["data/m.h5", "data/x.csv", "data/y 1.csv"]),
+        ("data/*.csv", ["data/x.csv", "data/y 1.csv"]),
+    ]:
+        files = find_data(path, shipped, resolve)
+        assert [(file.path, file.shipped) for file in files] == [(name, True) for name in names]
+    assert find_model("data/m.h5", shipped, resolve) == resolve("data/m.h5")
+    with pytest.raises(
+        DataError, match=r"data/z.csv: there is .*shipped alias.csv, data/, real.csv"
+    ):
+        find_data("data/z.csv", shipped, resolve)

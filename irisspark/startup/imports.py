@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def import_tensorflow() -> Any:
     # TensorFlow's logger may write to the stream that stood in for standard error meanwhile.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return sys.modules["tensorflow"]
+
+
+def settle_warnings() -> None:
+    """Let no warning of a library end the run, whatever ``PYTHONWARNINGS`` says of warnings.
+
+    They are about code that is not the user's: Spark leaves files open, Keras names what is old.
+    """
+    if any(action == "error" for action, *_ in warnings.filters):
+        warnings.simplefilter("ignore")
 
 
 def settle_environment() -> None:

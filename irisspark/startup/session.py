@@ -17,6 +17,7 @@ from irisspark.startup.spark_conf import (
     check_master,
     configure,
     find_archive,
+    forget_aliases,
     is_local,
     is_on_one_machine,
     shipped_names,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _GATEWAY_VARIABLE = "PYSPARK_GATEWAY_PORT"
+_LOG_LEVEL = "spark.log.level"
 _SPARKS_DAEMON = "pyspark.daemon"
 _CRASHED = ("exited unexpectedly", "Connection reset", "EOFException", "Broken pipe")
 _ATTEMPTS = 4
@@ -39,7 +41,7 @@ class Session:
     """A Spark context, and what the rest of the driver asks about it.
 
     Attributes:
-        shipped: Names of the files that ``--files`` shipped.
+        shipped: What ``--files`` and ``--archives`` shipped: ``spark_conf.shipped_names``.
     """
 
     def __init__(self, context: SparkContext) -> None:
@@ -117,15 +119,16 @@ class Session:
 class OwnSession(Session):
     """A session whose context was opened here, with workers on the way and an end of its own."""
 
-    def __init__(self, context: SparkContext, conf: SparkConf) -> None:
-        """Take the context that was opened with ``conf``."""
+    def __init__(self, context: SparkContext, conf: SparkConf, shipped: dict[str, str]) -> None:
+        """Take the context that was opened with ``conf``, and what was shipped before it was."""
         super().__init__(context)
+        self.shipped = shipped
         self._conf = conf
         self._warm_up: WarmUp | None = None
 
     def warm_up(self) -> None:
         """Begin to start the workers from irisspark's daemon, which the conf names."""
-        level = self._conf.get("spark.log.level", None)
+        level = self._conf.get(_LOG_LEVEL, None)
         self._warm_up = WarmUp(self._context, level, self.run)
 
     def wait_for_workers(self) -> None:
@@ -184,6 +187,8 @@ def open_session(
     conf = configure(use_local=use_local, verbose=verbose)
     master = str(conf.get("spark.master"))
     check_master(master)
+    shipped = shipped_names(conf)
+    forget_aliases(conf)
     uses_daemon = fast_workers and turn_on_daemon(conf, verbose=verbose)
     shares = uses_daemon and importing is not None and is_on_one_machine(master)
     server = fork_server.reserve() if shares else None
@@ -191,7 +196,7 @@ def open_session(
         conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", server.path)
     session = None
     try:
-        session = OwnSession(_start(conf), conf)
+        session = OwnSession(_start(conf), conf, shipped)
         if uses_daemon:
             session.warm_up()
         if importing:
@@ -232,10 +237,18 @@ def quiet_log() -> None:
 def _start(conf: SparkConf) -> SparkContext:
     from pyspark import SparkContext
 
+    level = conf.get(_LOG_LEVEL, None)
     try:
+        if level:  # Spark would log the trace of an error that is told in a line
+            conf.set(_LOG_LEVEL, "OFF")
         context = SparkContext(conf=conf)
     except Exception as error:
         raise IrissparkError(f"Spark did not start: {first_line(error)}") from error
+    finally:
+        if level:
+            conf.set(_LOG_LEVEL, level)
+    if level:
+        context.setLogLevel(level)
     archive = find_archive()
     if archive is not None:
         context.addPyFile(str(archive))

@@ -7,9 +7,10 @@ import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from irisspark.errors import IrissparkError
+from irisspark.options.spark_names import master_problem
 from irisspark.startup import worker_daemon
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MASTER_TIMEOUT_SECONDS = 10.0
 DAEMON_KEY = "spark.python.daemon.module"
+_FILES_KEY = "spark.files"
 _PYTHONPATH_KEY = "spark.executorEnv.PYTHONPATH"
 
 
@@ -67,6 +69,11 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
         conf.setIfMissing("spark.log.level", "WARN")
     if _on_terminal():
         conf.setIfMissing("spark.ui.showConsoleProgress", "true")
+    # Python's ``-m``, by which Spark starts its daemons, would let files of the working directory
+    # stand in for modules: a ``random.py``, an older checkout.
+    conf.setIfMissing("spark.executorEnv.PYTHONSAFEPATH", "1")
+    if "error" in os.environ.get("PYTHONWARNINGS", ""):
+        conf.setIfMissing("spark.executorEnv.PYTHONWARNINGS", "ignore")  # as settle_warnings does
     if is_local(conf):
         # It takes most of a second to start, and is gone with the run.
         conf.setIfMissing("spark.ui.enabled", "false")
@@ -90,7 +97,15 @@ def _on_terminal() -> bool:
 
 
 def check_master(master: str) -> None:
-    """Make sure that a standalone master answers; Spark itself would log for a minute first."""
+    """Make sure that a master is one, and that a standalone one answers.
+
+    Spark itself would show a trace, or log for a minute first.
+
+    Raises:
+        IrissparkError: It is none, or does not answer.
+    """
+    if (problem := master_problem(master)) is not None:
+        raise IrissparkError(problem)
     if not master.startswith("spark://"):
         return
     problems = []
@@ -116,9 +131,54 @@ def find_archive() -> Path | None:
     return None
 
 
-def shipped_names(conf: SparkConf) -> tuple[str, ...]:
-    """List the names that ``--files`` gave to files: the base name, or what follows a #."""
-    uris = str(conf.get("spark.files", "") or "").split(",")
-    return tuple(
-        urlsplit(uri).fragment or os.path.basename(urlsplit(uri).path) for uri in uris if uri
-    )
+def shipped_names(conf: SparkConf) -> dict[str, str]:
+    """List what ``--files`` and ``--archives`` brought to every machine.
+
+    Returns:
+        From the names that the user may give to files, to those that ``SparkFiles`` knows; the
+        folder of an archive ends in ``/``.
+    """
+    names: dict[str, str] = {}
+    for uri in _listed(conf, _FILES_KEY):
+        path, alias = _path_and_alias(uri)
+        name = os.path.basename(path)
+        names |= {alias: alias} if _renames(conf) and alias else {name: name, alias or name: name}
+    for uri in _listed(conf, "spark.archives"):
+        path, alias = _path_and_alias(uri)
+        folder = f"{alias or os.path.basename(path)}/"
+        names[folder] = folder
+    return names
+
+
+def forget_aliases(conf: SparkConf) -> None:
+    """Take the aliases off ``--files`` where Spark makes nothing of them: ``local`` refuses them.
+
+    Raises:
+        IrissparkError: Two files would have one name.
+    """
+    uris = _listed(conf, _FILES_KEY)
+    if _renames(conf) or not any("#" in uri for uri in uris):
+        return
+    plain = [uri.split("#")[0] for uri in uris]
+    names = [os.path.basename(_path_and_alias(uri)[0]) for uri in dict.fromkeys(plain)]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise IrissparkError(
+            f"--files ships two files called {repeated}, which {conf.get('spark.master')} cannot "
+            "tell apart, whatever stands behind a #; rename one of them"
+        )
+    conf.set(_FILES_KEY, ",".join(plain))
+
+
+def _renames(conf: SparkConf) -> bool:
+    """Tell whether the cluster's manager puts a file where its alias says."""
+    return str(conf.get("spark.master")).startswith(("yarn", "k8s"))
+
+
+def _listed(conf: SparkConf, key: str) -> list[str]:
+    return [uri for uri in str(conf.get(key, "") or "").split(",") if uri]
+
+
+def _path_and_alias(uri: str) -> tuple[str, str]:
+    path, _, alias = uri.partition("#")
+    return unquote(urlsplit(path).path), unquote(alias)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 from pyarrow.fs import FileInfo, FileType
 
@@ -23,12 +25,13 @@ from irisspark.storage.places import files_of, missing_of
 Resolve = Callable[[str], str]
 
 
-def find_model(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
+def find_model(path: str, shipped: Mapping[str, str], resolve: Resolve) -> str:
     """Find a model on this machine: a file shipped with ``--files``, or a local one.
 
     Args:
         path: What the user named; ``model.json,weights.h5`` names a pair.
-        shipped: Names of the files that ``--files`` shipped.
+        shipped: Names of what ``--files`` and ``--archives`` shipped, to those that Spark knows;
+            the folders of archives end in ``/``.
         resolve: From such a name to its path here (``SparkFiles.get``).
 
     Raises:
@@ -36,7 +39,8 @@ def find_model(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
     """
 
     def exists(part: str) -> bool:
-        return part in shipped or locate(part).exists
+        name = _shipped_name(part, shipped)
+        return part in shipped or locate(part if name is None else resolve(name)).exists
 
     try:
         parts = files_of(path, exists)
@@ -47,20 +51,29 @@ def find_model(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
         raise ModelError(f"-modelPath {path}: {reason(error)}") from error
 
 
-def _find_one(path: str, shipped: Sequence[str], resolve: Resolve) -> str:
+def _find_one(path: str, shipped: Mapping[str, str], resolve: Resolve) -> str:
     if path in shipped:
-        return resolve(path)
-    if not locate(path).exists:
+        return resolve(shipped[path])
+    name = _shipped_name(path, shipped)
+    found = resolve(name) if name is not None else local_path(path)
+    if not locate(found).exists:
         raise ModelError(_not_found("-modelPath", path, shipped))
-    return local_path(path)
+    return found
 
 
-def find_data(path: str, shipped: Sequence[str], resolve: Resolve) -> list[DataFile]:
+def _shipped_name(path: str, shipped: Mapping[str, str]) -> str | None:
+    """Give what Spark calls a shipped file, or what lies in a shipped archive; None for neither."""
+    folder = f"{path.split('/')[0]}/"
+    return shipped.get(path, path if folder in shipped else None)
+
+
+def find_data(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[DataFile]:
     """List the data files that a path means, in the order of their rows.
 
     Args:
         path: A name shipped with ``--files``, a file, folder or glob, or several with commas.
-        shipped: Names of the files that ``--files`` shipped.
+        shipped: Names of what ``--files`` and ``--archives`` shipped, to those that Spark knows;
+            the folders of archives end in ``/``.
         resolve: From such a name to its path here.
 
     Raises:
@@ -75,16 +88,27 @@ def find_data(path: str, shipped: Sequence[str], resolve: Resolve) -> list[DataF
         raise DataError(f"-dataPath {path}: {reason(error)}") from error
 
 
-def _find_files(path: str, shipped: Sequence[str], resolve: Resolve) -> list[DataFile]:
-    if path in shipped:
-        return [DataFile(path, locate(resolve(path)).info().size, shipped=True)]
+def _find_files(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[DataFile]:
+    name = _shipped_name(path, shipped)
+    if name is None:
+        return _found_at(path) or _fail(path, shipped)
+    root = resolve(".")
+    return [
+        replace(file, path=os.path.relpath(file.path, root), shipped=True)
+        for file in _found_at(resolve(name)) or _fail(path, shipped)
+    ]
+
+
+def _fail(path: str, shipped: Mapping[str, str]) -> NoReturn:
+    raise DataError(_not_found("-dataPath", path, shipped))
+
+
+def _found_at(path: str) -> list[DataFile]:
     location = locate(path)
     info = location.info()
     if info.type != FileType.NotFound:
         return _files_of(location, info)
-    matches = list(_matches(path)) if is_pattern(path) else []
-    if not matches:
-        raise DataError(_not_found("-dataPath", path, shipped))
+    matches = _matches(path) if is_pattern(path) else ()
     return [file for match in matches for file in _files_of(*match)]
 
 
@@ -156,9 +180,9 @@ def _named(folder: Location, name: str) -> Iterator[tuple[Location, FileInfo]]:
             yield folder / info.base_name, info
 
 
-def _not_found(option: str, path: str, shipped: Sequence[str]) -> str:
-    names = f"--files shipped {', '.join(sorted(shipped))}" if shipped else "--files shipped none"
+def _not_found(option: str, path: str, shipped: Mapping[str, str]) -> str:
+    names = f"shipped {', '.join(sorted(shipped))}" if shipped else "shipped none"
     return (
         f"{option} {path}: there is no such file in {os.getcwd()}, "
-        f"and {names}; give a full path, or ship the file with --files"
+        f"and --files {names}; give a full path, or ship the file with --files"
     )

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irisspark.bundle.packing import build, find_java, find_spark_home, is_current
-from irisspark.errors import IrissparkError
-from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES
+from irisspark.errors import IrissparkError, OptionsError
+from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES, master_problem
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
@@ -39,6 +39,7 @@ _LOG_LEVEL = "spark.log.level"
 _LOG4J_FLAG = re.compile(r"-Dlog4j2?\.configuration(File)?=")
 _LOG4J_SUFFIXES = frozenset({".properties", ".xml", ".yaml", ".yml", ".json", ".jsn"})
 _FLAG_VARIABLES = ("SPARK_SUBMIT_OPTS", "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS")
+_NOTEBOOK = re.compile(r"(^|/)(jupyter|ipython)[^/]*$")
 _WORKER_PYTHON_KEYS = (
     *("spark.pyspark.python", "spark.executorEnv.PYSPARK_PYTHON"),
     "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
@@ -56,9 +57,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"irisspark: {error}", file=sys.stderr)
         return error.exit_code
     environ |= job.additions
+    if not _is_utf8(environ):  # else Java would lose the letters of names that are not ASCII
+        environ["LC_ALL"] = "C.UTF-8"
     if job.has_our_driver:
         environ |= start_early(ROOT / "irisspark.zip", job.sourced | job.additions)
     os.execve(job.command[0], job.command, environ)
+
+
+def _is_utf8(environ: Mapping[str, str]) -> bool:
+    """Tell whether the locale that a program is started with has names in UTF-8."""
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    locale = next((environ[name] for name in names if environ.get(name)), "C")
+    return re.search(r"utf-?8", locale, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,8 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
     conf_dir = Path(effective["SPARK_CONF_DIR"])
     configuration = read_configuration(options, conf_dir, Path.cwd())
     master, tell_master = choose_master(configuration, environ.get("MASTER"))
+    if (problem := master_problem(master)) is not None:
+        raise OptionsError(problem)
     on_cluster = configuration.get(DEPLOY_MODE) == "cluster"
 
     java_version = check_java(read_spark_version(spark_home), effective)
@@ -222,7 +234,8 @@ def choose_python(
         return ours
     ours["PYSPARK_PYTHON"] = sys.executable
     named_driver = configuration.get("spark.pyspark.driver.python")
-    if "PYSPARK_DRIVER_PYTHON" not in environ and not named_driver:
+    is_server = _NOTEBOOK.search(environ.get("PYSPARK_DRIVER_PYTHON", "jupyter"))
+    if is_server and not named_driver:
         ours["PYSPARK_DRIVER_PYTHON"] = sys.executable
     if not local:
         print(

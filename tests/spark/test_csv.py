@@ -446,5 +446,5 @@ def test_a_pattern_means_what_it_means_to_hadoop(spark, tmp_path, pattern):
         for one in ([path] if path.is_file() else path.iterdir())
         if one.is_file()
     ]
-    found = find_data(whole, (), str)
+    found = find_data(whole, {}, str)
     assert sorted(file.path for file in found) == sorted(map(str, expected))

@@ -1,6 +1,7 @@
 package skymind.dsx;
 
 import java.io.File;
+import java.util.Map;
 import org.apache.spark.deploy.PythonRunner;
 
 /**
@@ -14,6 +15,8 @@ import org.apache.spark.deploy.PythonRunner;
  * of an old version without the stack maps that branches need.
  */
 public class KerasImportCSVSparkRunner {
+    private static final String DRIVER_PYTHON = "spark.pyspark.driver.python";
+
     public static void main(String[] args) throws Exception {
         // By the superclass's name, so that the class of the default package finds the file too.
         File archive = new File(
@@ -22,6 +25,15 @@ public class KerasImportCSVSparkRunner {
         pythonArgs[0] = archive.getPath(); // what Python runs
         pythonArgs[1] = archive.getPath(); // what goes onto PYTHONPATH
         System.arraycopy(args, 0, pythonArgs, 2, args.length);
+        System.setProperty(DRIVER_PYTHON, System.getProperty(DRIVER_PYTHON,
+            System.getProperty("spark.pyspark.python", choosePython(System.getenv()))));
         PythonRunner.main(pythonArgs);
+    }
+
+    /** What PythonRunner would choose, but for a notebook's server: that Python's, or the one beside. */
+    private static String choosePython(Map environ) {
+        String python = (String) environ.getOrDefault("PYSPARK_PYTHON", "$1python3");
+        String named = (String) environ.getOrDefault("PYSPARK_DRIVER_PYTHON", "jupyter");
+        return named.replaceFirst("^(.*/|)(jupyter|ipython)[^/]*$", python);
     }
 }
