@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from irisspark import options as command_line
 from irisspark import report, settings
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.errors import IrissparkError, first_line
+from irisspark.errors import IrissparkError, OptionsError, first_line, has_all_letters
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluate
 from irisspark.evaluation.predictions import PredictionResult
@@ -21,8 +21,9 @@ from irisspark.model.loading import LoadedModel
 from irisspark.options import Options
 from irisspark.report import prediction_report
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
+from irisspark.startup.gateway import quiet_log
 from irisspark.startup.imports import importing_ahead
-from irisspark.startup.session import Session, open_session, quiet_log
+from irisspark.startup.session import Session, open_session
 from irisspark.storage import finding
 from irisspark.storage.staging import Staging, check_output
 from irisspark.training.running import TrainingResult, train
@@ -60,6 +61,9 @@ def main(argv: Sequence[str]) -> int:
             verbose,
         )
         return EXIT_FAILED
+    except OSError as error:  # no room, no folder for temporary files, a limit of the system
+        _complain(f"{error} (-verbose true shows where)", verbose)
+        return EXIT_FAILED
     except Exception as error:
         where = "(-verbose true shows where)"
         _complain(f"unexpected {type(error).__name__}: {first_line(error)} {where}", verbose)
@@ -67,6 +71,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> int:
+    if (lost := command_line.lost_letters(options, utf8=has_all_letters())) is not None:
+        raise OptionsError(lost)
     for note in command_line.notes(options):
         _say(note)
     clock = Clock()
@@ -86,6 +92,7 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
         use_local=options.use_spark_local,
         verbose=options.verbose,
         fast_workers=options.fast_workers,
+        wait_for=options.wait_for,
         importing=importing_ahead(),
     ) as session:
         clock.lap("session")

@@ -6,9 +6,15 @@ A message says what was found, where, and what to do. Every argument goes to
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar
 
 _MAX_LINE_CHARS = 300
+
+LOST_LETTERS = (
+    "letters that are not ASCII do not reach irisspark, since the locale of spark-submit is not "
+    "UTF-8; set LC_ALL=C.UTF-8, or start it with submit.sh, which does"
+)
 
 
 class IrissparkError(Exception):
@@ -33,6 +39,14 @@ class DataError(IrissparkError):
 
 class TrainingError(IrissparkError):
     """The training cannot begin, go on, or be saved."""
+
+
+def has_all_letters() -> bool:
+    """Tell whether the locale that this process was started with is UTF-8.
+
+    Python takes ``C`` for UTF-8 by itself, and Java does not.
+    """
+    return not sys.flags.utf8_mode and sys.getfilesystemencoding() == "utf-8"
 
 
 def first_line(error: BaseException) -> str:

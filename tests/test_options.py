@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from irisspark.errors import OptionsError
 from irisspark.options import Requirement, as_mapping, help_text, notes, parse
 from irisspark.options import checks as option_checks
+from irisspark.options.parsing import split_words
 from irisspark.options.table import BY_NAME, OPTIONS, Options
 
 
@@ -600,3 +601,45 @@ def test_any_words_give_options_or_a_list_of_problems(argv):
     except OptionsError as error:
         assert str(error).strip()
         assert all(": " in line for line in str(error).split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("words", "argv"),
+    [
+        (["-modelPath m.h5", "-header  true "], ["-modelPath", "m.h5", "-header", "true"]),
+        (["-modelPath my model.h5"], ["-modelPath", "my model.h5"]),
+        (
+            ["-modelPath m.h5 -dataPath 'a b.csv'\n-topN=2"],
+            ["-modelPath", "m.h5", "-dataPath", "a b.csv", "-topN=2"],
+        ),
+        (["-modelPath=m.h5 -topN 2"], ["-modelPath=m.h5", "-topN", "2"]),
+        ([" -topN", "2"], ["-topN", "2"]),
+        (["--topN 2"], ["--topN", "2"]),
+        (["-require accuracy >= 0.8"], ["-require", "accuracy >= 0.8"]),
+        (
+            ["-classNames", "a b,-topN", "-dataPath=my data.csv"],
+            ["-classNames", "a b,-topN", "-dataPath=my data.csv"],
+        ),
+        (["-classNames it's,b -topN 2"], ["-classNames", "it's,b", "-topN", "2"]),
+    ],
+)
+def test_words_that_hold_more_than_one_are_taken_apart(words, argv):
+    assert split_words(words) == argv
+    assert split_words(argv) == argv
+
+
+@pytest.mark.parametrize("name", ["-modelPath", "-dataPath", "-outputPath", "-checkpointPath"])
+@pytest.mark.parametrize("uri", ["file://model.h5", "FILE://host/model.h5", "a.csv,file://d/m.h5"])
+def test_two_slashes_name_a_machine(name, uri):
+    told = problem(f"{name} {uri}{' -train true' if name == '-checkpointPath' else ''}")
+    assert told.startswith(name)
+    assert "behind two slashes stands the name of a machine" in told
+    assert "file:///" in told
+
+
+def test_letters_that_java_has_lost_are_told():
+    for words in ("-outputPath r?sum?", "-labelIndex esp\ufffdce -header true", "-classNames ?,b"):
+        options = parse(words.split())
+        assert option_checks.lost_letters(options, utf8=True) is None
+        assert "set LC_ALL=C.UTF-8" in str(option_checks.lost_letters(options, utf8=False))
+    assert option_checks.lost_letters(parse(["-dataPath", "d?.csv"]), utf8=False) is None

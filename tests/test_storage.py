@@ -162,3 +162,24 @@ def test_what_is_shipped_is_found_by_its_alias_and_in_archives(tree):
         DataError, match=r"data/z.csv: there is .*shipped alias.csv, data/, real.csv"
     ):
         find_data("data/z.csv", shipped, resolve)
+
+
+def test_home_is_found_where_the_shell_has_not_put_it(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree / "a"))
+    assert found("~/x.csv") == ["a/x.csv"]
+    assert found("~/*.csv,~") == ["a/x.csv", "a/x.csv", "a/y.txt"]
+    (tree / "~").mkdir()
+    (tree / "~" / "own.csv").touch()
+    assert found("~/own.csv") == ["~/own.csv"]
+    assert found("FILE:" + str(tree / "a/x.csv")) == ["a/x.csv"]
+    assert find_model("b/x.csv,~/own.csv", {}, str) == "b/x.csv,~/own.csv"
+
+
+def test_names_whose_letters_are_lost_tell_the_locale(tree, monkeypatch):
+    monkeypatch.setattr("irisspark.storage.finding.has_all_letters", lambda: False)
+    for path in ("d?nn.csv", "d\ufffdnn.csv"):
+        with pytest.raises(DataError, match=r"set LC_ALL=C\.UTF-8"):
+            found(path)
+    assert found("d_202?.csv")
+    with pytest.raises(DataError, match="ship the file"):
+        found("nowhere.csv")

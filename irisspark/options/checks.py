@@ -8,10 +8,17 @@ from itertools import combinations
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from irisspark.errors import LOST_LETTERS
 from irisspark.options.table import BY_FIELD, TRAINING, Options
 from irisspark.options.values import ColumnItem, header_names, item_text, repeated_column, shown
 
 _REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/", re.ASCII | re.IGNORECASE)
+
+
+_PATHS = ("model_path", "data_path", "output_path", "checkpoint_path")
+_MACHINE = re.compile(r"file://(?!/|localhost/)([^/,]+)(/[^,]*)?", re.IGNORECASE)
+_LOST = re.compile("[?\ufffd]")
+_LETTERS = ("label_index", "feature_indices", "keep_columns", "class_names")
 
 
 class Missing(NamedTuple):
@@ -69,6 +76,22 @@ def cross_check(options: Options, doubtful: frozenset[str]) -> Iterator[str]:
         yield from _training_only(options, settled)
 
 
+def lost_letters(options: Options, *, utf8: bool) -> str | None:
+    """Find a value whose letters did not reach Python; None where there is none to be seen.
+
+    Java, which spark-submit runs in, puts a ``?`` in the place of what its locale has not.
+    In what is read such a value may be a pattern, or fit nothing, which is told where it is.
+
+    Args:
+        options: The command line.
+        utf8: Whether the locale has all letters.
+    """
+    for field in ("output_path", "checkpoint_path", *_LETTERS):
+        if not utf8 and _LOST.search(str(getattr(options, field))):
+            return f"{_given(options, field)}: {LOST_LETTERS}"
+    return None
+
+
 def notes(options: Options) -> tuple[str, ...]:
     """Say what is harmless on the command line but may not do what was hoped for."""
     found = []
@@ -114,6 +137,15 @@ def _column_lists(options: Options) -> dict[str, tuple[ColumnItem, ...]]:
         "feature_indices": options.feature_indices or (),
         "keep_columns": options.keep_columns,
     }
+
+
+def _uris_name_files(options: Options) -> Iterator[str]:
+    for field in _PATHS:
+        for machine, path in _MACHINE.findall(getattr(options, field) or ""):
+            yield (
+                f"{_given(options, field)}: behind two slashes stands the name of a machine, "
+                f"{shown(machine)}; write three and the whole path, as in file:///data/{machine}{path}"
+            )
 
 
 def _names_need_a_header(options: Options) -> Iterator[str]:
@@ -199,6 +231,7 @@ def _holds(folder: str, paths: str | None) -> bool:
 
 
 _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] = (
+    (frozenset(_PATHS), _uris_name_files),
     (frozenset({"label_index", "feature_indices", "keep_columns", "header"}), _names_need_a_header),
     (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
     (

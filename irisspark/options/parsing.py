@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -39,6 +40,7 @@ def parse(argv: Sequence[str]) -> Options:
     Raises:
         OptionsError: Its message has a line for every problem, naming the option and the value.
     """
+    argv = split_words(argv)
     values: dict[str, Any] = {option.field: option.default for option in OPTIONS}
     asked = {option.field: True for word in argv if (option := _flag(word))}
     if asked:
@@ -50,6 +52,30 @@ def parse(argv: Sequence[str]) -> Options:
     if problems:
         raise OptionsError("\n".join(problems))
     return options
+
+
+def split_words(argv: Sequence[str]) -> list[str]:
+    """Take words apart that hold an option with its value, or a whole command line.
+
+    Airflow and Kubernetes hand them over so, for who writes ``["-modelPath m.h5"]``.
+    """
+    return [piece for word in argv for piece in _split_word(word)]
+
+
+def _split_word(word: str) -> list[str]:
+    name, *rest = word.split(maxsplit=1)[:2] or [word]
+    if not rest or _one_dash(name.partition("=")[0]) not in BY_NAME:
+        return [name] if _one_dash(name.partition("=")[0]) in BY_NAME else [word]
+    if _names_options(rest[0]):
+        try:
+            return shlex.split(word)
+        except ValueError:  # a quote that is not closed
+            return word.split()
+    return [word.strip()] if "=" in name else [name, rest[0].rstrip()]
+
+
+def _names_options(text: str) -> bool:
+    return any(_one_dash(piece.partition("=")[0]) in BY_NAME for piece in text.split())
 
 
 def as_mapping(options: Options) -> dict[str, object]:

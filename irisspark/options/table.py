@@ -86,6 +86,7 @@ class Options:
     verbose: bool
     trust_model: bool
     fast_workers: bool
+    wait_for: int
     help: bool
     version: bool
 
@@ -177,6 +178,7 @@ RESULTS = (
     Option("-verbose", _SWITCH, read_bool, False, "true: Spark's log, stack traces, and seconds by phase"),
     Option("-trustModel", _SWITCH, read_bool, False, "allow a model with Lambda layers, whose code then runs"),
     Option("-fastWorkers", _SWITCH, read_bool, True, "the worker daemon that imports TensorFlow once"),
+    Option("-waitFor", "SECONDS", whole_number(0), 0, "end a run whose cluster has given it no executor for so long; 0: never"),
     Option("-help", "", read_bool, False, "print this page", aliases=("-h",)),
     Option("-version", "", read_bool, False, "print the versions of irisspark, Spark, TensorFlow, Keras and elephas"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from irisspark.errors import IrissparkError, first_line
 from irisspark.startup import fork_server, worker_daemon
+from irisspark.startup.executors import Patience
+from irisspark.startup.gateway import has_jvm, open_gateway
+from irisspark.startup.job_errors import job_problem
+from irisspark.startup.own_code import code_digest, find_archive, place
 from irisspark.startup.spark_conf import (
     DAEMON_KEY,
     check_master,
     configure,
-    find_archive,
     forget_aliases,
     is_local,
     is_on_one_machine,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_GATEWAY_VARIABLE = "PYSPARK_GATEWAY_PORT"
 _LOG_LEVEL = "spark.log.level"
 _SPARKS_DAEMON = "pyspark.daemon"
 _CRASHED = ("exited unexpectedly", "Connection reset", "EOFException", "Broken pipe")
@@ -73,6 +74,9 @@ class Session:
             job: Starts it, and waits for what it gives.
             survives_crashes: Start it again where a worker's process dies, as Spark itself does but
                 for a local master. It gives the same each time, so nothing is lost but time.
+
+        Raises:
+            IrissparkError: Spark could not run it.
         """
         attempts_left = _ATTEMPTS if survives_crashes else 1
         while True:
@@ -81,6 +85,8 @@ class Session:
             except Exception as error:
                 attempts_left -= 1
                 if not attempts_left or not any(sign in str(error) for sign in _CRASHED):
+                    if (problem := job_problem(error)) is not None:
+                        raise IrissparkError(problem) from error
                     raise
 
     @property
@@ -125,26 +131,42 @@ class OwnSession(Session):
         self.shipped = shipped
         self._conf = conf
         self._warm_up: WarmUp | None = None
+        self._patience: Patience
+        self._uses_daemon = False
 
-    def warm_up(self) -> None:
-        """Begin to start the workers from irisspark's daemon, which the conf names."""
+    def warm_up(self, *, uses_daemon: bool, wait_for: int) -> None:
+        """Begin to start the workers.
+
+        Args:
+            uses_daemon: From irisspark's daemon, which the conf names.
+            wait_for: Seconds after which a run without executors ends; 0: never.
+        """
+        self._uses_daemon = uses_daemon
+        self._patience = Patience(self._context, wait_for)
         level = self._conf.get(_LOG_LEVEL, None)
         self._warm_up = WarmUp(self._context, level, self.run)
 
     def wait_for_workers(self) -> None:
-        """Wait until the workers have imported what they need."""
+        """Wait until the workers have imported what they need.
+
+        Raises:
+            IrissparkError: There are none, or they run another irisspark.
+        """
         if self._warm_up is None:
             return
         warm_up, self._warm_up = self._warm_up, None
-        problem = warm_up.wait()
-        if problem == NOT_FOUND:
-            self._context = _without_daemon(self._context, self._conf)
-        if problem is not None:
+        problem = warm_up.wait(self._patience.look)
+        if self._uses_daemon and problem is not None:
             print(
                 f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
                 file=sys.stderr,
                 flush=True,
             )
+        if problem == NOT_FOUND and self._uses_daemon:
+            self._context = _without_daemon(self._context, self._conf)
+            self.warm_up(uses_daemon=False, wait_for=self._patience.limit_seconds)
+            return self.wait_for_workers()
+        _check_code(warm_up.states)
 
     def stop(self) -> None:
         """Stop Spark."""
@@ -157,6 +179,7 @@ def open_session(
     use_local: bool = False,
     verbose: bool = False,
     fast_workers: bool = True,
+    wait_for: int = 0,
     importing: threading.Thread | None = None,
 ) -> Iterator[Session]:
     """Open the Spark context that spark-submit's options describe, and stop it at the end.
@@ -167,6 +190,7 @@ def open_session(
         use_local: Run on ``local[*]`` where no master is named.
         verbose: Leave Spark's log as it is; otherwise it is set to WARN where the user has not.
         fast_workers: Fork the workers from a daemon that has imported TensorFlow.
+        wait_for: Seconds after which a run that was given no executors ends; 0: never.
         importing: Imports TensorFlow in this process; started here, and at its end once the session
             is open.
 
@@ -175,14 +199,14 @@ def open_session(
     """
     import pyspark  # noqa: F401  # first, for it takes less than what is imported meanwhile
 
-    has_jvm = _GATEWAY_VARIABLE in os.environ
-    if importing and has_jvm:
+    jvm_waits = has_jvm()
+    if importing and jvm_waits:
         importing.start()
     if not verbose:  # py4j would log the trace of every failed call, of which cli tells in a line
         logging.getLogger("py4j").setLevel(logging.CRITICAL)
     # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
-    _open_gateway()
-    if importing and not has_jvm:  # only now: the import leads away what a JVM of ours inherits
+    open_gateway(importing.join if importing and jvm_waits else lambda: None)
+    if importing and not jvm_waits:  # only now: the import leads away what a JVM of ours inherits
         importing.start()
     conf = configure(use_local=use_local, verbose=verbose)
     master = str(conf.get("spark.master"))
@@ -197,8 +221,7 @@ def open_session(
     session = None
     try:
         session = OwnSession(_start(conf), conf, shipped)
-        if uses_daemon:
-            session.warm_up()
+        session.warm_up(uses_daemon=uses_daemon, wait_for=wait_for)
         if importing:
             importing.join()
         if server:
@@ -211,27 +234,19 @@ def open_session(
             session.stop()
 
 
-def _open_gateway() -> None:
-    """Connect to the JVM of spark-submit, or start one where this is a plain Python process."""
-    from pyspark import SparkContext
-    from pyspark.errors import PySparkException
+def _check_code(states: list[worker_daemon.WorkerState]) -> None:
+    """Refuse workers that run other code than the driver, whose numbers would mean something else.
 
-    try:
-        SparkContext._ensure_initialized()
-    except PySparkException as error:  # spark-submit has said what is wrong
-        raise IrissparkError(f"Spark did not start: {first_line(error)}") from error
-
-
-def quiet_log() -> None:
-    """Keep the JVM of spark-submit from logging its end where no session has set a level."""
-    if _GATEWAY_VARIABLE not in os.environ:
-        return
-    with contextlib.suppress(Exception):  # a line of log more is no reason to fail
-        from pyspark import SparkContext
-
-        SparkContext._ensure_initialized()
-        log4j = SparkContext._jvm.org.apache.logging.log4j
-        log4j.core.config.Configurator.setRootLevel(log4j.Level.WARN)
+    Raises:
+        IrissparkError: They do.
+    """
+    for state in states:
+        if getattr(state, "code", None) != code_digest():
+            where = getattr(state, "place", "an older one")
+            raise IrissparkError(
+                f"the workers run another irisspark, {where}, than the driver, {place()}: take "
+                "it off their PYTHONPATH, or out of their Python's packages"
+            )
 
 
 def _start(conf: SparkConf) -> SparkContext:

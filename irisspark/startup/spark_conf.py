@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from irisspark.errors import IrissparkError
-from irisspark.options.spark_names import master_problem
 from irisspark.startup import worker_daemon
+from irisspark.startup.masters import master_problem
+from irisspark.startup.own_code import find_archive
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -121,14 +121,6 @@ def check_master(master: str) -> None:
         f"the Spark master {master} does not answer ({'; '.join(problems)}); "
         "look at --master, and whether the master is running"
     )
-
-
-def find_archive() -> Path | None:
-    """Find the archive that this package was imported from; None in a checkout."""
-    for folder in Path(__file__).parents:
-        if folder.is_file():
-            return folder.absolute()
-    return None
 
 
 def shipped_names(conf: SparkConf) -> dict[str, str]:

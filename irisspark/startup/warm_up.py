@@ -16,10 +16,11 @@ Run = Callable[[Callable[[], Any]], Any]
 NOT_FOUND = f"{worker_daemon.__name__} cannot be imported there"
 
 _MAX_TASKS = 64
+_LOOK_SECONDS = 0.5
 
 
 class WarmUp:
-    """A job whose tasks do nothing but say how the daemon that forked their worker was prepared.
+    """A job whose tasks do nothing but say what their worker runs, and how its daemon was prepared.
 
     It runs in a thread of its own, since a daemon takes seconds to import TensorFlow, or to wait
     for a driver that does.
@@ -36,7 +37,7 @@ class WarmUp:
         self._context = context
         self._log_level = log_level
         self._run_job = run
-        self._states: list[worker_daemon.DaemonState] = []
+        self.states: list[worker_daemon.WorkerState] = []
         self._error: Exception | None = None
         if log_level:
             context.setLogLevel("OFF")  # Spark would tell a daemon's failure with four stack traces
@@ -49,24 +50,30 @@ class WarmUp:
         self._thread = threading.Thread(target=self._run, args=(states,), daemon=True)
         self._thread.start()
 
-    def _run(self, states: RDD[worker_daemon.DaemonState]) -> None:
+    def _run(self, states: RDD[worker_daemon.WorkerState]) -> None:
         try:
-            self._states = self._run_job(states.collect)
+            self.states = self._run_job(states.collect)
         except Exception as error:
             self._error = error
 
-    def wait(self) -> str | None:
+    def wait(self, look: Callable[[], None]) -> str | None:
         """Wait for the end of the job.
 
+        Args:
+            look: Called from time to time meanwhile; what it raises ends the waiting.
+
         Returns:
-            Why workers cannot be forked from irisspark's daemon as it is meant, None where they
-            can. With ``NOT_FOUND`` there are no workers at all.
+            Why workers cannot be forked from the daemon as it is meant, None where they can. With
+            ``NOT_FOUND`` there are no workers at all.
         """
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_LOOK_SECONDS)
+            look()
         if self._log_level:
             self._context.setLogLevel(self._log_level)
         if self._error is None:
-            return next((state.problem for state in self._states if not state.ready), None)
-        if worker_daemon.__name__ in str(self._error):
+            daemons = [state.daemon for state in self.states if hasattr(state, "daemon")]
+            return next((daemon.problem for daemon in daemons if not daemon.ready), None)
+        if worker_daemon.__name__ in str(self._error.__cause__ or self._error):
             return NOT_FOUND
         raise self._error

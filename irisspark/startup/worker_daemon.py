@@ -34,6 +34,7 @@ from irisspark.startup.imports import (
     settle_environment,
     settle_keras,
 )
+from irisspark.startup.own_code import code_digest, place
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
 MODULES = (
@@ -73,9 +74,24 @@ def state() -> DaemonState:
     return _state
 
 
-def report_state(_: Iterator[object]) -> Iterator[DaemonState]:
-    """Yield :func:``state`` once, for ``mapPartitions``: the driver's first tiny job."""
-    yield state()
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker says of itself.
+
+    Attributes:
+        daemon: how its daemon was prepared.
+        code: the digest of the irisspark that it runs.
+        place: where that lies, and on which machine.
+    """
+
+    daemon: DaemonState
+    code: str
+    place: str
+
+
+def report_state(_: Iterator[object]) -> Iterator[WorkerState]:
+    """Yield the worker's state once, for ``mapPartitions``: the driver's first tiny job."""
+    yield WorkerState(state(), code_digest(), f"{place()} on {socket.gethostname()}")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from pyarrow.fs import FileInfo, FileType
 
-from irisspark.errors import DataError, ModelError
+from irisspark.errors import LOST_LETTERS, DataError, ModelError, has_all_letters
 from irisspark.storage.globs import (
     expand_braces,
     is_pattern,
@@ -182,6 +182,8 @@ def _named(folder: Location, name: str) -> Iterator[tuple[Location, FileInfo]]:
 
 def _not_found(option: str, path: str, shipped: Mapping[str, str]) -> str:
     names = f"shipped {', '.join(sorted(shipped))}" if shipped else "shipped none"
+    if not has_all_letters() and re.search("[?\ufffd]", path):
+        return f"{option} {path}: there is no such file in {os.getcwd()}; {LOST_LETTERS}"
     return (
         f"{option} {path}: there is no such file in {os.getcwd()}, "
         f"and --files {names}; give a full path, or ship the file with --files"

@@ -112,9 +112,15 @@ def locate(path: str) -> Location:
 
 
 def local_path(path: str) -> str:
-    """Take the ``file:`` off a URI, whose ``?`` is one of a pattern; leave any other path be."""
-    uri = re.fullmatch(r"file:(?://[^/]*)?(.*)", path, re.DOTALL)
-    return unquote(uri[1]) if uri else path
+    """Take the ``file:`` off a URI, whose ``?`` is one of a pattern, and ``~`` for the home folder.
+
+    A shell puts the home folder there itself, but for a ``~`` in quotes or behind ``=``.
+    """
+    uri = re.fullmatch(r"file:(?://[^/]*)?(.*)", path, re.DOTALL | re.IGNORECASE)
+    if uri:
+        return unquote(uri[1])
+    is_home = path.startswith("~") and not os.path.lexists(path.split("/")[0])
+    return os.path.expanduser(path) if is_home else path
 
 
 def reason(error: OSError) -> str:

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from irisspark.bundle.packing import build, find_java, find_spark_home, is_current
 from irisspark.errors import IrissparkError, OptionsError
-from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES, master_problem
+from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES
+from irisspark.startup.masters import master_problem
+from irisspark.startup.nameless import java_options
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     environ |= job.additions
     if not _is_utf8(environ):  # else Java would lose the letters of names that are not ASCII
         environ["LC_ALL"] = "C.UTF-8"
+    environ |= java_options(environ)
     if job.has_our_driver:
         environ |= start_early(ROOT / "irisspark.zip", job.sourced | job.additions)
     os.execve(job.command[0], job.command, environ)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from irisspark.errors import OptionsError
+from irisspark.options.parsing import split_words
 from irisspark.options.table import BY_FIELD, BY_NAME
 
 _PATH_FIELDS = ("model_path", "data_path")
@@ -41,6 +42,7 @@ def ship(args: Sequence[str], already_shipped: str) -> Shipment:
     Raises:
         OptionsError: Two files have the same name, or ``--files`` cannot take a name.
     """
+    args = split_words(args)
     entries = {_name_of(entry): entry for entry in already_shipped.split(",") if entry}
     num_before = len(entries)
     words = list(args)
@@ -79,6 +81,7 @@ def _find_values(args: Sequence[str]) -> Iterator[tuple[int, str, str, str]]:
 
 def _ship_value(option: str, value: str, entries: dict[str, str]) -> list[str]:
     parts = [value] if os.path.isfile(value) else value.split(",")
+    parts = [os.path.expanduser(part) for part in parts]
     return [_ship_file(option, part, entries) if os.path.isfile(part) else part for part in parts]
 
 

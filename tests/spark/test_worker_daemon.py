@@ -87,7 +87,7 @@ def seen(tmp_path_factory, archive) -> dict:
             parent = Path(f"/proc/{os.getppid()}")
             state = worker_daemon.report_state(_)
             yield {
-                "state": vars(next(state)),
+                "state": vars(next(state).daemon),
                 "module": worker_daemon.__name__,
                 "imported": sorted({"keras", "tensorflow", "pyarrow.csv"} & set(sys.modules)),
                 "archives": [path for path, importer in sys.path_importer_cache.items()
@@ -191,7 +191,7 @@ def test_broken_tensorflow_leaves_a_daemon_that_serves(tmp_path, archive):
         def sums(split):
             yield sum(split)
 
-        states = [vars(state) for state in run(worker_daemon.report_state)]
+        states = [vars(state.daemon) for state in run(worker_daemon.report_state)]
         save({"states": states, "sums": run(sums), "again": run(sums)})
         sc.stop()
     """
@@ -342,5 +342,5 @@ def test_unix_socket_is_left_alone():
 
 def test_worker_of_another_daemon_says_so():
     (state,) = worker_daemon.report_state(iter([]))
-    assert not state.ready
-    assert "not started by irisspark's daemon" in state.problem
+    assert not state.daemon.ready
+    assert "not started by irisspark's daemon" in state.daemon.problem
