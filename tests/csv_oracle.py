@@ -8,10 +8,8 @@ from pathlib import Path
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.columns import Columns
-from irisspark.data.csv.blocks import Block
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
-from irisspark.data.csv.reading import parse_block
 from irisspark.data.reader import Batch
 from irisspark.data.splits import Split
 from irisspark.storage.opening import DataFile, Opener, opener
@@ -58,8 +56,10 @@ def read_whole(file: DataFile, columns: Columns, block_bytes: int = 4 << 20) -> 
 
 
 def parse(data: bytes, columns: Columns, csv: CsvFormat = PLAIN) -> Batch:
-    """Parse the bytes of a whole file."""
-    return parse_block(Block(0, 0, data), columns, csv)[0]
+    """Parse the bytes of a whole file as one batch."""
+    split = Split(DataFile("a.csv", len(data)), 0, 0, len(data))
+    (batch,) = CsvReader(csv).read(split, columns, lambda _: io.BytesIO(data), len(data) + 1)
+    return batch
 
 
 Row = tuple[int, int, tuple[float, ...], int | None, tuple[str, ...]]

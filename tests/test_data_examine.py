@@ -19,10 +19,10 @@ COLUMNS = Columns(3, (0, 1), label=2, targets=LabelCodes(("a", "b")))
 def only_bad_row(line: bytes, columns: Columns = COLUMNS) -> BadRow:
     """Read a line between two good ones, and give the only bad row."""
     good = b"1,2,a\n"
-    batch, _ = parse_block(Block(3, 100, good + line + b"\n" + good), columns, CsvFormat())
-    assert len(batch) == 2
-    assert batch.bad.total == 1
-    (row,) = batch.bad.first
+    parsed = parse_block(Block(3, 100, good + line + b"\n" + good), columns, CsvFormat())
+    assert len(parsed.features) == 2
+    assert parsed.bad.total == 1
+    (row,) = parsed.bad.first
     assert (row.file_index, row.position) == (3, 106)
     return row
 
@@ -82,12 +82,14 @@ def test_reason_of_a_cell_does_not_depend_on_its_neighbours():
     assert [row.reason for row in batch.bad.first] == list(alone.values())
 
 
-@pytest.mark.parametrize("text", ["", " ", "NA", "na", "N/A", "null", "None", "<NA>"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "NA", "na", "N/A", "null", "None", "<NA>", "?", "-", "--", ".", "\\N", "nil"]
+)
 def test_texts_that_stand_for_no_value(text):
     assert is_missing(text)
 
 
-@pytest.mark.parametrize("text", ["nan", "0", "-", "?", "nothing"])
+@pytest.mark.parametrize("text", ["nan", "0", "+", "??", "nothing", "-1", ".5", "N"])
 def test_texts_that_stand_for_something(text):
     assert not is_missing(text)
 

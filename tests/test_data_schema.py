@@ -3,11 +3,12 @@
 import pytest
 from csv_oracle import data_file, open_local
 
-from irisspark.data import columns
+from irisspark.data import columns, first_rows
 from irisspark.data.columns import ColumnChoice, Columns, Head
 from irisspark.data.csv import first_lines
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
+from irisspark.data.csv.kinds import check_text
 from irisspark.errors import DataError
 
 IRIS = Head(
@@ -84,7 +85,7 @@ def test_delimiter_is_hinted_at_only_where_it_gives_more_columns():
     [
         (("sepal", "petal", "_x", "class"), True),
         (("sepal", "petal", "x", "0"), True),
-        (("sepal", "petal", "5", "class"), False),
+        (("sepal", "petal", "5", "class"), True),
         (("NA", "NA", "NA", "0"), False),
         (("nan", "nan", "nan", "0"), False),
         (("?", "?", "?", "0"), False),
@@ -92,7 +93,7 @@ def test_delimiter_is_hinted_at_only_where_it_gives_more_columns():
     ],
 )
 def test_first_line_that_reads_like_names(cells, is_header):
-    assert first_lines.looks_like_header(cells, resolve(ROW)) == is_header
+    assert first_rows.looks_like_names(cells, ROW.rows, resolve(ROW)) == is_header
 
 
 def test_first_records_are_read_without_mark_blank_lines_and_quotes():
@@ -106,10 +107,10 @@ def test_first_records_are_read_without_mark_blank_lines_and_quotes():
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_utf_16_is_refused_by_name(encoding):
-    with pytest.raises(DataError, match=r"a\.csv is not UTF-8 but looks like UTF-16"):
-        first_lines.check_encoding("a.csv", "1,2,3\n".encode(encoding))
+    with pytest.raises(DataError, match=r"a\.csv is no CSV but text in UTF-16"):
+        check_text("a.csv", "1,2,3\n".encode(encoding))
 
 
 def test_other_encodings_pass_the_first_look():
     for data in (b"", b"1", b"caf\xe9,1\n", "\ufeff1,2".encode(), b"1,\x002,3,4,5\n"):
-        first_lines.check_encoding("a.csv", data)
+        check_text("a.csv", data)

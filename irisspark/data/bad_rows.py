@@ -14,6 +14,7 @@ NOT_FINITE = "not finite"
 UNKNOWN_LABEL = "unknown label"
 BROKEN_QUOTES = "broken quotes"
 BAD_ENCODING = "bad encoding"
+REPEATED_HEADER = "repeated header"
 REASONS = (
     WRONG_COLUMNS,
     NOT_A_NUMBER,
@@ -22,6 +23,7 @@ REASONS = (
     UNKNOWN_LABEL,
     BROKEN_QUOTES,
     BAD_ENCODING,
+    REPEATED_HEADER,
 )
 
 MAX_SAMPLED_ROWS = 10
@@ -58,6 +60,11 @@ class BadRows:
     def total(self) -> int:
         """How many rows are bad."""
         return sum(self.counts.values())
+
+    def only(self, reason: str, column: int) -> BadRows:
+        """Give those of the first ones that are bad for a reason, in a column."""
+        first = tuple(row for row in self.first if (row.reason, row.column) == (reason, column))
+        return BadRows({reason: len(first)} if first else {}, first)
 
     def __add__(self, other: BadRows) -> BadRows:
         """Add the bad rows of two parts of the input up."""

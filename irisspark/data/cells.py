@@ -8,14 +8,38 @@ NUMBER_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER_PATTERN)
 _MAX_SHOWN_CHARS = 60
 
-# What pandas reads as missing, without the spellings of NaN (those are "not finite").
-_MISSING_TEXTS = frozenset(["", "na", "n/a", "#n/a", "#n/a n/a", "<na>", "null", "none", "#na"])
+# What pandas reads as missing, without the spellings of NaN (those are "not finite"), and what
+# files of UCI, SAS, Hive and spreadsheets hold.
+_MISSING_TEXTS = frozenset(
+    [
+        *("", "na", "n/a", "#n/a", "#n/a n/a", "<na>", "null", "none", "#na"),
+        *("?", "-", "--", ".", "n.a.", "nil", "\\n", "(null)", "<null>"),
+    ]
+)
+_NOT_FINITE = frozenset(["nan", "inf", "infinity"])
+TRUE_TEXTS, FALSE_TEXTS = (
+    tuple(spell(text) for spell in (str.lower, str.title, str.upper)) for text in ("true", "false")
+)
+"""How pandas, Spark and spreadsheets write booleans."""
 
 
 def parse_number(text: str) -> float | None:
     """Read a decimal number as ``pyarrow.csv`` would; None for anything else, nan and inf too."""
     stripped = text.strip(" \t")
     return float(stripped) if _NUMBER.fullmatch(stripped) else None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a cell stands for a number, booleans among them."""
+    stripped = text.strip(" \t")
+    return parse_number(stripped) is not None or stripped in (*TRUE_TEXTS, *FALSE_TEXTS)
+
+
+def is_word(text: str) -> bool:
+    """Tell whether a cell holds neither a number, finite or not, nor a missing value."""
+    return not (
+        is_number(text) or is_missing(text) or text.strip().lower().lstrip("+-") in _NOT_FINITE
+    )
 
 
 def shorten(text: str) -> str:

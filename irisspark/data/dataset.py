@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from irisspark.data.cells import parse_number
 from irisspark.data.columns import ColumnChoice, Columns, Head, resolve
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
+from irisspark.data.first_rows import describe_one_hot, describe_text, one_hot_columns
 from irisspark.data.holdout import Holdout
 from irisspark.data.reader import Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 TASK_BYTES = 128 << 20
 """What a worker reads and predicts in a second or two, so that starting a task does not count."""
 _MIN_SPLIT_BYTES = 1 << 20
+_AMBIGUOUS_CLASSES = 2
+"""A column of two that are one-hot is as good a label as both."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     columns = resolve(choice, head, spec.input_dtype)
     _check_width(head, columns, spec, choice, reader)
     reader.check(head, columns)
+    _check_kinds(head, columns, spec)
     names = choice.class_names
     if names is not None and len(names) != spec.output.num_classes:
         raise DataError(
@@ -129,15 +135,36 @@ def _check_width(
             taken += f", of which {' and '.join(left_out)}"
         if choice.features is not None:
             taken += f"; -featureIndices takes {len(columns.features)} of them"
-        if (hint := reader.hint(head)) is not None:
-            taken += f"; {hint}"
+        for hint in (
+            describe_one_hot(head, columns, spec.output.num_classes),
+            describe_text(head, columns),
+            reader.hint(head),
+        ):
+            taken += f"; {hint}" if hint is not None else ""
         raise DataError(f"{error}: {taken}") from None
+
+
+def _check_kinds(head: Head, columns: Columns, spec: ModelSpec) -> None:
+    """Refuse columns of text where the model takes numbers, and a label in several columns.
+
+    Raises:
+        DataError: There are such.
+    """
+    if (hint := describe_text(head, columns)) is not None:
+        raise DataError(f"{head.path}: the model takes numbers, but {hint}")
+    if columns.label is None or spec.output.num_classes <= _AMBIGUOUS_CLASSES:
+        return
+    span = one_hot_columns(head, columns, spec.output.num_classes)
+    if span is None or columns.label not in span:
+        return
+    if set(span).isdisjoint((*columns.features, *columns.keep)):
+        raise DataError(f"{head.path}: {describe_one_hot(head, columns, spec.output.num_classes)}")
 
 
 def _class_names(
     session: Session, dataset: Dataset, head: Head, spec: ModelSpec
 ) -> tuple[str, ...]:
-    """Name the classes: numbers where the first label is one, else the texts in sorted order."""
+    """Name the classes: texts in sorted order where all labels are texts, else numbers."""
     assert dataset.columns.label is not None
     num_classes = spec.output.num_classes
     numbers = numeric_class_names(num_classes)
@@ -146,21 +173,24 @@ def _class_names(
     if is_whole and parse_number(row[dataset.columns.label]) is not None:
         return numbers
     found = _first_labels(dataset, head)
-    if len(found) != num_classes:
-        found = find_labels(session, dataset)
+    if len(found.labels) != num_classes:
+        found = _find_labels(session, dataset)
+    labels = sorted(found.labels)
+    if len(labels) == num_classes and all(parse_number(label) is None for label in labels):
+        return tuple(labels)
     codes = LabelCodes(numbers)
-    if not found:
+    if any(codes.encode(label) is not None for label in labels):
+        return numbers  # the first row is a bad one; so are those whose labels are no numbers
+    if found.bad.total:
+        raise bad_row_error(session, dataset, found.bad, num_classes)
+    if not labels:
         label = dataset.columns.name(dataset.columns.label)
         raise DataError(f"{head.path}: the label, {label}, is missing in every row")
-    if len(found) == num_classes and any(parse_number(label) is None for label in found):
-        return tuple(found)
-    if any(codes.encode(label) is not None for label in found):
-        return numbers  # the first row is a bad one; so are those whose labels are no numbers
-    raise DataError(explain.unknown_labels(found, num_classes))
+    raise DataError(explain.unknown_labels(labels, num_classes))
 
 
-def _first_labels(dataset: Dataset, head: Head) -> list[str]:
-    """Find the labels at the beginning of the first file, sorted.
+def _first_labels(dataset: Dataset, head: Head) -> queries.FoundLabels:
+    """Find the labels at the beginning of the first file.
 
     Where they are as many as the model has classes they are all the labels that the data may have,
     and save the pass over it: any other label is a bad row.
@@ -174,7 +204,11 @@ def _first_labels(dataset: Dataset, head: Head) -> list[str]:
 
 
 def find_labels(session: Session, dataset: Dataset) -> list[str]:
-    """Find the distinct labels of the data, sorted, in one distributed pass."""
+    """Find the distinct labels of the rows that are good otherwise, sorted, in one pass."""
+    return sorted(_find_labels(session, dataset).labels)
+
+
+def _find_labels(session: Session, dataset: Dataset) -> queries.FoundLabels:
     reader, columns, open_file = dataset.reader, dataset.columns, dataset.open_file
 
     def find(tasks: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
@@ -184,12 +218,11 @@ def find_labels(session: Session, dataset: Dataset) -> list[str]:
     return _all_labels(session.run(session.spread(tasks).mapPartitions(find).collect))
 
 
-def _all_labels(found: Iterable[queries.FoundLabels]) -> list[str]:
-    found = list(found)
-    failures = sorted(failure for one in found for failure in one.failures)
-    if failures:
-        raise DataError(failures[0][2])
-    return sorted({label for one in found for label in one.labels})
+def _all_labels(found: Iterable[queries.FoundLabels]) -> queries.FoundLabels:
+    total = functools.reduce(operator.add, found, queries.FoundLabels())
+    if total.failures:
+        raise DataError(total.failures[0][2])
+    return total
 
 
 def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:
@@ -248,10 +281,11 @@ def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes:
     """Make the error that a run ends with at its first bad row."""
     row = bad.first[0]
     message = describe(session, dataset, row)
+    hint = dataset.reader.advice(row, dataset.columns)
     if row.reason == UNKNOWN_LABEL:
+        message += f"; {hint}" if hint is not None else ""
         found = find_labels(session, dataset)
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
-    hint = dataset.reader.advice(row, dataset.columns)
     return DataError(f"{message}; {hint}")
 
 

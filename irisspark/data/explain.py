@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from irisspark.data import bad_rows
 from irisspark.data.bad_rows import WHOLE_LINE, BadRow
-from irisspark.data.cells import parse_number
+from irisspark.data.cells import parse_number, shorten
 from irisspark.data.columns import Columns
 
 _MAX_SHOWN_LABELS = 20
@@ -33,6 +33,8 @@ def fault(row: BadRow, columns: Columns) -> str:
         return f"'{row.value}' is not a finite number"
     if row.reason == bad_rows.BROKEN_QUOTES:
         return f"a quote is opened and never closed in '{row.value}'"
+    if row.reason == bad_rows.REPEATED_HEADER:
+        return "the header stands here again, as where files were put together"
     if row.reason == bad_rows.BAD_ENCODING:
         return f"'{row.value}' holds bytes that are not UTF-8 text"
     return f"the label '{row.value}' is none of the classes"
@@ -54,6 +56,14 @@ def unknown_labels(found: Sequence[str], num_classes: int) -> str:
     shown = ", ".join(labels[:_MAX_SHOWN_LABELS])
     more = f", ... ({len(labels)} in all)" if len(labels) > _MAX_SHOWN_LABELS else ""
     message = f"the labels found are {shown}{more}; the model's classes are 0 to {num_classes - 1}"
+    strange = [text for text in found if parse_number(text) is None]
+    if (
+        strange
+        and all(n in range(num_classes) for n in numbers if n is not None)
+        and any(number is not None for number in numbers)
+    ):
+        shown = ", ".join(repr(shorten(text)) for text in sorted(strange)[:_MAX_SHOWN_LABELS])
+        return f"{message}: mend the rows labelled {shown}, or pass -badRows skip to leave them out"
     if len(labels) == num_classes:
         return f"{message}: pass -classNames {','.join(labels)}"
     if len(labels) < num_classes:

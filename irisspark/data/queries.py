@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from irisspark.data.bad_rows import BAD_ENCODING, BadRows
 from irisspark.data.cells import is_missing
 from irisspark.data.columns import Columns
 from irisspark.data.reader import Reader
@@ -40,15 +41,24 @@ def count_lines_before(
 
 @dataclass(frozen=True)
 class FoundLabels:
-    """The labels of a task.
+    """The labels of some rows; ``+`` adds two of them up.
 
     Attributes:
-        labels: Distinct, as stripped text; missing ones are left out.
+        labels: Distinct, as stripped text, of rows that are good otherwise; missing ones are left
+            out.
+        bad: Rows whose label is no text in UTF-8.
         failures: (file index, start of the split, message) where the data could not be read.
     """
 
-    labels: frozenset[str]
+    labels: frozenset[str] = frozenset()
+    bad: BadRows = field(default_factory=BadRows)
     failures: tuple[tuple[int, int, str], ...] = ()
+
+    def __add__(self, other: FoundLabels) -> FoundLabels:
+        """Add the labels of two parts of the data up."""
+        labels = self.labels | other.labels
+        failures = tuple(sorted(self.failures + other.failures))
+        return FoundLabels(labels, self.bad + other.bad, failures)
 
 
 def find_labels(
@@ -60,21 +70,33 @@ def find_labels(
 ) -> Iterator[FoundLabels]:
     """Find the distinct labels of each task.
 
+    The features are read, too: lines whose features are no numbers, as headers and titles in the
+    middle of a file are, have no label.
+
     With ``max_batches`` no more batches are read of each split. A failure is returned and not
     raised, as that of an evaluation is.
     """
     assert columns.label is not None
-    label_only = replace(columns, features=(), label=None, targets=None, keep=(columns.label,))
+    label = columns.label
+    as_text = replace(columns, label=None, targets=None, keep=(label,))
     for task in tasks:
-        found: set[str] = set()
+        texts: set[str] = set()
+        bad = BadRows()
         failures: tuple[tuple[int, int, str], ...] = ()
         for split in task.splits:
-            batches = reader.read(split, label_only, open_file)
+            batches = reader.read(split, as_text, open_file)
             try:
                 for batch in islice(batches, max_batches):
-                    found.update(batch.kept[0].unique().to_pylist())
+                    texts.update(batch.kept[0].unique().to_pylist())
+                    bad += batch.bad.only(BAD_ENCODING, label)
             except DataError as error:
                 failures = ((split.file_index, split.start, str(error)),)
                 break
-        labels = frozenset(text.strip() for text in found if not is_missing(text))
-        yield FoundLabels(labels, failures)
+        yield FoundLabels(frozenset(_labels(texts)), bad, failures)
+
+
+def _labels(texts: Iterable[str]) -> set[str]:
+    """Leave missing ones out; but a minus beside a plus is a class."""
+    stripped = {text.strip() for text in texts}
+    kept = {"-"} & stripped if "+" in stripped else set()
+    return kept | {text for text in stripped if not is_missing(text)}

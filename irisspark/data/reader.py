@@ -103,8 +103,8 @@ class Reader(Protocol):
     def hint(self, head: Head) -> str | None:
         """Say what may be the matter where the data has too few or too many columns."""
 
-    def advice(self, row: BadRow, columns: Columns) -> str:
-        """Say what to do about a bad row."""
+    def advice(self, row: BadRow, columns: Columns) -> str | None:
+        """Say what to do about a bad row; None for a label of which nothing more is known."""
 
     def cut(self, files: Sequence[DataFile], split_bytes: float) -> list[Split]:
         """Cut files into splits of about ``split_bytes``, in input order; empty ones give none."""

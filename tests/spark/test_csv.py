@@ -404,7 +404,7 @@ def test_labels_are_the_same_for_any_partitioning(here, model, iris, tmp_path, m
 def test_utf_16_is_refused_by_name(here, model, iris, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(iris.to_csv(index=False), encoding="utf-16")
-    with pytest.raises(DataError, match="looks like UTF-16"):
+    with pytest.raises(DataError, match="is no CSV but text in UTF-16"):
         opened(here, model, path)
 
 

@@ -7,19 +7,34 @@ from itertools import zip_longest
 
 from irisspark.data import bad_rows
 from irisspark.data.bad_rows import BadRow
-from irisspark.data.cells import parse_number, shorten
+from irisspark.data.cells import is_word, parse_number, shorten
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.records import UTF8_BOM
+
+_FIRST_POSITIONS = (0, len(UTF8_BOM))
+_OF_NAMES = (bad_rows.NOT_A_NUMBER, bad_rows.UNKNOWN_LABEL)
 
 
-def advice(row: BadRow, columns: Columns, csv: CsvFormat) -> str:
-    """Say what to do about a bad row."""
+def advice(row: BadRow, columns: Columns, csv: CsvFormat) -> str | None:
+    """Say what to do about a bad row; None for a label of which nothing more is known."""
+    hint = None if row.reason == bad_rows.UNKNOWN_LABEL else _advice(row, columns, csv)
+    is_first = not csv.header and row.position in _FIRST_POSITIONS
+    if is_first and row.reason in _OF_NAMES and is_word(row.value):
+        header = "if line 1 is a header, pass -header true"
+        return header if hint is None else f"{header}; {hint}"
+    return hint
+
+
+def _advice(row: BadRow, columns: Columns, csv: CsvFormat) -> str:
     if row.reason == bad_rows.BROKEN_QUOTES and not csv.multi_line:
         return "if quoted fields hold line breaks, pass -multiLine true"
     if row.reason == bad_rows.NOT_A_NUMBER and (hint := _not_a_number_hint(row, columns, csv)):
         return hint
     if row.reason == bad_rows.BAD_ENCODING:
-        return "save the file as UTF-8"
+        return "save the file as UTF-8 (iconv -f LATIN1 -t UTF-8)"
+    if row.reason == bad_rows.REPEATED_HEADER:
+        return "take it out, or pass -badRows skip to leave such lines out"
     return "mend the row, or pass -badRows skip to leave such rows out"
 
 

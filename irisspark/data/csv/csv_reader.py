@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from irisspark.data import first_rows
 from irisspark.data.bad_rows import BadRow
 from irisspark.data.columns import Columns, Head
 from irisspark.data.csv import advice, first_lines
+from irisspark.data.csv.backslashes import likely_width, with_doubled_quotes
 from irisspark.data.csv.blocks import BLOCK_BYTES, count_lines, read_blocks
 from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.kinds import check_text
 from irisspark.data.csv.reading import read_batches, record_end
+from irisspark.data.csv.records import UTF8_BOM
 from irisspark.data.reader import Batch
 from irisspark.data.splits import Split, cut
 from irisspark.errors import DataError
 from irisspark.storage.opening import DataFile, Opener
 
 _HEAD_BYTES = 64 << 10
+_MIN_ROWS, _MAX_ROWS = 3, 20
 
 
 @dataclass(frozen=True)
@@ -26,61 +32,82 @@ class CsvReader:
     csv: CsvFormat = field(default_factory=CsvFormat)
 
     def head(self, files: Sequence[DataFile], open_file: Opener) -> Head:
-        """Read the header, and the first two rows, which may stand in a later file.
+        """Read the header, and the first rows, which may stand in a later file.
 
         Raises:
             DataError: There are no rows, or they are not text in UTF-8, or one column where
-                another delimiter would make more.
+                another delimiter would make more, or of another width than the first line.
         """
-        path, first = "", None
+        path, names = "", None
         rows: list[tuple[str, ...]] = []
         for index, file in enumerate(files):
-            records = self._first_records(file, index, open_file) if file.size else []
-            if first is None and records:
-                path, first = file.path, records[0]
-            rows += records[self.csv.header :]
-            if rows and (len(rows) > 1 or self.csv.header):
+            found = self._first_lines(file, index, open_file) if file.size else None
+            if found is not None:
+                path, names = path or file.path, names or found.names
+                rows += found.rows
+            if rows:
                 break
-        if first is None or not rows:
-            raise DataError(_empty(files, has_header=first is not None))
-        head = Head(path, len(first), first if self.csv.header else None, tuple(rows[:2]))
-        if len(first) == 1 and (hint := self.hint(head)):
+        if not rows:
+            raise DataError(_empty(files, has_header=names is not None))
+        head = Head(path, len(names or rows[0]), names, tuple(rows))
+        if head.num_columns == 1 and (hint := self.hint(head)):
             raise DataError(f"{path} has one column where {hint}")
+        _check_width(head)
         return head
 
-    def _first_records(
-        self, file: DataFile, index: int, open_file: Opener
-    ) -> list[tuple[str, ...]]:
-        """Read the first two records of a file, fewer where it has no more."""
-        data, records = b"", list[tuple[str, ...]]()
-        split, end = Split(file, index, 0, None), record_end(self.csv)
-        for block in read_blocks(split, open_file, _HEAD_BYTES, end):
-            if not data:
-                first_lines.check_encoding(file.path, block.data)
+    def _first_lines(self, file: DataFile, index: int, open_file: Opener) -> Head | None:
+        """Read the header and the first rows of a file; None where it has neither."""
+        data, csv = b"", self.csv
+        split = Split(file, index, 0, None)
+        found: Head | None = None
+        for sample in itertools.islice(read_blocks(split, open_file, _HEAD_BYTES, len), 1):
+            check_text(file.path, sample.data)  # a file that is no text may have no line ends
+        for block in read_blocks(split, open_file, _HEAD_BYTES, record_end(csv)):
             data += block.data
-            records = first_lines.read_records(data, self.csv, 2)
-            if len(records) > 1:
+            found = self._parse_head(data, file.path)
+            if found is not None and len(found.rows) >= _MIN_ROWS:
                 break
-        return records
+        return found
+
+    def _parse_head(self, data: bytes, path: str) -> Head | None:
+        text = data.removeprefix(UTF8_BOM)
+        records = first_lines.records_of(text, self.csv)
+        if b'\\"' in text:
+            text = with_doubled_quotes(text, likely_width(records, self.csv), self.csv)
+            records = first_lines.records_of(text, self.csv)
+        if len(records):
+            first_lines.check_separator(records[0], self.csv, path)
+        find = first_lines.find_header if self.csv.header else first_lines.first_row
+        start = find(records, self.csv)
+        cells = [*first_lines.cells_from(records, start, self.csv, _MAX_ROWS + 1)]
+        if not cells:
+            return None
+        names = cells.pop(0) if self.csv.header else None
+        return Head(path, len(names or cells[0]), names, tuple(cells[:_MAX_ROWS]))
 
     def check(self, head: Head, columns: Columns) -> None:
-        """Refuse a first row that reads like a header.
+        """Refuse a first row that reads like a header, names that read like a row, and text.
 
         Raises:
-            DataError: It does.
+            DataError: There is one of these.
         """
-        if self.csv.header or not first_lines.looks_like_header(head.rows[0], columns):
-            return
-        cells = head.rows[0]
-        shown = ", ".join(cells[:6]) + (", ..." if len(cells) > 6 else "")
-        raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
+        first = head.names or head.rows[0]
+        rows = first_rows.rows_of_width(head, columns.num_columns)
+        shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")
+        if head.names is None and first_rows.looks_like_names(first, rows[1:], columns):
+            raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
+        if head.names is not None and first_rows.looks_like_row(first, rows, columns):
+            raise DataError(
+                f"{head.path}: line 1 looks like a row of data ({shown}), which -header true "
+                "takes for names: leave -header true out"
+            )
 
     def hint(self, head: Head) -> str | None:
         """Name the delimiter that would give more columns."""
         hint = first_lines.delimiter_hint(head.names or head.rows[0], self.csv.delimiter)
         return None if hint is None else f"its rows are split at {hint}"
 
-    def advice(self, row: BadRow, columns: Columns) -> str:
+    def advice(self, row: BadRow, columns: Columns) -> str | None:
         """Say what to do about a bad row."""
         return advice.advice(row, columns, self.csv)
 
@@ -107,3 +134,33 @@ def _empty(files: Sequence[DataFile], *, has_header: bool) -> str:
     names = ", ".join(file.path for file in files[:3]) + (", ..." if len(files) > 3 else "")
     what = "a header and no rows" if has_header else "no rows"
     return f"the data is empty: {names} {'holds' if len(files) == 1 else 'hold'} {what}"
+
+
+def _check_width(head: Head) -> None:
+    """Refuse a first line that is of another width than all those below it, which agree.
+
+    Raises:
+        DataError: It is.
+    """
+    below = head.rows if head.names is not None else head.rows[1:]
+    widths = {len(row) for row in below}
+    if len(widths) != 1 or head.num_columns in widths:
+        return
+    (width,) = widths
+    if head.names is not None:
+        hint = "take it out if it is a title, else write a name for each column"
+        if width == head.num_columns + 1:
+            hint += "; R leaves out the name of the row names, pandas that of the index"
+        raise DataError(
+            f"{head.path}: the header has {_columns(head.num_columns)} where the rows below it "
+            f"have {width}: {hint}"
+        )
+    if len(below) > 1:
+        raise DataError(
+            f"{head.path}: the first line has {_columns(head.num_columns)} where the lines below "
+            f"it have {width}: if it is a title or a header that does not fit, take it out"
+        )
+
+
+def _columns(number: int) -> str:
+    return "1 column" if number == 1 else f"{number} columns"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from irisspark.data.bad_rows import (
     MISSING,
     NOT_A_NUMBER,
     NOT_FINITE,
+    REPEATED_HEADER,
     UNKNOWN_LABEL,
     WHOLE_LINE,
     WRONG_COLUMNS,
@@ -28,6 +31,12 @@ from irisspark.data.bad_rows import (
 from irisspark.data.cells import decode, is_missing, parse_number, shorten
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
+from irisspark.data.csv.first_lines import (
+    begins_like_comment,
+    has_number,
+    is_separator_line,
+    split_cells,
+)
 from irisspark.data.csv.numbers import arrow_number_type, convert_numbers, not_representable
 from irisspark.data.csv.records import Records, open_quotes
 
@@ -57,6 +66,7 @@ class Examined:
         labels: [rows], or None without a label column.
         kept: The text of the kept columns, one Arrow array each.
         faults: From the index of a bad record to what is wrong with it.
+        boolean_columns: The features that hold booleans, which cost less where they are expected.
     """
 
     good: npt.NDArray[np.int64]
@@ -64,6 +74,7 @@ class Examined:
     labels: Array | None
     kept: tuple[pa.Array, ...]
     faults: dict[int, Fault]
+    boolean_columns: frozenset[int] = frozenset()
 
     @property
     def bad_columns(self) -> frozenset[int]:
@@ -86,7 +97,7 @@ def examine(
     csv: CsvFormat,
     suspects: frozenset[int] | None = None,
 ) -> Examined:
-    """Find out which records are good.
+    """Find out which records are good, and leave out those that are no rows at all.
 
     A record's fault is the first one from the left; a whole line at fault comes before that.
 
@@ -98,12 +109,34 @@ def examine(
             these are read as text, which costs more, as long as all others turn out to be good.
     """
     everything = frozenset(columns.features)
+    examined = None
     if suspects is not None:
-        try:
-            return _examine(records, columns, csv, everything & suspects)
-        except pa.ArrowInvalid:  # it is another column this time
-            pass
-    return _examine(records, columns, csv, everything)
+        with contextlib.suppress(pa.ArrowInvalid):  # it is another column this time
+            examined = _examine(records, columns, csv, everything & suspects)
+    examined = examined or _examine(records, columns, csv, everything)
+    return replace(examined, faults=dict(_faults_of_rows(examined.faults, records, columns, csv)))
+
+
+def _faults_of_rows(
+    faults: dict[int, Fault], records: Records, columns: Columns, csv: CsvFormat
+) -> Iterator[tuple[int, Fault]]:
+    """Leave comments out, and name the header where it stands again."""
+    for index, fault in faults.items():
+        record = records[index]
+        if _is_comment(record, columns, csv) or is_separator_line(record):
+            continue
+        if csv.header and split_cells(record, csv.delimiter) == columns.names:
+            yield index, Fault(REPEATED_HEADER, WHOLE_LINE, _shown(record))
+        else:
+            yield index, fault
+
+
+def _is_comment(record: bytes, columns: Columns, csv: CsvFormat) -> bool:
+    """Tell whether a record that is no good row begins like a comment, and cannot be a row."""
+    if not begins_like_comment(record, csv.delimiter):
+        return False
+    cells = split_cells(record, csv.delimiter)
+    return len(cells) != columns.num_columns or not has_number([cells[c] for c in columns.features])
 
 
 def _examine(
@@ -111,12 +144,16 @@ def _examine(
 ) -> Examined:
     cells, rows, faults = _read_text(records, columns, csv, suspects)
     values: dict[int, Array] = {}
+    boolean_columns: set[int] = set()
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
     kept, is_known = frozenset(columns.keep), len(suspects) < len(columns.features)
     for column in columns.used:
         if column in suspects:
             dtype = np.dtype(columns.dtype)
-            values[column], is_bad = convert_numbers(cells[column], dtype, likely_bad=is_known)
+            values[column], is_bad, has_booleans = convert_numbers(
+                cells[column], dtype, likely_bad=is_known
+            )
+            boolean_columns |= {column} if has_booleans else set()
         else:
             values[column], is_bad = _convert(
                 cells[column], column, columns, is_kept=column in kept
@@ -133,6 +170,7 @@ def _examine(
         labels=None if columns.label is None else values[columns.label][is_good],
         kept=tuple(_kept(cells[c], is_good) for c in columns.keep),
         faults=faults,
+        boolean_columns=frozenset(boolean_columns),
     )
 
 

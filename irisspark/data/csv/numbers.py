@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from irisspark.data.cells import NUMBER_PATTERN
+from irisspark.data.cells import FALSE_TEXTS, NUMBER_PATTERN, TRUE_TEXTS
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -18,6 +18,7 @@ _IS_STRANGE = np.ones(256, dtype=bool)
 """Which bytes no number holds."""
 _IS_STRANGE[np.frombuffer(b"0123456789+-.eE", dtype=np.uint8)] = False
 _BLANKS = " \t"
+_TRUE, _FALSE = pa.array(TRUE_TEXTS), pa.array(FALSE_TEXTS)
 
 
 def arrow_number_type(dtype: np.dtype[Any]) -> pa.DataType:
@@ -43,8 +44,10 @@ def not_representable(values: Array, dtype: np.dtype[Any]) -> Mask:
 
 def convert_numbers(
     cells: pa.Array, dtype: np.dtype[Any], *, likely_bad: bool = False
-) -> tuple[Array, Mask]:
+) -> tuple[Array, Mask, bool]:
     """Convert cells with the conversion of the typed parser, blanks around them left out.
+
+    Booleans, as pandas and others write them, are 1 and 0.
 
     Args:
         cells: Binary Arrow array without nulls.
@@ -52,17 +55,31 @@ def convert_numbers(
         likely_bad: True saves the attempt to convert all cells at once.
 
     Returns:
-        (the values as parsed, 0 for a cell that holds no number; which cells cannot be used).
+        (the values as parsed, 0 for a cell that holds no number; which cells cannot be used;
+        whether there were booleans).
     """
     texts = _as_text(cells)
     if not likely_bad:
         try:
             values = _to_numpy(texts.cast(arrow_number_type(dtype)))
-            return values, not_representable(values, dtype)
+            return values, not_representable(values, dtype), False
         except pa.ArrowInvalid:
             pass
-    values, is_bad = _convert_some(_trimmed(texts), dtype)
-    return values, is_bad | not_representable(values, dtype)
+    numbers, has_booleans = _without_booleans(_trimmed(texts))
+    values, is_bad = _convert_some(numbers, dtype)
+    return values, is_bad | not_representable(values, dtype), has_booleans
+
+
+def _without_booleans(texts: pa.Array) -> tuple[pa.Array, bool]:
+    """Write 1 and 0 for booleans; tell whether there were any."""
+    is_true = pc.is_in(texts, value_set=_TRUE)
+    is_false = pc.is_in(texts, value_set=_FALSE)
+    has_true, has_false = (pc.any(mask, min_count=0).as_py() for mask in (is_true, is_false))
+    if has_true:
+        texts = pc.if_else(is_true, pa.scalar("1"), texts)
+    if has_false:
+        texts = pc.if_else(is_false, pa.scalar("0"), texts)
+    return texts, has_true or has_false
 
 
 def _convert_some(texts: pa.Array, dtype: np.dtype[Any]) -> tuple[Array, Mask]:

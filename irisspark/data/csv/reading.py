@@ -20,10 +20,17 @@ import pyarrow.csv as pacsv
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.columns import Columns
 from irisspark.data.csv import advice
+from irisspark.data.csv.backslashes import with_doubled_quotes
 from irisspark.data.csv.blocks import Block, Cutter, end_of_last_line, read_ahead, read_blocks
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.examine import examine
-from irisspark.data.csv.first_lines import read_records
+from irisspark.data.csv.first_lines import (
+    begins_like_comment,
+    is_separator_line,
+    records_of,
+    split_cells,
+)
+from irisspark.data.csv.kinds import check_text
 from irisspark.data.csv.numbers import arrow_number_type, not_representable
 from irisspark.data.csv.records import (
     UTF8_BOM,
@@ -68,19 +75,53 @@ def read_batches(
         DataError: The file cannot be read on this machine, or its header is not that of the first.
     """
     blocks = read_blocks(split, open_file, block_bytes, record_end(csv))
+    awaits_header = csv.header and split.start == 0
     suspects: frozenset[int] | None = None
     for block, seconds in timed(read_ahead(blocks)):
-        if block.offset == 0 and csv.header:
-            _check_header(block.data, columns, csv, split.file.path)
-        batch, suspects = parse_block(block, columns, csv, suspects)
-        yield replace(batch, piece=replace(batch.piece, read_seconds=seconds))
+        whole = block
+        if block.offset == 0:
+            check_text(split.file.path, block.data)
+            block = _after(block, len(UTF8_BOM) if block.data.startswith(UTF8_BOM) else 0)
+        if awaits_header:
+            header_end = _header_end(block.data, columns, csv, split.file.path)
+            awaits_header = header_end is None
+            block = _after(block, len(block.data) if header_end is None else header_end)
+        parsed = parse_block(block, columns, csv, suspects)
+        suspects = parsed.suspects
+        yield _batch(parsed, block, csv, _piece(whole, seconds))
 
 
-def _check_header(data: bytes, columns: Columns, csv: CsvFormat, path: str) -> None:
-    text = data.removeprefix(UTF8_BOM)
-    for found in read_records(text, csv, 1):
-        if found != columns.names:
-            raise DataError(advice.other_header(found, path, columns))
+def _after(block: Block, num_bytes: int) -> Block:
+    if not num_bytes:
+        return block
+    return Block(block.file_index, block.offset + num_bytes, block.data[num_bytes:])
+
+
+def _header_end(data: bytes, columns: Columns, csv: CsvFormat, path: str) -> int | None:
+    """Find the offset behind the header, None where there are comments alone.
+
+    Raises:
+        DataError: It is another header than that of the first file.
+    """
+    records = records_of(data, csv)
+    for index in range(len(records)):
+        cells = split_cells(records[index], csv.delimiter)
+        if cells == columns.names:
+            return int(records.starts[index + 1]) if index + 1 < len(records) else len(data)
+        is_comment = begins_like_comment(records[index], csv.delimiter)
+        if not is_comment and not is_separator_line(records[index]):
+            raise DataError(advice.other_header(cells, path, columns))
+    return None
+
+
+def _piece(block: Block, seconds: float) -> Piece:
+    end = block.offset + len(block.data)
+    return Piece(block.file_index, block.offset, end, len(block.data), seconds)
+
+
+def _batch(parsed: Parsed, block: Block, csv: CsvFormat, piece: Piece) -> Batch:
+    find_positions = functools.partial(_positions, block, csv, parsed.good)
+    return Batch(parsed.features, parsed.labels, parsed.kept, piece, find_positions, parsed.bad)
 
 
 def record_end(csv: CsvFormat) -> Cutter:
@@ -90,53 +131,24 @@ def record_end(csv: CsvFormat) -> Cutter:
 
 def parse_block(
     block: Block, columns: Columns, csv: CsvFormat, suspects: frozenset[int] | None = None
-) -> tuple[Batch, frozenset[int] | None]:
-    """Parse one block of whole records.
+) -> Parsed:
+    """Parse one block of whole records, the header not among them.
 
     Args:
         block: The block.
         columns: What each column is for.
         csv: How they are written.
-        suspects: What the block before gave: where bad cells are likely.
-
-    Returns:
-        (the good rows, where bad cells are likely in the next block).
+        suspects: Where bad cells are likely, as the block before has it.
     """
-    end = block.offset + len(block.data)
-    block = _without_preamble(block, csv)
+    block = replace(block, data=with_doubled_quotes(block.data, columns.num_columns, csv))
     parsed = _parse_typed(block, columns, csv) if suspects is None else None
-    parsed = parsed or _parse_examined(block, columns, csv, suspects)
-    batch = Batch(
-        parsed.features,
-        parsed.labels,
-        parsed.kept,
-        Piece(block.file_index, block.offset, end, len(block.data)),
-        functools.partial(_positions, block, csv, parsed.good),
-        parsed.bad,
-    )
-    return batch, parsed.suspects
+    return parsed or _parse_examined(block, columns, csv, suspects)
 
 
 def _positions(block: Block, csv: CsvFormat, good: Ints | None) -> Ints:
     """Find where the good records of a block start in their file, in bytes."""
     starts = _records(block, csv).starts
     return block.offset + (starts if good is None else starts[good])
-
-
-def _without_preamble(block: Block, csv: CsvFormat) -> Block:
-    """Drop the byte order mark and the header, which only the start of a file has."""
-    if block.offset > 0:
-        return block
-    start = len(UTF8_BOM) if block.data.startswith(UTF8_BOM) else 0
-    if csv.header:
-        start += _header_end(block.data[start:], csv)
-    return Block(block.file_index, start, block.data[start:]) if start else block
-
-
-def _header_end(data: bytes, csv: CsvFormat) -> int:
-    """Find the offset behind the first record of ``data`` that is not blank."""
-    starts = find_records(data, csv.delimiter, multi_line=csv.multi_line).starts
-    return int(starts[1]) if len(starts) > 1 else len(data)
 
 
 def _parse_typed(block: Block, columns: Columns, csv: CsvFormat) -> Parsed | None:
@@ -236,12 +248,14 @@ def _parse_examined(
     """Parse a block as text: the good rows, and what is wrong with the others."""
     records = _records(block, csv)
     examined = examine(records, columns, csv, suspects)
-    seen = examined.bad_columns | (suspects or frozenset())
+    seen = examined.boolean_columns
+    if examined.faults:
+        seen |= examined.bad_columns | (suspects or frozenset())
     return Parsed(
         examined.features,
         examined.labels,
         examined.kept,
         examined.good,
         examined.bad_rows(block.file_index, block.offset + records.starts),
-        seen if examined.faults else None,
+        seen if examined.faults or seen else None,
     )
