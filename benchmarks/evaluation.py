@@ -156,7 +156,7 @@ def measure_rows(
     if is_narrow:
         against = {name: seconds[name] for name in ("elephas", "submit.sh")}
         rows += compare(f"{work}, whole command", against, "elephas", {"submit.sh": "0.40"})[1:]
-        words = ("--runs", runs, "--model", model, "--data", data)
+        words = ("--peer", "least", "--runs", runs, "--model", model, "--data", data)
         job_seconds = inside("evaluate", *words)["seconds"]
         ways_of_job = {
             "pyarrow and a compiled function, 2 processes": job_seconds["least"],

@@ -20,7 +20,7 @@ MANY_WORKERS = "local-cluster[8,8,1024]"
 
 def evaluate(model: Path, data: Path, master: str) -> tuple[float, float]:
     """Give the seconds of the warm job, and the driver's peak memory in MB."""
-    words = ("--alone", "--runs", RUNS, "--master", master, "--model", model, "--data", data)
+    words = ("--runs", RUNS, "--master", master, "--model", model, "--data", data)
     found = inside("evaluate", *words)
     return statistics.median(found["seconds"]["irisspark"]), found["driver_peak_megabytes"]
 

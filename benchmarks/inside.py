@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,23 @@ def evaluate_halves(connection: Connection, model_path: str, data_path: str) -> 
         connection.send(num_right)
 
 
+def evaluate_with_pandas(connection: Connection, model_path: str, data_path: str) -> None:
+    """Read a file with pandas and predict it with Keras, each time it is told to."""
+    import pandas as pd
+
+    import_tensorflow()
+    import keras
+
+    model = keras.models.load_model(model_path)
+    num_features = model.inputs[0].shape[1]
+    connection.send("ready")
+    while connection.recv():
+        rows = pd.read_csv(data_path, header=None)
+        features = rows.iloc[:, :num_features].to_numpy("float32")
+        predicted = model.predict(features, verbose=0).argmax(axis=1)
+        connection.send(int((predicted == rows.iloc[:, num_features]).sum()))
+
+
 def split_in_halves(data: Path) -> list[Path]:
     """Write the two halves of a file beside it."""
     content = data.read_bytes()
@@ -122,17 +139,19 @@ def split_in_halves(data: Path) -> list[Path]:
     return halves
 
 
-class Least:
-    """Two processes that do the least that an evaluation of a file has to do."""
+class Peer:
+    """Processes that evaluate a file in another way."""
 
-    def __init__(self, model: Path, data: Path) -> None:
-        """Start them, and wait until they are warm."""
+    def __init__(
+        self, way: Callable[[Connection, str, str], None], model: Path, parts: list[Path]
+    ) -> None:
+        """Start one for each part of the file, and wait until they are warm."""
         starter = multiprocessing.get_context("spawn")
         self._pipes, self._processes = [], []
-        for half in split_in_halves(data):
+        for part in parts:
             ours, theirs = starter.Pipe()
-            target = (theirs, str(model), str(half))
-            process = starter.Process(target=evaluate_halves, args=target, daemon=True)
+            target = (theirs, str(model), str(part))
+            process = starter.Process(target=way, args=target, daemon=True)
             process.start()
             self._processes.append(process)
             self._pipes.append(ours)
@@ -140,7 +159,7 @@ class Least:
             pipe.recv()
 
     def evaluate(self) -> int:
-        """Evaluate both halves, and count the rows that are classified rightly."""
+        """Evaluate all parts, and count the rows that are classified rightly."""
         for pipe in self._pipes:
             pipe.send(True)
         return sum(pipe.recv() for pipe in self._pipes)
@@ -152,28 +171,36 @@ class Least:
 
 
 def time_evaluations(
-    spark: Any, model: Path, data: Path, runs: int, *, alone: bool
+    spark: Any, model: Path, data: Path, runs: int, peer: str | None
 ) -> dict[str, Any]:
-    """Time the evaluation of a file and, in turn, the least that two processes have to do."""
+    """Time the evaluation of a file and, in turn, that of a peer.
+
+    The peers are ``least``, two processes that do the least that they have to, and ``pandas``.
+    """
     options = parse(["-modelPath", str(model), "-dataPath", str(data)])
     loaded = loading.load(options.model_path)
     dataset = open_dataset(spark, data_settings(options), loaded.spec)
-    least = None if alone else Least(model, data)
-    seconds: dict[str, list[float]] = {"irisspark": [], "least": []}
+    other = None
+    if peer == "least":
+        other = Peer(evaluate_halves, model, split_in_halves(data))
+    elif peer == "pandas":
+        other = Peer(evaluate_with_pandas, model, [data])
+    seconds: dict[str, list[float]] = {"irisspark": [], str(peer): []}
     for _ in range(runs + 1):  # the first one warms up
         started = time.perf_counter()
         result = evaluate(spark, loaded, dataset, evaluate_settings(options))
         seconds["irisspark"].append(time.perf_counter() - started)
-        if least is not None:
+        if other is not None:
             started = time.perf_counter()
-            num_right = least.evaluate()
-            seconds["least"].append(time.perf_counter() - started)
+            num_right = other.evaluate()
+            seconds[str(peer)].append(time.perf_counter() - started)
             assert num_right == round(result.scores.accuracy * result.num_rows)
-    if least is not None:
-        least.stop()
+    if other is not None:
+        other.stop()
     return {
         "seconds": {name: taken[1:] for name, taken in seconds.items()},
         "driver_peak_megabytes": peak_memory_bytes() / 2**20,
+        "worker_peak_megabytes": result.stats.peak_memory_bytes / 2**20,
     }
 
 
@@ -183,7 +210,7 @@ def main() -> None:
     parser.add_argument("what", choices=["first", "jobs", "memory", "evaluate"])
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--stock", action="store_true", help="on Spark's own daemon")
-    parser.add_argument("--alone", action="store_true", help="without the processes beside it")
+    parser.add_argument("--peer", choices=["least", "pandas"], help="what is timed beside it")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path)
@@ -201,7 +228,7 @@ def main() -> None:
             tasks = spark.spread(list(range(NUM_MEMORY_TASKS)))
             found = tasks.mapPartitions(private_megabytes).collect()
         else:
-            found = time_evaluations(spark, given.model, given.data, given.runs, alone=given.alone)
+            found = time_evaluations(spark, given.model, given.data, given.runs, given.peer)
     print(json.dumps(found))
 
 

@@ -74,6 +74,7 @@ FILES = {
     "data/csv/first_lines": "PURE",
     "data/csv/records": "PURE",
     "data/csv/blocks": "PURE",
+    "data/csv/wide": "PURE",
     "data/csv/numbers": "PURE",
     "data/csv/kinds": "PURE",
     "data/csv/csv_format": "PURE",

@@ -39,7 +39,25 @@ class Columns:
     names: tuple[str, ...] | None = None
     names_path: str = ""
 
-    @property
+    @cached_property
+    def feature_set(self) -> frozenset[int]:
+        """The feature columns, to look one up among many."""
+        return frozenset(self.features)
+
+    @cached_property
+    def others(self) -> tuple[int, ...]:
+        """The columns that are no features, in the order of the file."""
+        return tuple(sorted(set(range(self.num_columns)) - self.feature_set))
+
+    @cached_property
+    def feature_index(self) -> slice | list[int]:
+        """What takes the features out of all columns: a slice where they are neighbours."""
+        first, last = self.features[0], self.features[-1]
+        if self.features == tuple(range(first, last + 1)):
+            return slice(first, last + 1)
+        return list(self.features)
+
+    @cached_property
     def used(self) -> tuple[int, ...]:
         """The columns that are read at all, each once, in the order of the file."""
         label = () if self.label is None else (self.label,)

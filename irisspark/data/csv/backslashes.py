@@ -19,7 +19,7 @@ def with_doubled_quotes(data: bytes, num_columns: int, csv: CsvFormat) -> bytes:
     Both are two bytes, so that every record stays where it is. What RFC 4180 makes of a record
     stands, where that is a row: a field may well end in a backslash.
     """
-    if _MARK not in data or csv.multi_line:
+    if b'"' not in data or _MARK not in data or csv.multi_line:  # one byte is found faster
         return data
     records, pieces, done = records_of(data, csv), [], 0
     for index in range(len(records)):

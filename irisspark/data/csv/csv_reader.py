@@ -23,6 +23,9 @@ from irisspark.storage.opening import DataFile, Opener
 
 _HEAD_BYTES = 64 << 10
 _MIN_ROWS, _MAX_ROWS = 3, 20
+# A block of a wide table holds a hundred rows, more or less: each of its columns costs a little,
+# however few rows it has.
+_BYTES_PER_ROW, _MAX_BYTES = 100 * 6, 16 << 20
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,9 @@ class CsvReader:
         Raises:
             DataError: The file cannot be read on this machine, or its header is another one.
         """
-        return read_batches(split, columns, self.csv, open_file, block_bytes or BLOCK_BYTES)
+        if block_bytes is None:
+            block_bytes = max(BLOCK_BYTES, min(columns.num_columns * _BYTES_PER_ROW, _MAX_BYTES))
+        return read_batches(split, columns, self.csv, open_file, block_bytes)
 
     def count_lines(self, split: Split, open_file: Opener, positions: Sequence[int]) -> list[int]:
         """Count the lines of a split that end before each of some positions of its file."""

@@ -38,7 +38,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file: if it is the model pass it as -modelPath, else {_TO_CSV}"),
     (b"\x93NUMPY", f"a numpy array (.npy): {_TO_CSV} (numpy.savetxt with delimiter=',')"),
     (b"SQLite format 3\x00", f"an SQLite database: {_TO_CSV}"),
-    (b"MATLAB ", f"a MATLAB file: {_TO_CSV} (writematrix)"),
+    (b"MATLAB 5.0 MAT-file", f"a MATLAB file: {_TO_CSV} (writematrix)"),
     (b"RDX", f"an R data file: {_TO_CSV} (write.csv)"),
     (b"RDA", f"an R data file: {_TO_CSV} (write.csv)"),
     (b"X\n\x00\x00", f"an R data file: {_TO_CSV} (write.csv)"),
@@ -107,7 +107,7 @@ def kind_of(data: bytes) -> str | None:
 
 def _is_binary_where_said(magic: bytes, sample: bytes) -> bool:
     """Tell ``ORC`` of an ORC file from a column of that name: binary files hold bytes of none."""
-    return len(magic) > 4 or not magic.isalnum() or b"\x00" in sample
+    return not magic.isalnum() or b"\x00" in sample
 
 
 def _kind_of_text(sample: bytes) -> str | None:

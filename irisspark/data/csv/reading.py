@@ -7,6 +7,7 @@ values for the same row, so how a file is cut never changes a result.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ from irisspark.data.csv.records import (
     open_quotes,
     quoted_record_end,
 )
+from irisspark.data.csv.wide import is_wide, parse_wide
 from irisspark.data.reader import Batch, Piece
 from irisspark.data.splits import Split
 from irisspark.data.timing import timed
@@ -153,20 +155,32 @@ def _positions(block: Block, csv: CsvFormat, good: Ints | None) -> Ints:
 
 def _parse_typed(block: Block, columns: Columns, csv: CsvFormat) -> Parsed | None:
     """Parse a block with fixed types; None where anything in it needs a closer look."""
-    try:
+    with contextlib.suppress(pa.ArrowInvalid):  # a cell that does not convert, another width
+        if is_wide(columns) and (cells := parse_wide(block.data, columns, csv)) is not None:
+            return _typed(columns, _fitting(cells.numbers, columns), cells.texts)
         table = pacsv.read_csv(
             pa.py_buffer(block.data), **_typed_options(columns, csv, len(block.data))
         ).combine_chunks()
-    except pa.ArrowInvalid:  # a cell that does not convert, a row of another width, no rows at all
+        if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, csv):
+            return None
+        others = {c: _chunk(table, c) for c in columns.used if c not in columns.feature_set}
+        return _typed(columns, _typed_features(table, columns), others)
+    return None
+
+
+def _typed(columns: Columns, features: Array | None, others: dict[int, pa.Array]) -> Parsed | None:
+    """Put features, labels and kept columns together; None where one of them is not as it should.
+
+    Raises:
+        pyarrow.ArrowInvalid: A text is not UTF-8.
+    """
+    if features is None:
         return None
-    if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, csv):
-        return None
-    labels = _typed_labels(table, columns)
-    features = _typed_features(table, columns)
-    if features is None or (labels is None and columns.label is not None):
-        return None
-    kept = tuple(_chunk(table, c) for c in columns.keep)
-    return Parsed(features, labels, kept)
+    kept = tuple(others[column].cast(pa.utf8()) for column in columns.keep)
+    if columns.label is None or columns.targets is None:
+        return Parsed(features, None, kept)
+    labels = columns.targets.convert(others[columns.label].cast(columns.targets.arrow_type))
+    return None if labels is None else Parsed(features, labels, kept)
 
 
 def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str, Any]:
@@ -216,12 +230,6 @@ def _may_hide_line_ends(block: Block, num_rows: int, csv: CsvFormat) -> bool:
     return bool(open_quotes(last, csv.delimiter, multi_line=csv.multi_line))
 
 
-def _typed_labels(table: pa.Table, columns: Columns) -> Array | None:
-    if columns.label is None or columns.targets is None:
-        return None
-    return columns.targets.convert(_chunk(table, columns.label))
-
-
 def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
     features = np.empty((table.num_rows, len(columns.features)), dtype=columns.dtype)
     for position, column in enumerate(columns.features):
@@ -233,9 +241,22 @@ def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
             return None
         with np.errstate(over="ignore"):  # float16: an infinity is found below
             features[:, position] = values
-    if features.dtype.kind == "f" and not np.isfinite(features).all():
+    return _if_finite(features)
+
+
+def _fitting(cells: Array, columns: Columns) -> Array | None:
+    """Take the features out of parsed cells, [rows, columns]; None where one does not fit."""
+    values = cells[:, columns.feature_index]
+    dtype = np.dtype(columns.dtype)
+    if dtype.kind != "f" and not_representable(values, dtype).any():
         return None
-    return features
+    with np.errstate(over="ignore"):
+        return _if_finite(np.ascontiguousarray(values, dtype=dtype))
+
+
+def _if_finite(features: Array) -> Array | None:
+    is_fine = features.dtype.kind != "f" or np.isfinite(features).all()
+    return features if is_fine else None
 
 
 def _records(block: Block, csv: CsvFormat) -> Records:
