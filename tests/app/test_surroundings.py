@@ -176,7 +176,8 @@ from pyspark import SparkConf, SparkContext
 
 context = SparkContext(conf=SparkConf().setMaster("local[1]").set("spark.ui.enabled", "false"))
 given = context._gateway.gateway_parameters
-environ = dict(os.environ, PYSPARK_GATEWAY_PORT=str(given.port), PYSPARK_GATEWAY_SECRET=given.auth_token)
+secret = given.auth_token
+environ = dict(os.environ, PYSPARK_GATEWAY_PORT=str(given.port), PYSPARK_GATEWAY_SECRET=secret)
 done = subprocess.run(sys.argv[1:], env=environ, capture_output=True, text=True)
 alive = context.parallelize([1, 2], 2).sum() == 3
 print(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stderr, "alive": alive}))
