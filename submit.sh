@@ -28,7 +28,9 @@ fits() {
 become() {
     python=$1 module=$2
     shift 2
-    exec "$python" -c 'import sys; sys.path[0] = sys.argv.pop(1)
+    # Ctrl-C ends it without a trace, until main() can do better.
+    exec "$python" -c 'import signal, sys; signal.signal(2, signal.SIG_DFL)
+sys.path[0] = sys.argv.pop(1)
 from importlib import import_module
 sys.exit(import_module(sys.argv.pop(1)).main())' "$home" "$module" "$@"
 }

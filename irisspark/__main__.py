@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import socket
 import sys
 
 from irisspark import early_driver
-from irisspark.startup import handover
+from irisspark.errors import IrissparkError, missing_package
+from irisspark.startup import ending, handover
 from irisspark.startup.imports import prefer_unpacked_spark, settle_warnings
 
 _OUTPUT_LOST = 120  # what Python itself ends with where its last output cannot be written
@@ -17,23 +19,35 @@ _OUTPUT_LOST = 120  # what Python itself ends with where its last output cannot 
 
 def _run(requester: socket.socket | None) -> None:
     """Run, tell the process that asked, and end."""
-    from irisspark.cli import main
 
-    code = main(sys.argv[1:])
+    def tell(code: int) -> None:
+        if requester is not None:
+            with contextlib.suppress(OSError):
+                requester.sendall(str(code).encode())
+
+    try:
+        ending.listen(tell)
+        from irisspark.cli import main
+
+        code = main(sys.argv[1:])
+    except ending.Told as told:
+        code = told.exit_code
+    except ImportError as error:  # what ``cli`` itself is made of
+        print(f"irisspark: {missing_package(error)}", file=sys.stderr)
+        code = IrissparkError.exit_code
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         code = code or _OUTPUT_LOST
-    if requester is not None:
-        with contextlib.suppress(OSError):
-            requester.sendall(str(code).encode())
+    tell(code)
     os._exit(code)  # Python would take TensorFlow's modules apart first, for a second
 
 
 if __name__ == "__main__":
     settle_warnings()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends what has only begun, without a trace
     prefer_unpacked_spark()
     if descriptors := os.environ.pop(handover.EARLY_DRIVER_DESCRIPTORS, None):
         _run(early_driver.wait(descriptors))

@@ -5,6 +5,7 @@ The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,7 +13,13 @@ from collections.abc import Sequence
 from irisspark import options as command_line
 from irisspark import report, settings
 from irisspark.data.dataset import Dataset, open_dataset
-from irisspark.errors import IrissparkError, OptionsError, first_line, has_all_letters
+from irisspark.errors import (
+    IrissparkError,
+    OptionsError,
+    first_line,
+    has_all_letters,
+    missing_package,
+)
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluate
 from irisspark.evaluation.predictions import PredictionResult
@@ -21,6 +28,7 @@ from irisspark.model.loading import LoadedModel
 from irisspark.options import Options
 from irisspark.report import prediction_report
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
+from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
 from irisspark.startup.imports import importing_ahead
 from irisspark.startup.session import Session, open_session
@@ -46,28 +54,29 @@ def main(argv: Sequence[str]) -> int:
             print(command_line.help_text().rstrip() if options.help else versions_text())
             return EXIT_DONE
         return _run(options)
-    except IrissparkError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        # What fails after the run was told to end, as it may with Spark's own end, is no news.
+        return _explain(ending.told(error) or error, verbose=verbose)
+
+
+def _explain(error: BaseException, *, verbose: bool) -> int:
+    """Say in a message why a run ended, and give its exit code."""
+    code = EXIT_FAILED
+    where = "(-verbose true shows where)"
+    if isinstance(error, IrissparkError):
+        message, code = str(error), error.exit_code
         if not verbose:
             quiet_log()
-        _complain(str(error), verbose)
-        return error.exit_code
-    except KeyboardInterrupt:
-        _complain("interrupted", verbose)
-        return EXIT_INTERRUPTED
-    except ImportError as error:
-        _complain(
-            f"{error}: the Python that runs the driver, {sys.executable}, lacks what irisspark "
-            "needs; set PYSPARK_PYTHON to a Python in which its requirements are installed",
-            verbose,
-        )
-        return EXIT_FAILED
-    except OSError as error:  # no room, no folder for temporary files, a limit of the system
-        _complain(f"{error} (-verbose true shows where)", verbose)
-        return EXIT_FAILED
-    except Exception as error:
-        where = "(-verbose true shows where)"
-        _complain(f"unexpected {type(error).__name__}: {first_line(error)} {where}", verbose)
-        return EXIT_FAILED
+    elif isinstance(error, KeyboardInterrupt):
+        message, code = str(error) or "interrupted", getattr(error, "exit_code", EXIT_INTERRUPTED)
+    elif isinstance(error, ImportError):
+        message = missing_package(error)
+    elif isinstance(error, OSError):  # no room, no folder for temporary files, the system's limits
+        message = f"{error} {where}"
+    else:
+        message = f"unexpected {type(error).__name__}: {first_line(error)} {where}"
+    _complain(message, verbose)
+    return code
 
 
 def _run(options: Options) -> int:
@@ -217,7 +226,8 @@ def _show(line: str) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"irisspark: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the end of a terminal or a JVM is no reason to fail
+        print(f"irisspark: {message}", file=sys.stderr, flush=True)
 
 
 def _complain(message: str, verbose: bool) -> None:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from irisspark.startup import handover
+from irisspark.startup import addresses, handover
 from irisspark.startup.imports import DEFAULTS, FORCED, importing_ahead
 
 _WAIT_SECONDS = 300.0  # for spark-submit's Python, which a large --packages may hold up
@@ -55,6 +55,7 @@ def wait(descriptors: str) -> socket.socket:
     """
     began_with = dict(os.environ)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends spark-submit, whose end is seen here
+    signal.signal(signal.SIGTERM, lambda *_: _end())
     listening_descriptor, alive = map(int, descriptors.split(","))
     taken = threading.Event()
     threading.Thread(target=_end_with_spark_submit, args=(alive, taken), daemon=True).start()
@@ -66,7 +67,8 @@ def wait(descriptors: str) -> socket.socket:
     if request is None or not request.fits(began_with):
         _end()
     taken.set()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
         streams = handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)
@@ -110,14 +112,11 @@ def _end_with_spark_submit(alive: int, taken: threading.Event) -> None:
 
 
 def _end_with_requester(connection: socket.socket) -> None:
-    """Interrupt the run where the process that asked is killed in the middle of it."""
+    """End the run where the process that asked is killed in the middle of it."""
     with contextlib.suppress(OSError):
         connection.recv(1)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _remove_address() -> None:
-    path = os.environ[handover.EARLY_DRIVER]
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-        os.rmdir(os.path.dirname(path))
+    addresses.remove(os.environ[handover.EARLY_DRIVER])

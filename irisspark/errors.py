@@ -49,6 +49,14 @@ def has_all_letters() -> bool:
     return not sys.flags.utf8_mode and sys.getfilesystemencoding() == "utf-8"
 
 
+def missing_package(error: ImportError) -> str:
+    """Say that the Python of the driver lacks a package, and which Python that is."""
+    return (
+        f"{first_line(error)}: the Python that runs the driver, {sys.executable}, lacks what "
+        "irisspark needs; set PYSPARK_PYTHON to a Python in which its requirements are installed"
+    )
+
+
 def first_line(error: BaseException) -> str:
     """Give what an error of Java, TensorFlow, Keras or Python says, in a line of a message.
 

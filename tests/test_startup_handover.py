@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from irisspark.startup import fork_server, handover
+from irisspark.startup import addresses, fork_server, handover
 from irisspark.startup.fork_server import ForkServer
 
 SECONDS = 0.3
@@ -205,11 +205,9 @@ def server(tmp_path, monkeypatch) -> Iterator[ForkServer]:
     monkeypatch.setenv(fork_server.VARIABLE, server.path)
     yield server
     server.stop()
-    with pytest.raises(ChildProcessError):
-        while True:  # the fork server itself, where there is one
-            os.close(server._kept)
-            server._kept = os.open(os.devnull, os.O_RDONLY)
-            os.waitpid(-1, 0)
+    with pytest.raises(ChildProcessError):  # its own processes have ended, and are not zombies
+        os.waitpid(-1, os.WNOHANG)
+    assert list(tmp_path.glob("irisspark-*")) == []
 
 
 def test_daemon_goes_on_itself_where_the_driver_cannot_fork(server, monkeypatch):
@@ -260,3 +258,30 @@ def test_daemon_that_was_given_up_does_not_serve(server, monkeypatch, tmp_path):
 def test_other_systems_than_linux_go_the_plain_way(monkeypatch):
     monkeypatch.setattr(fork_server.sys, "platform", "darwin")
     assert fork_server.reserve() is None
+
+
+def test_sockets_of_killed_processes_are_cleared_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    alive, alive_path = addresses.listen("driver")
+    killed, killed_path = addresses.listen("fork-server")
+    killed.close()
+    empty, old = tmp_path / "irisspark-emptyyyy", tmp_path / "irisspark-oldddddd"
+    theirs = tmp_path / "irisspark-theirsss"
+    for folder in (empty, old, theirs):
+        folder.mkdir()
+    (theirs / "file").touch()
+    an_hour_ago = time.time() - 3600
+    os.utime(old, (an_hour_ago, an_hour_ago))
+    addresses.clear()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {os.path.basename(os.path.dirname(alive_path)), empty.name, theirs.name}
+    assert not os.path.exists(killed_path)
+    alive.close()
+
+
+def test_a_look_whether_anybody_listens_is_no_request(tmp_path, server, monkeypatch):
+    for _ in range(3):
+        addresses.clear()
+    assert os.path.exists(server.path)
+    server.start(lambda: None)
+    assert fork_server.hand_over()

@@ -1,5 +1,6 @@
 """Which pyspark is imported, in processes with the paths that spark-submit makes."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -67,9 +68,28 @@ def test_downloaded_spark_is_imported_from_its_folder(tmp_path: Path) -> None:
     zips = make_archives(tmp_path / "spark" / "python" / "lib", marker="downloaded")
     package = tmp_path / "spark" / "python" / "pyspark"
     package.mkdir()
-    (package / "__init__.py").touch()
+    (package / "__init__.py").write_text("# downloaded")
     found = run(*zips)
     assert found[:2] == [str(package / "__init__.py"), f"{zips[1]}/py4j/__init__.py"]
+
+
+@pytest.mark.parametrize("theirs", ["# DOWNLOADED", "# downloaded, then patched"])
+def test_zip_that_a_vendor_has_patched_stays(tmp_path: Path, theirs: str) -> None:
+    zips = make_archives(tmp_path / "spark" / "python" / "lib", marker="downloaded")
+    package = tmp_path / "spark" / "python" / "pyspark"
+    package.mkdir()
+    (package / "__init__.py").write_text(theirs)
+    assert run(*zips) == [f"{zips[0]}/pyspark/__init__.py", f"{zips[1]}/py4j/__init__.py", "True"]
+
+
+def test_zip_with_a_module_more_stays(tmp_path: Path) -> None:
+    zips = make_archives(tmp_path / "spark" / "python" / "lib", marker="downloaded")
+    with zipfile.ZipFile(zips[0], "a") as archive:
+        archive.writestr("pyspark/vendor.py", "")
+    package = tmp_path / "spark" / "python" / "pyspark"
+    package.mkdir()
+    (package / "__init__.py").write_text("# downloaded")
+    assert run(*zips)[0] == f"{zips[0]}/pyspark/__init__.py"
 
 
 def test_zip_stays_where_the_spark_is_not_unpacked(tmp_path: Path) -> None:
@@ -88,3 +108,42 @@ def test_zip_stays_where_another_pyspark_would_be_found(tmp_path: Path, installe
 def test_zip_in_the_working_folder_of_an_executor_stays(tmp_path: Path) -> None:
     zips = make_archives(tmp_path / "container", marker="shipped")
     assert run(*zips)[0] == f"{zips[0]}/pyspark/__init__.py"
+
+
+AUTOGRAPH = """
+import sys
+from irisspark.startup.imports import import_tensorflow
+tf = import_tensorflow()
+
+@tf.function
+def clip(x):
+    if x > 1.0:
+        return x * 0.0 + 1.0
+    return x
+
+@tf.function
+def broken(x):
+    for _ in range(2):
+        x = x + missing
+    return x
+
+assert float(clip(tf.constant(3.0))) == 1.0 and float(clip(tf.constant(0.5))) == 0.5
+try:
+    broken(tf.constant(1.0))
+except NameError as error:
+    print(error)
+import os
+os._exit(0)
+"""
+
+
+def test_functions_that_tensorflow_writes_to_files_leave_none(tmp_path):
+    (tmp_path / "script.py").write_text(AUTOGRAPH)
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, str(tmp_path / "script.py")]
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "missing" in done.stdout
+    assert list((tmp_path / "tmp").iterdir()) == []

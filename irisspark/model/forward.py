@@ -74,7 +74,8 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         tf.TensorSpec((spec.block_rows,), "int64"),
     ]
     # The concrete function spares each block the search for the one that fits its arguments.
-    compiled = tf.function(run, input_signature=signature).get_concrete_function()
+    function = tf.function(run, input_signature=signature, autograph=False)
+    compiled = function.get_concrete_function()
 
     def predict(features: Array, labels: Array) -> tuple[Array, Array | None]:
         output, losses = compiled(tf.constant(features), tf.constant(labels))

@@ -16,12 +16,11 @@ import select
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from irisspark.startup import handover
+from irisspark.startup import addresses, handover
 
 VARIABLE = "IRISSPARK_FORK_SERVER"
 ANSWER_SECONDS = 20.0  # a daemon waits that long for the driver's imports, and no longer
@@ -32,16 +31,11 @@ class ForkServer:
 
     def __init__(self) -> None:
         """Listen at a socket in a folder that only this user may enter."""
-        self.path = str(Path(tempfile.mkdtemp(prefix="irisspark-")) / "fork-server")
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._listening.bind(self.path)
-        except OSError:
-            self.stop()
-            raise
-        self._listening.listen()
+        self._listening, self.path = addresses.listen("fork-server")
         # The fork server sees this pipe end when the driver does, however it ends.
-        self._alive, self._kept = os.pipe()
+        self._alive, kept = os.pipe()
+        self._kept: int | None = kept
+        self._pid: int | None = None
 
     def start(self, serve: Callable[[], None]) -> None:
         """Fork the fork server off this process, which has imported what the workers need.
@@ -52,23 +46,42 @@ class ForkServer:
         Args:
             serve: What a fork of the fork server does in the place of Spark's daemon.
         """
+        kept = self._kept
+        assert kept is not None
         with contextlib.suppress(OSError):
-            if not _has_run_tensorflow() and os.fork() == 0:
+            if not _has_run_tensorflow():
+                self._pid = os.fork()
+            if self._pid == 0:
                 try:
-                    os.close(self._kept)
+                    os.close(kept)
                     _run_fork_server(self._listening, self._alive, serve)
                 finally:
                     os._exit(1)
         os.close(self._alive)
         self._listening.close()
 
+    def kill(self) -> None:
+        """End the fork server and the daemons that it forked, whatever they are doing."""
+        if self._pid is None:
+            return
+        children = Path(f"/proc/{self._pid}/task/{self._pid}/children")
+        with contextlib.suppress(OSError):
+            for pid in (*map(int, children.read_text().split()), self._pid):
+                os.kill(pid, signal.SIGKILL)
+        self.stop()
+
     def stop(self) -> None:
-        """Take away the socket and its folder; the fork server ends with this process."""
+        """Take away the socket and its folder, and end the fork server."""
         self._listening.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self.path))
+        addresses.remove(self.path)
+        if self._kept is not None:
+            os.close(self._kept)
+            self._kept = None
+        if self._pid is not None:
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+            self._pid = None
 
 
 def reserve() -> ForkServer | None:

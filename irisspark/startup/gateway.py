@@ -9,18 +9,19 @@ from collections.abc import Callable
 
 from irisspark.errors import IrissparkError, first_line
 from irisspark.startup.nameless import has_name, java_options, user_name
+from irisspark.startup.spark_log import set_level
 
-_PORT, _SECRET = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"
+PORT, _SECRET = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"
 _ARGS, _LAST_ARG = "PYSPARK_SUBMIT_ARGS", "pyspark-shell"
 _SECONDS = 5.0
 
 
 def has_jvm() -> bool:
     """Tell whether a JVM waits for this process; what names one that has ended is forgotten."""
-    if _PORT not in os.environ:
+    if PORT not in os.environ:
         return False
     try:
-        address = ("127.0.0.1", int(os.environ[_PORT]))
+        address = ("127.0.0.1", int(os.environ[PORT]))
         with socket.create_connection(address, _SECONDS):
             return True
     except (OSError, ValueError, OverflowError):
@@ -43,7 +44,7 @@ def open_gateway(before_start: Callable[[], None]) -> None:
     from pyspark import SparkContext
     from pyspark.errors import PySparkException
 
-    if _PORT in os.environ:
+    if PORT in os.environ:
         if _connects_to_ours():
             return _settle_user()
         _forget()
@@ -75,7 +76,7 @@ def _connects_to_ours() -> bool:
 
 
 def _forget() -> None:
-    for name in (_PORT, _SECRET):
+    for name in (PORT, _SECRET):
         os.environ.pop(name, None)
 
 
@@ -94,9 +95,6 @@ def quiet_log() -> None:
     if not has_jvm():
         return
     with contextlib.suppress(Exception):  # a line of log more is no reason to fail
-        from pyspark import SparkContext
-
         if not _connects_to_ours():
             return
-        log4j = SparkContext._jvm.org.apache.logging.log4j
-        log4j.core.config.Configurator.setRootLevel(log4j.Level.WARN)
+        set_level("WARN")

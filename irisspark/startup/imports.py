@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib.util
 import logging
@@ -10,7 +11,9 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +42,35 @@ def prefer_unpacked_spark() -> None:
     """Take pyspark from where the same Spark has it unpacked, in the place of its zip.
 
     spark-submit puts ``pyspark.zip`` and py4j's first on the path. They hold source alone, which
-    every process would compile anew, for half a second; a folder keeps bytecode beside it.
+    every process would compile anew, for half a second; a folder keeps bytecode beside it. A zip
+    with other modules than the folder, which a vendor may have patched, stays.
     """
     for position, entry in enumerate(sys.path):
         if Path(entry).parts[-3:] != ("python", "lib", "pyspark.zip"):
             continue
         home = Path(entry).parents[2]
-        if (home / "__init__.py").is_file():  # pip's: Spark's home is the package itself
+        is_pips = (home / "__init__.py").is_file()  # there Spark's home is the package itself
+        if not _holds_the_same(entry, home.parent if is_pips else home / "python"):
+            return
+        if is_pips:
             _leave_out_archives(Path(entry).parent, home.parent)
-        elif (home / "python" / "pyspark" / "__init__.py").is_file():
+        else:
             sys.path[position] = str(home / "python")
         return
+
+
+def _holds_the_same(archive: str, folder: Path) -> bool:
+    """Tell whether each module of an archive is in a folder, to the byte; tests are left out."""
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            modules = [info for info in zipped.infolist() if info.filename.endswith(".py")]
+        return all(
+            zlib.crc32((folder / info.filename).read_bytes()) == info.CRC
+            for info in modules
+            if "tests" not in info.filename.split("/")
+        )
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _leave_out_archives(archives: Path, packages: Path) -> None:
@@ -81,6 +102,7 @@ def import_tensorflow() -> Any:
                 import keras  # noqa: F401
                 import tensorflow  # noqa: F401
             settle_keras()
+            leave_no_files()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras's remarks about old file formats
     # TensorFlow's logger may write to the stream that stood in for standard error meanwhile.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -111,6 +133,29 @@ def settle_keras() -> None:
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
     keras.config.set_epsilon(1e-7)
+
+
+def leave_no_files() -> None:
+    """Have the files removed at once that TensorFlow's autograph writes to import functions from.
+
+    It leaves that to Python's end, which Spark's workers, ended by a signal, do not come to.
+    """
+    loader = sys.modules.get("tensorflow.python.autograph.pyct.loader")
+    load: Callable[[str, bool], tuple[Any, str]] | None = getattr(loader, "load_source", None)
+    if loader is None or load is None or hasattr(load, "__wrapped__"):
+        return
+
+    @functools.wraps(load)
+    def load_and_remove(source: str, _: bool) -> tuple[Any, str]:
+        module, path = load(source, False)
+        cached = importlib.util.cache_from_source(path)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            os.unlink(cached)
+            os.rmdir(os.path.dirname(cached))
+        return module, path
+
+    loader.load_source = load_and_remove  # type: ignore[attr-defined]
 
 
 def importing_ahead() -> threading.Thread:

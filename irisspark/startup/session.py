@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 from irisspark.errors import IrissparkError, first_line
 from irisspark.startup import fork_server, worker_daemon
 from irisspark.startup.executors import Patience
+from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
-from irisspark.startup.job_errors import job_problem
+from irisspark.startup.job_errors import Place, is_crash, job_problem
 from irisspark.startup.own_code import code_digest, find_archive, place
+from irisspark.startup.progress import watched
 from irisspark.startup.spark_conf import (
     DAEMON_KEY,
     check_master,
@@ -25,7 +30,8 @@ from irisspark.startup.spark_conf import (
     shipped_names,
     turn_on_daemon,
 )
-from irisspark.startup.warm_up import NOT_FOUND, WarmUp
+from irisspark.startup.spark_log import shorten_log
+from irisspark.startup.warm_up import WarmUp
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkConf, SparkContext
@@ -34,7 +40,6 @@ T = TypeVar("T")
 
 _LOG_LEVEL = "spark.log.level"
 _SPARKS_DAEMON = "pyspark.daemon"
-_CRASHED = ("exited unexpectedly", "Connection reset", "EOFException", "Broken pipe")
 _ATTEMPTS = 4
 
 
@@ -67,27 +72,44 @@ class Session:
     def wait_for_workers(self) -> None:
         """Wait until the workers have imported what they need, where that can be known."""
 
-    def run(self, job: Callable[[], T], *, survives_crashes: bool = False) -> T:
+    def run(self, job: Callable[[], T], *, again: bool = True) -> T:
         """Run a job: the one place through which all jobs go.
+
+        Where a worker's process dies it is run again, as Spark itself does but for a local master.
+        A job gives the same each time, so nothing is lost but time.
 
         Args:
             job: Starts it, and waits for what it gives.
-            survives_crashes: Start it again where a worker's process dies, as Spark itself does but
-                for a local master. It gives the same each time, so nothing is lost but time.
+            again: False runs it once, whatever dies, and leaves it to others to watch it.
 
         Raises:
             IrissparkError: Spark could not run it.
         """
-        attempts_left = _ATTEMPTS if survives_crashes else 1
+        attempts_left = _ATTEMPTS if again and self._spark_gives_up_at_once else 1
         while True:
             try:
-                return job()
+                with watched(self._context) if again else contextlib.nullcontext():
+                    return job()
             except Exception as error:
                 attempts_left -= 1
-                if not attempts_left or not any(sign in str(error) for sign in _CRASHED):
-                    if (problem := job_problem(error)) is not None:
-                        raise IrissparkError(problem) from error
-                    raise
+                if attempts_left and is_crash(error):
+                    _say("a worker's process died; its job is run again")
+                    continue
+                if (problem := job_problem(error, self._place())) is not None:
+                    raise IrissparkError(problem) from error
+                raise
+
+    @property
+    def _spark_gives_up_at_once(self) -> bool:
+        return re.fullmatch(r"local(\[[^,]*\])?", str(self._context.master)) is not None
+
+    def _place(self) -> Place:
+        """Say where jobs run, as far as a context that may have ended tells."""
+        context = self._context
+        with contextlib.suppress(Exception):
+            settings: dict[str, str] = dict(context.getConf().getAll())
+            return Place(str(context.master), int(context.defaultParallelism), settings)
+        return Place("", 1, {})
 
     @property
     def parallelism(self) -> int:
@@ -125,9 +147,23 @@ class Session:
 class OwnSession(Session):
     """A session whose context was opened here, with workers on the way and an end of its own."""
 
-    def __init__(self, context: SparkContext, conf: SparkConf, shipped: dict[str, str]) -> None:
-        """Take the context that was opened with ``conf``, and what was shipped before it was."""
+    def __init__(
+        self,
+        context: SparkContext,
+        conf: SparkConf,
+        shipped: dict[str, str],
+        server: ForkServer | None = None,
+    ) -> None:
+        """Take a context.
+
+        Args:
+            context: The context.
+            conf: What it was opened with.
+            shipped: What was shipped before it was.
+            server: What serves its daemons.
+        """
         super().__init__(context)
+        self._server = server
         self.shipped = shipped
         self._conf = conf
         self._warm_up: WarmUp | None = None
@@ -144,7 +180,9 @@ class OwnSession(Session):
         self._uses_daemon = uses_daemon
         self._patience = Patience(self._context, wait_for)
         level = self._conf.get(_LOG_LEVEL, None)
-        self._warm_up = WarmUp(self._context, level, self.run)
+        once = functools.partial(self.run, again=False)
+        end_forks = self._server.kill if self._server else lambda: None
+        self._warm_up = WarmUp(self._context, level, once, end_forks)
 
     def wait_for_workers(self) -> None:
         """Wait until the workers have imported what they need.
@@ -154,23 +192,26 @@ class OwnSession(Session):
         """
         if self._warm_up is None:
             return
+        start = self._warm_up.wait(self._patience.look)
         warm_up, self._warm_up = self._warm_up, None
-        problem = warm_up.wait(self._patience.look)
-        if self._uses_daemon and problem is not None:
-            print(
-                f"irisspark: the workers start on Spark's own daemon, which is slower: {problem}",
-                file=sys.stderr,
-                flush=True,
-            )
-        if problem == NOT_FOUND and self._uses_daemon:
-            self._context = _without_daemon(self._context, self._conf)
-            self.warm_up(uses_daemon=False, wait_for=self._patience.limit_seconds)
-            return self.wait_for_workers()
-        _check_code(warm_up.states)
+        if self._uses_daemon and start.problem:
+            _say(f"the workers start on Spark's own daemon, which is slower: {start.problem}")
+        if start.error is None:
+            return _check_code(warm_up.states)
+        if not self._uses_daemon:
+            raise start.error
+        self._context = _without_daemon(self._context, self._conf)
+        self.warm_up(uses_daemon=False, wait_for=self._patience.limit_seconds)
+        self.wait_for_workers()
 
     def stop(self) -> None:
-        """Stop Spark."""
+        """Stop Spark; where its workers are still on the way, without their last words."""
+        unfinished, self._warm_up = self._warm_up, None
+        if unfinished is not None:
+            unfinished.give_up()
         _stop(self._context)
+        if unfinished is not None:
+            unfinished.restore_log()
 
 
 @contextlib.contextmanager
@@ -208,6 +249,8 @@ def open_session(
     open_gateway(importing.join if importing and jvm_waits else lambda: None)
     if importing and not jvm_waits:  # only now: the import leads away what a JVM of ours inherits
         importing.start()
+    if not verbose:
+        shorten_log()
     conf = configure(use_local=use_local, verbose=verbose)
     master = str(conf.get("spark.master"))
     check_master(master)
@@ -220,7 +263,7 @@ def open_session(
         conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", server.path)
     session = None
     try:
-        session = OwnSession(_start(conf), conf, shipped)
+        session = OwnSession(_start(conf), conf, shipped, server)
         session.warm_up(uses_daemon=uses_daemon, wait_for=wait_for)
         if importing:
             importing.join()
@@ -232,6 +275,10 @@ def open_session(
             server.stop()
         if session:
             session.stop()
+
+
+def _say(message: str) -> None:
+    print(f"irisspark: {message}", file=sys.stderr, flush=True)
 
 
 def _check_code(states: list[worker_daemon.WorkerState]) -> None:
@@ -253,6 +300,7 @@ def _start(conf: SparkConf) -> SparkContext:
     from pyspark import SparkContext
 
     level = conf.get(_LOG_LEVEL, None)
+    ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         if level:  # Spark would log the trace of an error that is told in a line
             conf.set(_LOG_LEVEL, "OFF")
@@ -264,6 +312,8 @@ def _start(conf: SparkConf) -> SparkContext:
             conf.set(_LOG_LEVEL, level)
     if level:
         context.setLogLevel(level)
+    if callable(ctrl_c) and ctrl_c is not signal.default_int_handler:
+        signal.signal(signal.SIGINT, ctrl_c)  # pyspark puts one of its own in the place of ours
     archive = find_archive()
     if archive is not None:
         context.addPyFile(str(archive))
@@ -276,7 +326,8 @@ def _stop(context: SparkContext) -> None:
     if server is not None:
         threading.Thread(target=server.shutdown, daemon=True).start()
         context._accumulatorServer = None
-    context.stop()
+    with contextlib.suppress(Exception):  # a JVM that has ended takes no result with it
+        context.stop()
 
 
 def _without_daemon(context: SparkContext, conf: SparkConf) -> SparkContext:

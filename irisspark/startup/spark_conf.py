@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from irisspark.errors import IrissparkError
 from irisspark.startup import worker_daemon
+from irisspark.startup.job_errors import OVERHEAD_KEY, overhead_mb
 from irisspark.startup.masters import master_problem
 from irisspark.startup.own_code import find_archive
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 _MASTER_TIMEOUT_SECONDS = 10.0
 DAEMON_KEY = "spark.python.daemon.module"
 _FILES_KEY = "spark.files"
+_OVERHEAD_KEYS = (
+    OVERHEAD_KEY,
+    "spark.executor.memoryOverheadFactor",
+    "spark.kubernetes.memoryOverheadFactor",
+    "spark.executor.pyspark.memory",
+)
 _PYTHONPATH_KEY = "spark.executorEnv.PYTHONPATH"
 
 
@@ -67,6 +74,10 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
         conf.setAppName("irisspark")
     if not verbose:
         conf.setIfMissing("spark.log.level", "WARN")
+    master = str(conf.get("spark.master"))
+    if master.startswith(("yarn", "k8s")) and not any(map(conf.contains, _OVERHEAD_KEYS)):
+        # The Python workers live in it, and are killed where it is too small for TensorFlow.
+        conf.set(OVERHEAD_KEY, f"{overhead_mb(dict(conf.getAll()))}m")
     if _on_terminal():
         conf.setIfMissing("spark.ui.showConsoleProgress", "true")
     # Python's ``-m``, by which Spark starts its daemons, would let files of the working directory
@@ -77,7 +88,7 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
     if is_local(conf):
         # It takes most of a second to start, and is gone with the run.
         conf.setIfMissing("spark.ui.enabled", "false")
-    is_near = is_on_one_machine(str(conf.get("spark.master")))
+    is_near = is_on_one_machine(master)
     if is_near and not conf.contains("spark.pyspark.python"):
         # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

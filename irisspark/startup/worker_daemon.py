@@ -30,6 +30,7 @@ from irisspark.startup import fork_server
 from irisspark.startup.descriptors import leading
 from irisspark.startup.imports import (
     fast_imports,
+    leave_no_files,
     prefer_unpacked_spark,
     settle_environment,
     settle_keras,
@@ -96,6 +97,7 @@ def report_state(_: Iterator[object]) -> Iterator[WorkerState]:
 
 def main() -> None:
     """Serve Spark until it closes standard input: a fork of the driver's, or this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the JVM, which ends this
     if not fork_server.hand_over():
         serve()
 
@@ -141,6 +143,7 @@ def _prepare(daemon: Any) -> None:
             for name in MODULES:
                 importlib.import_module(name)
         settle_keras()
+        leave_no_files()
     finally:
         gc.freeze()  # a collection before it would free nothing worth its 0.4 s
         _keep_archives()

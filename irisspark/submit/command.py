@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ _WORKER_PYTHON_KEYS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Start spark-submit in the place of this process; returns only where that fails."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words = sys.argv[1:] if argv is None else list(argv)
     at = words.index("--") if "--" in words else -1
     try:
@@ -58,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IrissparkError as error:
         print(f"irisspark: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("irisspark: interrupted", file=sys.stderr)
+        return 130
     environ |= job.additions
     if not _is_utf8(environ):  # else Java would lose the letters of names that are not ASCII
         environ["LC_ALL"] = "C.UTF-8"
@@ -128,7 +133,7 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
         if is_local(master):
             java = Path(find_java(effective))
             flags = _read_ours(local=True).get(DRIVER_FLAGS, "").split()
-            ours += share_classes(spark_home, java, java_version, flags, effective)
+            ours += share_classes(spark_home, java, java_version, flags, effective, verbose=verbose)
         added += add_flags(configuration, ours, effective, local=is_local(master))
     if not is_local(master):
         shipment = ship(args, configuration.get(FILES) or "")

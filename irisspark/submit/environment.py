@@ -12,10 +12,13 @@ import importlib.util
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from irisspark.bundle.packing import find_java
 from irisspark.errors import IrissparkError
@@ -25,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # A copy of the setup.py whose requirements .venv holds; submit.sh and tests/run compare it.
 MARKER = "irisspark-setup.py"
 TEST_MARKER = "irisspark-test-setup.py"
+
+INSTALL_SECONDS = 1800.0
+_SAY_SECONDS = 2.0
+_POLL_SECONDS = 0.05
 
 # The Spark that the requirements bring, where there is no other to ask.
 DEFAULT_SPARK_VERSION = (4, 0)
@@ -46,7 +53,7 @@ def make_venv(root: Path, *, for_tests: bool = False) -> None:
     venv = root / ".venv"
     setup = (root / "setup.py").read_bytes()
     markers = [venv / MARKER, *([venv / TEST_MARKER] if for_tests else [])]
-    with lock(root / ".cache" / "venv.lock"):
+    with lock(root / ".cache" / "venv.lock", INSTALL_SECONDS):
         python = venv / "bin" / "python"
         if not _has_pip(python):
             _create_venv(venv)
@@ -61,12 +68,39 @@ def make_venv(root: Path, *, for_tests: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold a file's lock; the system frees it when the process ends, however it ends."""
+def lock(path: Path, seconds: float) -> Iterator[None]:
+    """Hold a file's lock; the system frees it when the process ends, however it ends.
+
+    Args:
+        path: The file.
+        seconds: How long another process that holds it is waited for.
+
+    Raises:
+        TimeoutError: It still holds it.
+    """
     path.parent.mkdir(exist_ok=True)
+    began = time.monotonic()
+    said = False
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _is_locked(file):
+            waited = time.monotonic() - began
+            if waited > seconds:
+                raise TimeoutError(f"another process has held {path} for over {seconds:.0f} s")
+            if waited > _SAY_SECONDS and not said:
+                said = True
+                print(
+                    f"irisspark: waiting for another process, which holds {path}", file=sys.stderr
+                )
+            time.sleep(_POLL_SECONDS)
         yield
+
+
+def _is_locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _has_pip(python: Path) -> bool:
@@ -144,6 +178,7 @@ def _java_range(spark_version: tuple[int, int]) -> tuple[int, int, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make ``.venv`` in the checkout, and give the exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m irisspark.submit.environment")
     parser.add_argument("--for-tests", action="store_true", help="with what the tests need")
     for_tests = parser.parse_args(argv).for_tests
@@ -152,9 +187,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         version = read_spark_version(Path(home)) if home else DEFAULT_SPARK_VERSION
         check_java(version, os.environ)
         make_venv(ROOT, for_tests=for_tests)
-    except IrissparkError as error:
+    except (IrissparkError, TimeoutError) as error:
         print(f"irisspark: {error}", file=sys.stderr)
-        return error.exit_code
+        return IrissparkError.exit_code
+    except KeyboardInterrupt:
+        print("irisspark: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

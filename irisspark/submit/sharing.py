@@ -3,15 +3,18 @@
 Two seconds of every start of Spark go into finding, reading and verifying its classes. A JVM of
 Java 13 and later can leave them behind in a file when it ends, and the next ones map it.
 The file lies in ``.venv``, is made anew when Java or Spark change, and whatever goes wrong with it
-costs nothing but the seconds.
+costs nothing but the seconds. Another, with the reason, then keeps runs from trying for a day.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +23,10 @@ from irisspark.submit.environment import ROOT, lock
 FIRST_JAVA = 13
 _QUIET = "-Xlog:cds=off,cds+dynamic=off"
 _SECONDS = 120
+_LOCK_SECONDS = 180.0
+_RETRY_SECONDS = 24 * 3600.0
+
+_LOCK = ROOT / ".cache" / "classes.lock"
 
 # What an evaluation does with Spark: a context without SQL, a broadcast, jobs with Python workers.
 _JOB = """
@@ -38,6 +45,8 @@ def share_classes(
     java_version: int,
     flags: Sequence[str],
     environ: Mapping[str, str],
+    *,
+    verbose: bool = False,
 ) -> list[str]:
     """Give the JVM's flags that map Spark's classes, none where there is no such file.
 
@@ -47,15 +56,39 @@ def share_classes(
         java_version: Its major version.
         flags: The other flags of a job's JVM.
         environ: What spark-submit is started with.
+        verbose: Say why there is no such file.
     """
     if java_version < FIRST_JAVA or not os.access(ROOT / ".venv", os.W_OK):
         return []
     archive = ROOT / ".venv" / f"spark-classes-{_identify(spark_home, java)}.jsa"
-    if not archive.exists():
-        with lock(ROOT / ".cache" / "classes.lock"):
-            if not archive.exists():
+    if not _is_settled(archive):
+        with contextlib.suppress(TimeoutError), lock(_LOCK, _LOCK_SECONDS):
+            if not _is_settled(archive):
                 _make(archive, spark_home, flags, environ)
-    return [_quote(f"-XX:SharedArchiveFile={archive}"), _QUIET] if archive.stat().st_size else []
+    if _is_made(archive):
+        return [_quote(f"-XX:SharedArchiveFile={archive}"), _QUIET]
+    if verbose and (failed := _failed(archive)).exists():
+        print(
+            f"irisspark: Spark starts without shared classes: {failed.read_text()}; it is tried "
+            f"again a day after that, or once {failed} is deleted",
+            file=sys.stderr,
+        )
+    return []
+
+
+def _is_made(archive: Path) -> bool:
+    return archive.exists() and archive.stat().st_size > 0
+
+
+def _failed(archive: Path) -> Path:
+    return archive.with_suffix(".failed")
+
+
+def _is_settled(archive: Path) -> bool:
+    """Tell whether the file is there, or could not be made a short while ago."""
+    failed = _failed(archive)
+    is_recent = failed.exists() and abs(time.time() - failed.stat().st_mtime) < _RETRY_SECONDS
+    return _is_made(archive) or is_recent
 
 
 def _quote(flag: str) -> str:
@@ -74,7 +107,7 @@ def _identify(spark_home: Path, java: Path) -> str:
 def _make(
     archive: Path, spark_home: Path, flags: Sequence[str], environ: Mapping[str, str]
 ) -> None:
-    """Run a small job whose JVM leaves its classes behind; an empty file says that it did not."""
+    """Run a small job whose JVM leaves its classes behind; a file says why where it did not."""
     print("irisspark: preparing Spark's classes for faster starts, once", file=sys.stderr)
     for old in archive.parent.glob("spark-classes-*"):
         old.unlink(missing_ok=True)
@@ -85,11 +118,36 @@ def _make(
     leave = [*flags, _quote(f"-XX:ArchiveClassesAtExit={unfinished}"), _QUIET]
     python = {"PYSPARK_PYTHON": sys.executable}
     command += ["--driver-java-options", " ".join(leave), str(script)]
-    try:
-        subprocess.run(command, env=python | {**environ}, capture_output=True, timeout=_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        unfinished.unlink(missing_ok=True)
-    if not unfinished.exists():
-        unfinished.touch()
+    problem = _run(command, python | {**environ})
     script.unlink(missing_ok=True)
-    os.replace(unfinished, archive)
+    if _is_made(unfinished):
+        os.replace(unfinished, archive)
+    else:
+        unfinished.unlink(missing_ok=True)
+        _failed(archive).write_text(problem or "Java left none behind")
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Run a command to its end or the limit, and give what went wrong in a line."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+    except OSError as error:
+        return str(error)
+    try:
+        _, said = process.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"it took over {_SECONDS} s"
+    finally:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)  # Spark's Python too, which outlives its JVM
+        process.wait()
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return (lines or [""])[-1] if process.returncode else ""

@@ -56,7 +56,7 @@ def _gather_here(
     layout: ChunkLayout,
     check: Callable[[list[Any]], None],
 ) -> list[Array]:
-    collected = session.run(pairs.collect, survives_crashes=True)
+    collected = session.run(pairs.collect)
     check([value for key, value in collected if key == REPORT])
     chunks = [
         average(
@@ -80,10 +80,7 @@ def _gather_on_cluster(
     context = pairs.context
 
     def fetch(partition: int) -> list[tuple[int, Any]]:
-        return session.run(
-            lambda: context.runJob(summed, lambda items: items, [partition]),
-            survives_crashes=True,
-        )
+        return session.run(lambda: context.runJob(summed, lambda items: items, [partition]))
 
     try:
         check([value for _, value in fetch(num_chunks)])

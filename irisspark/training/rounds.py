@@ -152,7 +152,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
 
         job: Callable[[], list[Measured]]
         job = self._placed.held_out.mapPartitionsWithIndex(measure).collect
-        found = self._session.run(job, survives_crashes=True)
+        found = self._session.run(job)
         failures = [share.failure for share in found if share.failure is not None]
         if failures:
             raise TrainingError(f"the held-out rows cannot be measured: {failures[0]}")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,45 @@ def test_model_is_shipped_once_and_not_with_every_task(
     assert sizes
     assert max(sizes) < 100_000
     assert "SparkUI" not in done.stderr  # as nobody has turned it on
+
+
+# TensorFlow on the executors: a daemon of irisspark's ends with it, and Spark's own does not.
+ENDS_THE_DAEMON = """
+import os, sys
+if any("worker_daemon" in word for word in sys.orig_argv):
+    os._exit(9)
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["tensorflow"]
+import tensorflow
+"""
+
+
+@pytest.mark.parametrize("is_cluster", [False, True])
+def test_run_goes_on_with_sparks_own_daemon_where_ours_dies(
+    archive: Path, spark_submit: Run, request: pytest.FixtureRequest, tmp_path: Path, is_cluster
+) -> None:
+    (tmp_path / "tensorflow.py").write_text(ENDS_THE_DAEMON)
+    master = request.getfixturevalue("cluster").master if is_cluster else "local[2]"
+    spark = ["--master", master, "--conf", f"spark.executorEnv.PYTHONPATH={tmp_path}"]
+    done = spark_submit(
+        *spark, *FILES, archive, *JOB, TMPDIR="/nowhere" if not is_cluster else "/tmp"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " Accuracy:        0.9733\n" in done.stdout
+    (said,) = complaint(done.stdout + done.stderr)
+    assert "the workers start on Spark's own daemon, which is slower: EOFException" in said
+    assert "\tat " not in done.stdout + done.stderr
+
+
+def test_packages_that_the_drivers_python_lacks_are_one_line(
+    archive: Path, spark_submit: Run, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    python = str(bare / "bin" / "python")
+    done = spark_submit("--master", "local[1]", archive, *JOB, PYSPARK_DRIVER_PYTHON=python)
+    said = complaint(done.stdout + done.stderr)
+    assert done.returncode == 1
+    assert len(said) == 1, done.stdout + done.stderr
+    assert f"the Python that runs the driver, {python}, lacks what irisspark needs" in said[0]
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """submit.sh: what it hands to spark-submit (a stand-in that notes it), and whole real runs."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -378,11 +379,34 @@ def test_stale_archive_is_built_anew(submit_sh: SubmitSh) -> None:
     assert archive.read_bytes() == archive.with_suffix(".jar").read_bytes()
 
 
-def test_classes_that_could_not_be_shared_are_not_tried_again(submit_sh: SubmitSh) -> None:
+def test_classes_that_could_not_be_shared_are_tried_again_a_day_later(submit_sh: SubmitSh) -> None:
     first = submit_sh.run(*JOB)
     assert "preparing Spark's classes" in first.stderr
     second = submit_sh.run(*JOB)
-    assert "preparing" not in second.stderr
+    assert "classes" not in second.stderr
+    assert "SharedArchiveFile" not in flags(submit_sh.words)
+    told = submit_sh.run(*JOB, "-verbose", "true")
+    assert "irisspark: Spark starts without shared classes: " in told.stderr
+    (failed,) = submit_sh.script.parent.glob(".venv/spark-classes-*")
+    assert str(failed) in told.stderr
+    a_day_ago = time.time() - 25 * 3600
+    os.utime(failed, (a_day_ago, a_day_ago))
+    assert "preparing Spark's classes" in submit_sh.run(*JOB).stderr
+
+
+def test_another_that_prepares_the_classes_is_not_waited_for_without_end(
+    submit_sh: SubmitSh,
+) -> None:
+    """It holds the lock, as one does that is stopped."""
+    checkout = submit_sh.script.parent
+    sharing = checkout / "irisspark" / "submit" / "sharing.py"
+    sharing.write_text(sharing.read_text().replace("_LOCK_SECONDS = 180.0", "_LOCK_SECONDS = 3.0"))
+    (checkout / ".cache").mkdir(exist_ok=True)
+    with (checkout / ".cache" / "classes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = submit_sh.run(*JOB)
+    assert done.returncode == 0, done.stderr
+    assert "irisspark: waiting for another process, which holds " in done.stderr
     assert "SharedArchiveFile" not in flags(submit_sh.words)
 
 

@@ -43,7 +43,9 @@ importing = threading.Thread(target=import_tensorflow)
 """
 
 
-def run(tmp_path: Path, script: str, **environ: str) -> tuple[subprocess.Popen, Path]:
+def run(
+    tmp_path: Path, script: str, *, stderr: int | None = None, **environ: str
+) -> tuple[subprocess.Popen, Path]:
     (tmp_path / "app.py").write_text(PRELUDE + textwrap.dedent(script))
     result = tmp_path / "result.json"
     process = subprocess.Popen(
@@ -56,6 +58,7 @@ def run(tmp_path: Path, script: str, **environ: str) -> tuple[subprocess.Popen, 
             **environ,
         },
         start_new_session=True,
+        stderr=stderr,
     )
     return process, result
 
@@ -149,3 +152,116 @@ def _running(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+SUM = """
+def total(numbers):
+    yield sum(numbers)
+
+def level():
+    from pyspark import SparkContext
+    return str(SparkContext._jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel())
+"""
+
+HANGS = """
+from irisspark.startup import warm_up
+warm_up.SAY_SECONDS, warm_up.GIVE_UP_SECONDS = 2.0, 20.0
+fork_server.ANSWER_SECONDS = 1.0
+"""
+
+SESSION = """
+with open_session(importing=importing) as session:
+    sums = session.run(session.spread([1, 2]).mapPartitions(total).collect)
+    states = session.run(session.spread([1]).mapPartitions(ask).collect)
+    level_inside = level()
+Path(sys.argv[1]).write_text(json.dumps({"sums": sums, "states": states, "level": level_inside}))
+"""
+
+
+def test_fork_that_hangs_is_given_up_for_sparks_own_daemon(tmp_path):
+    script = HANGS + "worker_daemon.serve = lambda: time.sleep(1000)\n" + SUM + SESSION
+    app, result = run(tmp_path, script, stderr=subprocess.PIPE)
+    _, err = app.communicate(timeout=240)
+    found = json.loads(result.read_text())
+    assert found["sums"] == [1, 2]
+    assert "pyspark.daemon" in found["states"][0]["parent"]
+    assert found["level"] == "WARN"
+    said = [line for line in err.decode().splitlines() if line.startswith("irisspark: ")]
+    assert said[:2] == [
+        "irisspark: the workers have not started after 2 s; they are given up after 20 s",
+        "irisspark: the workers start on Spark's own daemon, which is slower: "
+        "they have not started within 20 s",
+    ]
+    assert b"\tat " not in err
+    assert _running(tmp_path) == []
+
+
+EXITS = "EOFException occurred while reading the port number from"
+
+
+@pytest.mark.parametrize(
+    ("master", "package", "why"),
+    [
+        ("local[2]", "import os; os._exit(9)", EXITS),
+        ("local-cluster[2,1,1024]", "import time; time.sleep(1000)", "they have not started"),
+    ],
+)
+def test_daemon_that_hangs_or_dies_is_given_up_for_sparks_own(tmp_path, master, package, why):
+    """The package stands before TensorFlow on the executors' path."""
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "tensorflow.py").write_text(package)
+    conf = f"--conf spark.executorEnv.PYTHONPATH={tmp_path}/before:{ROOT}"
+    script = HANGS + "importing = None\n" + SUM + SESSION
+    submit = f"--master {master} --conf spark.ui.enabled=false {conf} pyspark-shell"
+    app, result = run(tmp_path, script, stderr=subprocess.PIPE, PYSPARK_SUBMIT_ARGS=submit)
+    _, err = app.communicate(timeout=240)
+    found = json.loads(result.read_text())
+    assert found["sums"] == [1, 2]
+    assert found["level"] == "WARN"
+    assert f"irisspark: the workers start on Spark's own daemon, which is slower: {why}" in (
+        err.decode()
+    )
+    assert "pyspark.daemon" in found["states"][0]["parent"]
+    assert b"\tat " not in err
+    assert _running(tmp_path) == []
+
+
+def test_early_end_is_quiet_and_soon_and_the_log_comes_back(tmp_path):
+    script = """
+    level_after = []
+    try:
+        with open_session(importing=importing) as session:
+            raise ValueError("early")
+    except ValueError:
+        level_after.append(level())
+    time.sleep(3)
+    Path(sys.argv[1]).write_text(json.dumps({"level": level_after}))
+    """
+    app, result = run(tmp_path, SUM + textwrap.dedent(script), stderr=subprocess.PIPE)
+    _, err = app.communicate(timeout=240)
+    assert json.loads(result.read_text()) == {"level": ["WARN"]}
+    assert b"\tat " not in err
+    assert b"ERROR" not in err
+
+
+def test_job_that_makes_no_progress_says_what_it_waits_for(tmp_path):
+    """First a task that runs for long, then one for which there is no executor."""
+    script = """
+    from irisspark.startup import progress
+    progress.QUIET_SECONDS = 1.0
+
+    def linger(numbers):
+        time.sleep(4 * next(numbers))
+        yield 1
+
+    with open_session() as session:
+        session.run(session.spread([0, 1]).mapPartitions(linger).collect)
+    Path(sys.argv[1]).write_text("{}")
+    """
+    app, _ = run(tmp_path, textwrap.dedent(script), stderr=subprocess.PIPE)
+    _, err = app.communicate(timeout=240)
+    said = [line for line in err.decode().splitlines() if "irisspark: " in line]
+    assert any(
+        "no progress for 0 min: 1 of 2 tasks of Spark's job 1 are done, and 1 runs since" in line
+        for line in said
+    ), err

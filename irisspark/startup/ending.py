@@ -1,0 +1,99 @@
+"""A run that is told to end: by Ctrl-C, by SIGTERM, or by the end of the JVM that started it.
+
+Each raises ``Told`` in the main thread, so that what is half done is taken away as after an error.
+Where that takes more than some seconds, as native code or a Spark that hangs may, the process ends
+all the same; what it leaves is cleared by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from irisspark.startup.gateway import PORT
+
+END_SECONDS = 8.0
+
+_POLL_SECONDS = 1.0
+# A JVM that is told to end stops its context first.
+_JVM_ENDS = ("stopped SparkContext", "SparkContext was shut down", "Py4JNetworkError")
+_MEANINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Told(KeyboardInterrupt):
+    """The run was told to end.
+
+    Attributes:
+        exit_code: What a shell gives a process that the signal ended.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Name the signal."""
+        super().__init__(_MEANINGS[signal.Signals(number)])
+        self.exit_code = 128 + number
+
+
+_told: Told | None = None
+
+
+def told(error: BaseException) -> Told | None:
+    """Give what this process was told, None: nothing.
+
+    Args:
+        error: Where it may be the first that is seen of the end of the JVM, that end is waited for.
+    """
+    chain = (error, error.__cause__)
+    text = " ".join(f"{type(one).__name__} {one}" for one in chain if one is not None)
+    if any(sign in text for sign in _JVM_ENDS):
+        with contextlib.suppress(Told):
+            deadline = time.monotonic() + 3 * _POLL_SECONDS
+            while _told is None and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS / 20)
+    return _told
+
+
+def listen(leave: Callable[[int], object]) -> None:
+    """Raise ``Told`` in the main thread, which calls this, at the first signal to end.
+
+    Args:
+        leave: Is given the exit code where the process ends without having come to its end.
+    """
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(read, True)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in _MEANINGS:
+        signal.signal(number, _tell)
+    threading.Thread(target=_end_late, args=(read, leave), daemon=True).start()
+    if PORT in os.environ:
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _tell(number: int, _: object) -> None:
+    global _told
+    if _told is None:  # a second signal, as a terminal and ``timeout`` send, changes nothing
+        _told = Told(number)
+        logging.disable()  # py4j would tell of it, with a trace
+        raise _told
+
+
+def _end_late(signals: int, leave: Callable[[int], object]) -> NoReturn:
+    """Wait for a signal in a thread, which runs when the main one is in native code."""
+    number = 0
+    while number not in _MEANINGS:
+        number = os.read(signals, 1)[0]
+    time.sleep(END_SECONDS)
+    leave(128 + number)
+    os._exit(128 + number)
+
+
+def _end_with_parent(parent: int) -> None:
+    """End with the JVM: nobody takes the results of a driver whose JVM was killed."""
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
