@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TASK_BYTES = 128 << 20
 """What a worker reads and predicts in a second or two, so that starting a task does not count."""
 _MIN_SPLIT_BYTES = 1 << 20
+_MAX_COLLECTED_TASKS = 64
 _AMBIGUOUS_CLASSES = 2
 """A column of two that are one-hot is as good a label as both."""
 
@@ -172,9 +173,9 @@ def _class_names(
     is_whole = len(row) == dataset.columns.num_columns
     if is_whole and parse_number(row[dataset.columns.label]) is not None:
         return numbers
-    found = _first_labels(dataset, head)
+    found = _first_labels(dataset, head, num_classes)
     if len(found.labels) != num_classes:
-        found = _find_labels(session, dataset)
+        found = _find_labels(session, dataset, num_classes)
     labels = sorted(found.labels)
     if len(labels) == num_classes and all(parse_number(label) is None for label in labels):
         return tuple(labels)
@@ -189,7 +190,7 @@ def _class_names(
     raise DataError(explain.unknown_labels(labels, num_classes))
 
 
-def _first_labels(dataset: Dataset, head: Head) -> queries.FoundLabels:
+def _first_labels(dataset: Dataset, head: Head, num_classes: int) -> queries.FoundLabels:
     """Find the labels at the beginning of the first file.
 
     Where they are as many as the model has classes they are all the labels that the data may have,
@@ -198,28 +199,44 @@ def _first_labels(dataset: Dataset, head: Head) -> queries.FoundLabels:
     index = next(i for i, file in enumerate(dataset.files) if file.path == head.path)
     task = TaskSplits(0, (Split(dataset.files[index], index, 0, None),))
     found = queries.find_labels(
-        [task], dataset.reader, dataset.columns, dataset.open_file, max_batches=1
+        [task],
+        dataset.reader,
+        dataset.columns,
+        dataset.open_file,
+        max(explain.MAX_LABELS, num_classes),
+        max_batches=1,
     )
     return _all_labels(found)
 
 
-def find_labels(session: Session, dataset: Dataset) -> list[str]:
-    """Find the distinct labels of the rows that are good otherwise, sorted, in one pass."""
-    return sorted(_find_labels(session, dataset).labels)
+def find_labels(session: Session, dataset: Dataset, num_classes: int) -> list[str]:
+    """Find the distinct labels of the rows that are good otherwise, sorted, in one pass.
+
+    Of a column with far more than there are classes only the first are found:
+    ``queries.FoundLabels``.
+    """
+    return sorted(_find_labels(session, dataset, num_classes).labels)
 
 
-def _find_labels(session: Session, dataset: Dataset) -> queries.FoundLabels:
+def _find_labels(session: Session, dataset: Dataset, num_classes: int) -> queries.FoundLabels:
+    limit = max(explain.MAX_LABELS, num_classes)
     reader, columns, open_file = dataset.reader, dataset.columns, dataset.open_file
 
     def find(tasks: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
-        return queries.find_labels(tasks, reader, columns, open_file)
+        return queries.find_labels(tasks, reader, columns, open_file, limit)
 
     tasks = dataset.tasks(session.parallelism)
-    return _all_labels(session.run(session.spread(tasks).mapPartitions(find).collect))
+    found = session.spread(tasks).mapPartitions(find)
+    if len(tasks) > _MAX_COLLECTED_TASKS:
+        return _checked(session.run(lambda: found.treeReduce(operator.add)))
+    return _all_labels(session.run(found.collect))
 
 
 def _all_labels(found: Iterable[queries.FoundLabels]) -> queries.FoundLabels:
-    total = functools.reduce(operator.add, found, queries.FoundLabels())
+    return _checked(functools.reduce(operator.add, found, queries.FoundLabels()))
+
+
+def _checked(total: queries.FoundLabels) -> queries.FoundLabels:
     if total.failures:
         raise DataError(total.failures[0][2])
     return total
@@ -284,7 +301,7 @@ def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes:
     hint = dataset.reader.advice(row, dataset.columns)
     if row.reason == UNKNOWN_LABEL:
         message += f"; {hint}" if hint is not None else ""
-        found = find_labels(session, dataset)
+        found = find_labels(session, dataset, num_classes)
         return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
     return DataError(f"{message}; {hint}")
 
@@ -302,7 +319,7 @@ def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: 
         return
     codes = dataset.columns.targets
     assert isinstance(codes, LabelCodes)
-    labels = find_labels(session, dataset)
+    labels = find_labels(session, dataset, num_classes)
     strange = [text for text in labels if codes.encode(text) is None]
     has_text_classes = any(parse_number(name) is None for name in codes.class_names)
     if has_text_classes or any(parse_number(text) is not None for text in strange):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from irisspark.data import bad_rows
@@ -10,6 +11,8 @@ from irisspark.data.cells import parse_number, shorten
 from irisspark.data.columns import Columns
 
 _MAX_SHOWN_LABELS = 20
+MAX_LABELS = 5000
+"""So many labels are collected, or one for each class of a model that has more."""
 
 
 def place(row: BadRow, path: str, line: int | None, columns: Columns) -> str:
@@ -44,7 +47,8 @@ def unknown_labels(found: Sequence[str], num_classes: int) -> str:
     """Say which labels the data has where they are not those of the model, and what to pass.
 
     Args:
-        found: Every label of the data, distinct.
+        found: Every label of the data, distinct; of more than ``MAX_LABELS``, and than there are
+            classes, the first ones and one more.
         num_classes: How many classes the model has.
     """
     numbers = [parse_number(text) for text in found]
@@ -54,7 +58,9 @@ def unknown_labels(found: Sequence[str], num_classes: int) -> str:
     else:
         labels = sorted(found)
     shown = ", ".join(labels[:_MAX_SHOWN_LABELS])
-    more = f", ... ({len(labels)} in all)" if len(labels) > _MAX_SHOWN_LABELS else ""
+    limit = max(MAX_LABELS, num_classes)
+    count = f"more than {limit}" if len(found) > limit else str(len(labels))
+    more = f", ... ({count} in all)" if len(labels) > _MAX_SHOWN_LABELS else ""
     message = f"the labels found are {shown}{more}; the model's classes are 0 to {num_classes - 1}"
     strange = [text for text in found if parse_number(text) is None]
     if (
@@ -72,9 +78,17 @@ def unknown_labels(found: Sequence[str], num_classes: int) -> str:
             "in the order of the model's outputs"
         )
     return (
-        f"{message}: {len(labels)} labels do not fit {num_classes} classes; "
+        f"{message}: {count} labels do not fit {num_classes} classes; "
         "look at -labelIndex, which may name a column that is not the label"
     )
+
+
+def label_order(text: str) -> tuple[bool, float, str]:
+    """Order labels: numbers by value, then texts."""
+    number = parse_number(text)
+    if number is None or math.isnan(number):
+        return True, 0.0, text
+    return False, number, text
 
 
 def _number_name(number: float) -> str:

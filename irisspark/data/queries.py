@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from irisspark.data.bad_rows import BAD_ENCODING, BadRows
 from irisspark.data.cells import is_missing
 from irisspark.data.columns import Columns
+from irisspark.data.explain import MAX_LABELS, label_order
 from irisspark.data.reader import Reader
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
@@ -45,20 +47,23 @@ class FoundLabels:
 
     Attributes:
         labels: Distinct, as stripped text, of rows that are good otherwise; missing ones are left
-            out.
+            out. Of more than ``limit`` the first ones by ``label_order``, and one more.
         bad: Rows whose label is no text in UTF-8.
         failures: (file index, start of the split, message) where the data could not be read.
+        limit: More labels than that are no classes, but a column of names or numbers.
     """
 
     labels: frozenset[str] = frozenset()
     bad: BadRows = field(default_factory=BadRows)
     failures: tuple[tuple[int, int, str], ...] = ()
+    limit: int = MAX_LABELS
 
     def __add__(self, other: FoundLabels) -> FoundLabels:
         """Add the labels of two parts of the data up."""
-        labels = self.labels | other.labels
+        limit = max(self.limit, other.limit)
+        labels = _first_labels(self.labels | other.labels, limit)
         failures = tuple(sorted(self.failures + other.failures))
-        return FoundLabels(labels, self.bad + other.bad, failures)
+        return FoundLabels(frozenset(labels), self.bad + other.bad, failures, limit)
 
 
 def find_labels(
@@ -66,12 +71,15 @@ def find_labels(
     reader: Reader,
     columns: Columns,
     open_file: Opener,
+    limit: int = MAX_LABELS,
     max_batches: int | None = None,
 ) -> Iterator[FoundLabels]:
     """Find the distinct labels of each task.
 
     The features are read, too: lines whose features are no numbers, as headers and titles in the
     middle of a file are, have no label.
+
+    Of more than ``limit`` the first ones are kept, as ``FoundLabels`` tells.
 
     With ``max_batches`` no more batches are read of each split. A failure is returned and not
     raised, as that of an evaluation is.
@@ -80,23 +88,32 @@ def find_labels(
     label = columns.label
     as_text = replace(columns, label=None, targets=None, keep=(label,))
     for task in tasks:
-        texts: set[str] = set()
+        texts: Set[str] = frozenset()
         bad = BadRows()
         failures: tuple[tuple[int, int, str], ...] = ()
         for split in task.splits:
             batches = reader.read(split, as_text, open_file)
             try:
                 for batch in islice(batches, max_batches):
-                    texts.update(batch.kept[0].unique().to_pylist())
+                    texts |= {text.strip() for text in batch.kept[0].unique().to_pylist()}
+                    if len(texts) > 2 * limit:
+                        texts = _first_labels(_without_missing(texts), limit)
                     bad += batch.bad.only(BAD_ENCODING, label)
             except DataError as error:
                 failures = ((split.file_index, split.start, str(error)),)
                 break
-        yield FoundLabels(frozenset(_labels(texts)), bad, failures)
+        found = _first_labels(_without_missing(texts), limit)
+        yield FoundLabels(frozenset(found), bad, failures, limit)
 
 
-def _labels(texts: Iterable[str]) -> set[str]:
+def _first_labels(labels: Set[str], limit: int) -> Set[str]:
+    """Keep the first labels by ``label_order``: those of the parts' first ones, however cut."""
+    if len(labels) <= limit:
+        return labels
+    return set(heapq.nsmallest(limit + 1, labels, key=label_order))
+
+
+def _without_missing(labels: Set[str]) -> Set[str]:
     """Leave missing ones out; but a minus beside a plus is a class."""
-    stripped = {text.strip() for text in texts}
-    kept = {"-"} & stripped if "+" in stripped else set()
-    return kept | {text for text in stripped if not is_missing(text)}
+    kept = {"-"} & labels if "+" in labels else set()
+    return kept | {text for text in labels if not is_missing(text)}
