@@ -398,7 +398,7 @@ def test_labels_are_the_same_for_any_partitioning(here, model, iris, tmp_path, m
     )
     for min_split_bytes in (1 << 20, 300):
         monkeypatch.setattr("irisspark.data.dataset._MIN_SPLIT_BYTES", min_split_bytes)
-        assert find_labels(here, opened(here, model, path)) == list(NAMES)
+        assert find_labels(here, opened(here, model, path), 3) == list(NAMES)
 
 
 def test_utf_16_is_refused_by_name(here, model, iris, tmp_path):
