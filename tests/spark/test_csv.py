@@ -121,7 +121,7 @@ def test_recipe_text_labels_in_one_pass(spark, model, iris, expected, tmp_path):
 def test_named_classes_need_no_pass_over_the_labels(here, model, iris, tmp_path, monkeypatch):
     data = tmp_path / "a.csv"
     iris.assign(label=[NAMES[i] for i in iris["label"]]).to_csv(data, index=False, header=False)
-    monkeypatch.setattr("irisspark.data.dataset.find_labels", None)
+    monkeypatch.setattr("irisspark.data.dataset._find_labels", None)
     dataset = opened(here, model, data, "-classNames", ",".join(NAMES))
     assert dataset.class_names == NAMES
 
@@ -140,7 +140,7 @@ def test_labels_of_the_first_block_save_a_pass(here, model, iris, tmp_path, monk
     texts = [NAMES[i] for i in iris["label"]]
     iris.assign(label=texts).to_csv(data, index=False, header=False)
     with monkeypatch.context() as patched:
-        patched.setattr("irisspark.data.dataset.find_labels", None)
+        patched.setattr("irisspark.data.dataset._find_labels", None)
         assert opened(here, model, data).class_names == NAMES
     monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 300)  # a few rows of one class
     assert opened(here, model, data).class_names == NAMES

@@ -381,6 +381,9 @@ def test_small_row_groups_hold_the_same_rows(by_hand, iris, tmp_path, monkeypatc
     monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 100)
     (part,) = attempt(0).prediction_files
     file = pq.ParquetFile(Path(plan.folder.path, part.name))
+    groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    assert len(groups) > 3
+    assert max(groups) <= 5
     table = file.read().to_pandas()
     assert len(table) == part.num_rows
     assert table["id"].tolist() == iris["id"].tolist()[: len(table)]
