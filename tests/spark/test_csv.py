@@ -448,3 +448,174 @@ def test_a_pattern_means_what_it_means_to_hadoop(spark, tmp_path, pattern):
     ]
     found = find_data(whole, {}, str)
     assert sorted(file.path for file in found) == sorted(map(str, expected))
+
+
+HEADER = "sepal length,sepal width,petal length,petal width,species\n"
+
+
+def rows_text(iris: pd.DataFrame, labels) -> str:
+    return iris.assign(label=labels).to_csv(index=False, header=False)
+
+
+def test_header_over_labels_that_miss_a_class_is_no_class(here, tmp_path):
+    model = save_model(tmp_path / "m.keras", (4,), 3)
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{1 + i % 2},{i % 7},{i % 5},{i % 3},{i % 11}\n" for i in range(60))
+    path.write_text("label,1x1,1x2,2x1,2x2\n" + rows)
+    for bad_rows in ("fail", "skip"):
+        with pytest.raises(DataError, match=r"line 1 looks like a header \(label, 1x1.*-header tr"):
+            run(here, model, path, "-labelIndex", "0", "-badRows", bad_rows)
+    result = run(here, model, path, "-labelIndex", "0", "-header", "true")
+    assert result.scores.class_names == ("0", "1", "2")
+    assert result.scores.confusion.sum(axis=1).tolist() == [0, 30, 30]
+
+
+def test_text_among_class_numbers_is_never_a_class(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    labels = iris["label"].clip(1)  # 1 and 2 of 0..2: with a text they are three
+    for text in (
+        "5,3,1,0,oops\n" + rows_text(iris, labels),
+        rows_text(iris, labels) + "5,3,1,0,x\n",
+    ):
+        path.write_text(text)
+        result = run(here, model, path, "-badRows", "skip")
+        assert result.bad.counts == {"unknown label": 1}
+        assert result.scores.class_names == ("0", "1", "2")
+        assert result.scores.confusion.sum(axis=1).tolist() == [0, 100, 50]
+        with pytest.raises(DataError, match=r"the label '(oops|x)' .*mend the rows labelled"):
+            run(here, model, path)
+
+
+def test_title_over_class_numbers_as_tensorflow_writes_it(here, model, iris, expected, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("150,4,setosa,versicolor,virginica\n" + rows_text(iris, iris["label"]))
+    with pytest.raises(DataError, match=r"line 1 looks like a header .*pass -header true"):
+        run(here, model, path)
+    assert np.array_equal(run(here, model, path, "-header", "true").scores.confusion, expected)
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_header_in_the_middle_of_a_merged_file(spark, model, iris, expected, tmp_path, texts):
+    path = tmp_path / "a.csv"
+    labels = [NAMES[i] for i in iris["label"]] if texts else iris["label"]
+    path.write_text((HEADER + rows_text(iris, labels)) * 2)
+    with pytest.raises(DataError, match=r"a\.csv, line 152: the header stands here again.*skip"):
+        run(spark, model, path, "-header", "true")
+    result = run(spark, model, path, "-header", "true", "-badRows", "skip")
+    assert np.array_equal(result.scores.confusion, 2 * expected)
+    assert result.bad.counts == {"repeated header": 1}
+    assert result.scores.class_names == (NAMES if texts else ("0", "1", "2"))
+
+
+def test_header_in_the_middle_is_no_class_without_the_option(here, model, iris, expected, tmp_path):
+    path = tmp_path / "a.csv"
+    text = rows_text(iris, [NAMES[i] for i in iris["label"]])
+    path.write_text(text + HEADER + text)
+    result = run(here, model, path, "-badRows", "skip")
+    assert result.scores.class_names == NAMES
+    assert np.array_equal(result.scores.confusion, 2 * expected)
+
+
+@pytest.mark.parametrize(
+    "before", ["# made by us\n# on Monday, at 3\n", "|1x3 Cross validator\n", "sep=,\n"]
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_lines_before_the_data_that_are_certainly_no_rows(
+    here, model, iris, expected, tmp_path, before, header
+):
+    path = tmp_path / "a.csv"
+    path.write_text(before + HEADER * header + rows_text(iris, iris["label"]))
+    result = run(here, model, path, "-header", str(header).lower())
+    assert np.array_equal(result.scores.confusion, expected)
+    assert result.bad.total == 0
+
+
+def test_labels_in_latin_1_are_named_with_their_line(here, model, iris, expected, tmp_path):
+    path = tmp_path / "a.csv"
+    texts = rows_text(iris, [f"{NAMES[i]}\u00e9" for i in iris["label"]])
+    path.write_bytes(texts.encode("latin-1"))
+    for bad_rows in ("fail", "skip"):
+        with pytest.raises(DataError, match=r"line 1, column 4: .* not UTF-8 text; save the file"):
+            run(here, model, path, "-badRows", bad_rows)
+    notes = iris.assign(note="\u00e9t\u00e9").to_csv(index=False, header=False)
+    path.write_bytes(notes.encode("latin-1"))
+    result = run(here, model, path, "-labelIndex", "4", "-featureIndices", "0-3")
+    assert np.array_equal(result.scores.confusion, expected)
+
+
+def test_classes_plus_and_minus_are_no_missing_labels(here, iris, tmp_path):
+    model = save_model(tmp_path / "two.keras", (4,), 2)
+    path = tmp_path / "a.csv"
+    path.write_text(rows_text(iris, ["+-?"[i] for i in iris["label"]]))
+    result = run(here, model, path, "-badRows", "skip")
+    assert result.scores.class_names == ("+", "-")
+    assert result.scores.confusion.sum(axis=1).tolist() == [50, 50]
+    assert result.bad.counts == {"missing": 50}
+
+
+def test_all_columns_that_hold_text_are_named(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    table = iris.assign(sex=["m", "f"] * 75, job="clerk")[
+        ["sepal length", "sex", "sepal width", "job", "petal length", "petal width", "label"]
+    ]
+    table.to_csv(path, index=False)
+    said = r'"sex" \(column 1\), "job" \(column 3\) hold text.*-featureIndices 0,2,4-5'
+    with pytest.raises(DataError, match=f"takes 4 features, but .* 6 feature columns.*{said}"):
+        opened(here, model, path, "-header", "true")
+    six = save_model(tmp_path / "six.keras", (6,), 3)
+    for bad_rows in ("fail", "skip"):
+        with pytest.raises(DataError, match=f"the model takes numbers, but {said}"):
+            opened(here, six, path, "-header", "true", "-badRows", bad_rows)
+
+
+def test_label_in_one_hot_columns_is_named(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    one_hot = pd.get_dummies(iris["label"]).astype(int)
+    pd.concat([iris.iloc[:, :4], one_hot], axis=1).to_csv(path, index=False, header=False)
+    said = "columns 4 to 6 look like a label in one-hot form"
+    with pytest.raises(DataError, match=said):
+        opened(here, model, path)
+    with pytest.raises(DataError, match=said):  # which the last column alone would pass for
+        opened(here, model, path, "-featureIndices", "0-3")
+
+
+def test_booleans_of_get_dummies_are_1_and_0(here, iris, tmp_path):
+    model = save_model(tmp_path / "m.keras", (6,), 3)
+    path = tmp_path / "a.csv"
+    table = pd.get_dummies(iris.assign(kind=["a", "b", "c"] * 50)[["sepal length", "kind"]])
+    table = table.assign(more=1.5, again=2, label=iris["label"])
+    table.to_csv(path, index=False)
+    assert "True" in path.read_text()
+    found = run(here, model, path, "-header", "true").scores.confusion
+    features = table.iloc[:, :6].to_numpy("float32")
+    assert np.array_equal(found, confusion(model, features, iris["label"]))
+
+
+def test_quotes_as_spark_writes_them(spark, model, iris, expected, tmp_path):
+    from pyspark.sql import SparkSession
+
+    notes = [f'say "hi, {i}"' if i % 2 else f"plain {i}" for i in range(150)]
+    table = iris.assign(note=notes)
+    frame = SparkSession(spark.context).createDataFrame(table)
+    frame.repartition(2).write.csv(str(tmp_path / "parts"), header=True)
+    assert any('\\"' in part.read_text() for part in (tmp_path / "parts").glob("part-*"))
+    result = run(
+        spark, model, tmp_path / "parts",
+        *("-header", "true", "-labelIndex", "label", "-keepColumns", "note"),
+    )  # fmt: skip
+    assert np.array_equal(result.scores.confusion, expected)
+    assert result.bad.total == 0
+
+
+def test_names_that_are_a_row_are_not_lost(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    iris.to_csv(path, index=False, header=False)
+    with pytest.raises(DataError, match=r"line 1 looks like a row of data \(5\.1, .*leave -header"):
+        run(here, model, path, "-header", "true")
+
+
+def test_other_file_in_a_later_part_is_named(spark, model, iris, tmp_path):
+    iris.to_csv(tmp_path / "a.csv", index=False, header=False)
+    iris.to_parquet(tmp_path / "b.csv")
+    with pytest.raises(DataError, match=r"b\.csv is no CSV but a Parquet file"):
+        run(spark, model, tmp_path, "-badRows", "skip")

@@ -33,14 +33,16 @@ def with_doubled_quotes(data: bytes, num_columns: int, csv: CsvFormat) -> bytes:
 
 
 def _is_plain(record: bytes, num_columns: int, delimiter: str) -> bool:
-    """Tell whether a record has the right width, and nothing behind the end of a quoted field."""
+    """Tell whether a record is a row as it stands, without what only an escaped quote explains."""
     return not _is_escaped(record, delimiter) and len(split_cells(record, delimiter)) == num_columns
 
 
 def _is_escaped(record: bytes, delimiter: str) -> bool:
-    """Tell whether a backslash stands before a quote that cannot be the end of its field."""
+    """Tell whether a quote behind a backslash cannot end its field, or one is left open."""
     cells = cell_pattern(delimiter).findall(record)
-    return any(quoted.endswith(_MARK) and plain for quoted, plain, _ in cells)
+    return any(
+        (quoted.endswith(_MARK) and plain) or quoted.count(b'"') % 2 for quoted, plain, _ in cells
+    )
 
 
 def likely_width(records: Records, csv: CsvFormat) -> int:

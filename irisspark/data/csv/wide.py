@@ -57,7 +57,7 @@ def parse_wide(data: bytes, columns: Columns, csv: CsvFormat) -> WideCells | Non
         data = data.replace(b"\r\n", b"\n")
     if b"\r" in data:
         return None
-    text = bytearray(data)
+    text = bytearray(data if data.endswith(b"\n") else data + b"\n")
     texts = _take_texts(text, columns, csv)
     if texts is None:
         return None
@@ -76,8 +76,7 @@ def _take_texts(text: bytearray, columns: Columns, csv: CsvFormat) -> dict[int, 
     taken: dict[int, list[bytes]] = {column: [] for column in columns.others}
     delimiter, start = csv.delimiter.encode(), 0
     while start < len(text):
-        end = text.find(b"\n", start)
-        end = end if end >= 0 else len(text)
+        end = text.index(b"\n", start)
         if text.count(delimiter, start, end) != columns.num_columns - 1:
             return None
         for column in columns.others:
