@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from irisspark.data.columns import Columns
 from irisspark.data.csv.backslashes import with_doubled_quotes
+from irisspark.data.csv.blocks import Block
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
+from irisspark.data.csv.reading import parse_block
 from irisspark.data.targets import LabelCodes
 from irisspark.errors import DataError
 
@@ -141,6 +143,24 @@ def test_header_in_the_middle_is_bad_for_a_reason_of_its_own(tmp_path, split_byt
     bad = bad_of(read_splits([file], NAMED, HEADER, split_bytes=split_bytes))
     assert bad.counts == {"repeated header": 2, "not a number": 1}
     assert [row.position for row in bad.first] == [16, 34, 44]
+
+
+@pytest.mark.parametrize("split_bytes", [1, 7, 20, 1e9])
+def test_a_mark_in_the_middle_of_a_merged_file(tmp_path, split_bytes):
+    data = "\ufeffx,y,label\n1,2,0\n\ufeffx,y,label\n3,4,1\n\ufeff5,6,2\n".encode()
+    file = data_file(tmp_path / "a.csv", data)
+    batches = read_splits([file], NAMED, HEADER, split_bytes=split_bytes, block_bytes=1)
+    assert [row[2] for row in rows_of(batches)] == [(1, 2), (3, 4)]
+    assert bad_of(batches).counts == {"repeated header": 1, "not a number": 1}
+
+
+@pytest.mark.parametrize("suspects", [None, frozenset({0}), frozenset[int]()])
+def test_row_of_another_width_that_is_not_utf_8(suspects):
+    data = b"1,2,0\ncaf\xe9,2\n\xff\n1,\xff,0\n3,4,1\n\xe9,1,2,3\n"
+    parsed = parse_block(Block(0, 7, data), COLUMNS, PLAIN, suspects)
+    assert parsed.features.tolist() == [[1, 2], [3, 4]]
+    assert parsed.bad.counts == {"wrong number of columns": 3, "bad encoding": 1}
+    assert [row.value for row in parsed.bad.first] == ["2", "1", "\\xff", "4"]
 
 
 @pytest.mark.parametrize(

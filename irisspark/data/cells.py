@@ -52,6 +52,11 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in _MISSING_TEXTS
 
 
+def is_utf8(data: bytes) -> bool:
+    """Tell whether bytes are text in UTF-8."""
+    return decode(data) is not None
+
+
 def decode(cell: bytes) -> str | None:
     """Give the text of a cell; None where it is not UTF-8."""
     try:

@@ -43,7 +43,8 @@ def looks_like_names(first: Cells, others: Sequence[Cells], columns: Columns) ->
         return False
     features = [first[c] for c in columns.features]
     words = sum(is_word(cell) for cell in features)
-    others_are_rows = not others or any(is_number(others[0][c]) for c in columns.features)
+    below = (row[c] for row in others for c in columns.features)
+    others_are_rows = not others or any(is_number(cell) for cell in below)
     if words and others_are_rows and all(is_word(c) or is_missing(c) for c in features):
         return 2 * words >= len(features)
     if not _has_strange_label(first, others, columns):

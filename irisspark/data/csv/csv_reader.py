@@ -106,9 +106,13 @@ class CsvReader:
             )
 
     def hint(self, head: Head) -> str | None:
-        """Name the delimiter that would give more columns."""
+        """Name the delimiter that would give more columns, or one too many at each line's end."""
         hint = first_lines.delimiter_hint(head.names or head.rows[0], self.csv.delimiter)
-        return None if hint is None else f"its rows are split at {hint}"
+        if hint is not None:
+            return f"its rows are split at {hint}"
+        if head.num_columns > 1 and not any(row[-1].strip() for row in head.rows):
+            return f"each line ends in {self.csv.delimiter!r}, so its last column is empty"
+        return None
 
     def advice(self, row: BadRow, columns: Columns) -> str | None:
         """Say what to do about a bad row."""

@@ -28,7 +28,7 @@ from irisspark.data.bad_rows import (
     BadRow,
     BadRows,
 )
-from irisspark.data.cells import decode, is_missing, parse_number, shorten
+from irisspark.data.cells import decode, is_missing, is_utf8, parse_number, shorten
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.first_lines import (
@@ -38,8 +38,9 @@ from irisspark.data.csv.first_lines import (
     split_cells,
 )
 from irisspark.data.csv.numbers import arrow_number_type, convert_numbers, not_representable
-from irisspark.data.csv.records import Records, open_quotes
+from irisspark.data.csv.records import UTF8_BOM, Records, as_inner_lines, open_quotes
 
+_FIRST_HIGH_BYTE = 0x80
 _NOT_FINITE_TEXT = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 Array = npt.NDArray[Any]
@@ -125,10 +126,15 @@ def _faults_of_rows(
         record = records[index]
         if _is_comment(record, columns, csv) or is_separator_line(record):
             continue
-        if csv.header and split_cells(record, csv.delimiter) == columns.names:
+        if csv.header and _cells_of_header(record, csv) == columns.names:
             yield index, Fault(REPEATED_HEADER, WHOLE_LINE, _shown(record))
         else:
             yield index, fault
+
+
+def _cells_of_header(record: bytes, csv: CsvFormat) -> tuple[str, ...]:
+    """Give the cells of a header, which brings its byte order mark along from its own file."""
+    return split_cells(record.removeprefix(UTF8_BOM), csv.delimiter)
 
 
 def _is_comment(record: bytes, columns: Columns, csv: CsvFormat) -> bool:
@@ -190,6 +196,7 @@ def _read_text(
         int(index): Fault(BROKEN_QUOTES, WHOLE_LINE, _shown(records[index]))
         for index in records.index_at(_open_quotes(records.data, csv))
     }
+    faults |= dict(_of_wrong_width(records, columns, csv))
     candidates = np.setdiff1d(np.arange(len(records)), np.array(list(faults), dtype=np.int64))
     wrong: list[int] = []
 
@@ -205,11 +212,11 @@ def _read_text(
     if not len(candidates):
         return {c: pa.array([], pa.binary()) for c in columns.used}, candidates, faults
     table = pacsv.read_csv(
-        pa.BufferReader(data),
+        pa.BufferReader(as_inner_lines(data)),
         pacsv.ReadOptions(
             column_names=[_field(c) for c in range(columns.num_columns)],
             use_threads=False,
-            block_size=len(data) + 1,
+            block_size=len(data) + 2,
         ),
         pacsv.ParseOptions(
             delimiter=csv.delimiter,
@@ -226,6 +233,19 @@ def _read_text(
     )
     cells = {c: table.column(_field(c)).combine_chunks() for c in columns.used}
     return cells, np.setdiff1d(candidates, np.array(wrong, dtype=np.int64)), faults
+
+
+def _of_wrong_width(
+    records: Records, columns: Columns, csv: CsvFormat
+) -> Iterator[tuple[int, Fault]]:
+    """Find the records of another width that ``pyarrow.csv`` cannot tell of: not UTF-8."""
+    if is_utf8(records.data):
+        return
+    high = np.flatnonzero(np.frombuffer(records.data, dtype=np.uint8) >= _FIRST_HIGH_BYTE)
+    for index in np.unique(records.index_at(high)).tolist():
+        width = len(split_cells(records[index], csv.delimiter))
+        if width != columns.num_columns and not is_utf8(records[index]):
+            yield index, Fault(WRONG_COLUMNS, WHOLE_LINE, str(width))
 
 
 def _open_quotes(data: bytes, csv: CsvFormat) -> Ints:

@@ -36,6 +36,7 @@ from irisspark.data.csv.numbers import arrow_number_type, not_representable
 from irisspark.data.csv.records import (
     UTF8_BOM,
     Records,
+    as_inner_lines,
     find_records,
     open_quotes,
     quoted_record_end,
@@ -159,7 +160,8 @@ def _parse_typed(block: Block, columns: Columns, csv: CsvFormat) -> Parsed | Non
         if is_wide(columns) and (cells := parse_wide(block.data, columns, csv)) is not None:
             return _typed(columns, _fitting(cells.numbers, columns), cells.texts)
         table = pacsv.read_csv(
-            pa.py_buffer(block.data), **_typed_options(columns, csv, len(block.data))
+            pa.py_buffer(as_inner_lines(block.data)),
+            **_typed_options(columns, csv, len(block.data)),
         ).combine_chunks()
         if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, csv):
             return None
@@ -193,7 +195,7 @@ def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str
         "read_options": pacsv.ReadOptions(
             column_names=[_field(c) for c in range(columns.num_columns)],
             use_threads=False,
-            block_size=num_bytes + 1,
+            block_size=num_bytes + 2,
         ),
         "parse_options": pacsv.ParseOptions(
             delimiter=csv.delimiter, newlines_in_values=csv.multi_line

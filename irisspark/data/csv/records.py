@@ -50,6 +50,11 @@ class Records:
         return np.searchsorted(self.starts, positions, side="right") - 1
 
 
+def as_inner_lines(data: bytes) -> bytes:
+    """Keep ``pyarrow.csv`` from taking a byte order mark in the middle of a file for its own."""
+    return b"\n" + data if data.startswith(UTF8_BOM) else data
+
+
 def find_records(data: bytes, delimiter: str, *, multi_line: bool) -> Records:
     """Find the records of ``data``.
 

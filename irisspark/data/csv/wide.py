@@ -18,6 +18,7 @@ import pyarrow.csv as pacsv
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.numbers import arrow_number_type
+from irisspark.data.csv.records import UTF8_BOM
 
 Array = npt.NDArray[Any]
 
@@ -51,7 +52,7 @@ def parse_wide(data: bytes, columns: Columns, csv: CsvFormat) -> WideCells | Non
     Raises:
         pyarrow.ArrowInvalid: A feature is no number, or a text not UTF-8.
     """
-    if b'"' in data:
+    if b'"' in data or data.startswith(UTF8_BOM):
         return None
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
