@@ -61,11 +61,12 @@ def open_gateway(before_start: Callable[[], None]) -> None:
 
 
 def _connects_to_ours() -> bool:
+    """Connect to the JVM that is named, unless it does not let this process in, or runs a Spark."""
     from pyspark import SparkContext
 
     try:
         SparkContext._ensure_initialized()
-        is_ours = not SparkContext._jvm.org.apache.spark.SparkContext.getActive().isDefined()
+        is_ours = SparkContext._jvm.org.apache.spark.SparkEnv.get() is None
     except Exception:
         is_ours = False
     if not is_ours and SparkContext._gateway is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MASTER_TIMEOUT_SECONDS = 10.0
 DAEMON_KEY = "spark.python.daemon.module"
-_FILES_KEY = "spark.files"
+_FILES_KEY, _ARCHIVES_KEY = "spark.files", "spark.archives"
 _OVERHEAD_KEYS = (
     OVERHEAD_KEY,
     "spark.executor.memoryOverheadFactor",
@@ -146,7 +146,7 @@ def shipped_names(conf: SparkConf) -> dict[str, str]:
         path, alias = _path_and_alias(uri)
         name = os.path.basename(path)
         names |= {alias: alias} if _renames(conf) and alias else {name: name, alias or name: name}
-    for uri in _listed(conf, "spark.archives"):
+    for uri in _listed(conf, _ARCHIVES_KEY):
         path, alias = _path_and_alias(uri)
         folder = f"{alias or os.path.basename(path)}/"
         names[folder] = folder
@@ -156,13 +156,18 @@ def shipped_names(conf: SparkConf) -> dict[str, str]:
 def forget_aliases(conf: SparkConf) -> None:
     """Take the aliases off ``--files`` where Spark makes nothing of them: ``local`` refuses them.
 
+    Those of archives stay, and are told to Spark where it has taken them for parts of names.
+
     Raises:
         IrissparkError: Two files would have one name.
     """
+    archives = _listed(conf, _ARCHIVES_KEY)
+    if archives != (mended := [_with_alias(uri) for uri in archives]):
+        conf.set(_ARCHIVES_KEY, ",".join(mended))
     uris = _listed(conf, _FILES_KEY)
-    if _renames(conf) or not any("#" in uri for uri in uris):
+    plain = [_with_alias(uri).split("#")[0] for uri in uris]
+    if _renames(conf) or plain == uris:
         return
-    plain = [uri.split("#")[0] for uri in uris]
     names = [os.path.basename(_path_and_alias(uri)[0]) for uri in dict.fromkeys(plain)]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
@@ -182,6 +187,12 @@ def _listed(conf: SparkConf, key: str) -> list[str]:
     return [uri for uri in str(conf.get(key, "") or "").split(",") if uri]
 
 
+def _with_alias(uri: str) -> str:
+    """Give back the ``#`` that Spark takes for a part of a name where there is a space, too."""
+    whole, hidden = unquote(urlsplit(uri).path), "%23" in uri and "#" not in uri
+    return uri.replace("%23", "#", 1) if hidden and not os.path.lexists(whole) else uri
+
+
 def _path_and_alias(uri: str) -> tuple[str, str]:
-    path, _, alias = uri.partition("#")
+    path, _, alias = _with_alias(uri).partition("#")
     return unquote(urlsplit(path).path), unquote(alias)
