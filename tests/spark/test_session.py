@@ -9,6 +9,7 @@ from irisspark.data.dataset import open_dataset
 from irisspark.evaluation.evaluating import evaluate
 from irisspark.model import loading
 from irisspark.options import parse
+from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.session import Session
 
 pytestmark = pytest.mark.spark
@@ -45,7 +46,12 @@ def test_a_session_on_a_context_changes_nothing_of_it(spark, tmp_path):
     options = parse(["-modelPath", str(tmp_path / "m.keras"), "-dataPath", data])
     session = Session.attach(context)
     model = loading.load(options.model_path)
-    result = evaluate(session, model, open_dataset(session, options, model.spec), options)
+    result = evaluate(
+        session,
+        model,
+        open_dataset(session, data_settings(options), model.spec),
+        evaluate_settings(options),
+    )
     session.wait_for_workers()
     del session
     assert result.num_rows == 150
@@ -67,7 +73,12 @@ def test_a_model_in_memory_is_copied_and_stays_as_it_is(spark, tmp_path):
         model = loading.load_network(network)
         assert model.network is not network
         assert (network.compiled, getattr(network, "optimizer", None)) == (compiled, optimizer)
-        result = evaluate(spark, model, open_dataset(spark, options, model.spec), options)
+        result = evaluate(
+            spark,
+            model,
+            open_dataset(spark, data_settings(options), model.spec),
+            evaluate_settings(options),
+        )
         model.network.set_weights([0 * array for array in weights])
         assert all(map(np.array_equal, network.get_weights(), weights))
         predicted = network.predict(iris[:, :4], verbose=0).argmax(axis=1)
