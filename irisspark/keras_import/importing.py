@@ -40,7 +40,7 @@ def import_stored(stored: StoredModel) -> ImportedModel:
         network = keras_1.with_ordering(network, theano=backend == "theano")
         network = network.map_layers(lambda layer: keras_1.settings_to_keras_2(layer, findings))
         network = map_networks(network, keras_1.with_cosine_shapes)
-    keras_2.check_classes(network)
+    keras_2.check_classes(network, stored.keras_version)
     network = with_inputs(network, stored.groups)
     if stored.zipped:
         network = zipped.assign(network, stored.zipped)

@@ -5,6 +5,7 @@
         "protobuf<3.21" "numpy<1.19" "scipy<1.6"
     KERAS_BACKEND=tensorflow old/bin/python make_keras_2.py FOLDER keras [channels_first]
     old/bin/python make_keras_2.py FOLDER tf.keras zip NAME ...    (.keras files, tf.keras 2.12 to 2.15)
+    old/bin/python make_keras_2.py FOLDER tf.keras h5 NAME ...     (these alone; 2.2.3 too)
 
 Also with keras==2.0.8, 2.1.6 and 2.3.1; and `make_keras_2.py FOLDER tf.keras` with tensorflow==1.15.5,
 2.1.4, 2.3.4, 2.4.4 (h5py<3), 2.8.4, 2.13.1 and 2.15.1 (tf_keras too).
@@ -413,7 +414,7 @@ IMAGES = (
     "time_distributed time_distributed_model image_prelu locally_connected conv_3d dilated separable "
     "conv_lstm asymmetric_padding global_pooling bilinear"
 ).split()
-WORDS = ("text_cnn", "text_average", "masked_lstm", "masked_gru")
+WORDS = ("categories", "hashed", "looked_up", "text_cnn", "text_average", "masked_lstm", "masked_gru")
 
 
 def every_model():

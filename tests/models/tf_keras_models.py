@@ -200,10 +200,90 @@ def _two_inputs_two_outputs():
     )
 
 
+def _preprocessing(name):
+    return getattr(L, name, None) or getattr(L.experimental.preprocessing, name)
+
+
+def _cropping_3d():
+    return keras.Sequential(
+        [
+            L.Cropping3D(((1, 0), (0, 1), (1, 1)), input_shape=(4, 4, 5, 2)),
+            L.Conv3D(3, 2),
+            L.Cropping3D(1),
+            L.Flatten(),
+            L.Dense(2),
+        ]
+    )
+
+
+def _backward_of_its_own(mode):
+    forward = L.ConvLSTM2D(2, 2, return_sequences=True)
+    backward = L.ConvLSTM2D(2, 2, return_sequences=True, go_backwards=True, activation="relu")
+    both = L.Bidirectional(forward, merge_mode=mode, backward_layer=backward)
+    x = keras.Input((3, 5, 5, 2))
+    return keras.Model(x, L.Dense(2)(L.Flatten()(both(x))))
+
+
+def _backward_images():
+    return _backward_of_its_own("concat")
+
+
+def _backward_images_summed():
+    return _backward_of_its_own("sum")
+
+
+def _only_while_training():
+    return keras.Sequential(
+        [
+            L.InputLayer((6, 6, 2)),
+            _preprocessing("RandomHeight")(0.2),
+            _preprocessing("RandomWidth")(0.2),
+            L.Conv2D(3, 3),
+            L.BatchNormalization(renorm=True, scale=False),
+            L.BatchNormalization(renorm=True),
+            L.Dense(2),
+        ]
+    )
+
+
+def _bins():
+    layer = _preprocessing("Discretization")
+    try:
+        made = layer(bins=[-0.3, 0.4])
+    except TypeError:
+        made = layer(bin_boundaries=[-0.3, 0.4])
+    return keras.Sequential([L.InputLayer((4,)), made])
+
+
+def _categories():
+    layer = _preprocessing("CategoryEncoding")
+    try:
+        made = layer(max_tokens=9, output_mode="binary")
+    except TypeError:
+        made = layer(num_tokens=9, output_mode="multi_hot")
+    return keras.Sequential([L.InputLayer((5,)), made, L.Dense(2)])
+
+
+def _hashed():
+    x = keras.Input((5,), dtype="int64")
+    return keras.Model(x, _preprocessing("Hashing")(7)(x))
+
+
+def _looked_up():
+    x = keras.Input((5,), dtype="int64")
+    return keras.Model(x, L.IntegerLookup(vocabulary=[1, 3, 8], output_mode="multi_hot")(x))
+
+
+def _cropped_at_random():
+    return keras.Sequential([L.InputLayer((6, 5, 2)), L.RandomCrop(3, 4), L.Flatten(), L.Dense(2)])
+
+
 def models():
     """All models by name."""
     return {
         name.lstrip("_"): build
         for name, build in globals().items()
-        if name.startswith("_") and not name.startswith("__") and callable(build)
+        if name.startswith("_")
+        and not name.startswith(("__", "_preprocessing", "_backward_of"))
+        and callable(build)
     }

@@ -70,12 +70,7 @@ _ALIASES = {
 _SETTING_ALIASES = {"m": "max_value", "low": "min_value", "high": "max_value"}
 
 _ACTIVATION_ALIASES = {
-    "softmax_v2": "softmax",
-    "relu_v2": "relu",
     "identity": "linear",
-    "gelu_v2": "gelu",
-    "leaky_relu_v2": "leaky_relu",
-    "relu6_v2": "relu6",
 }
 
 # Keras 1 and 2 meant clip(0.2 x + 0.5, 0, 1); Keras 3 means relu6(x + 3) / 6.
@@ -144,7 +139,7 @@ def convert_activation(value: Any, where: str) -> Any:
             if value.get("class_name") == "function"
             else value.get("class_name")
         )
-    name = _ACTIVATION_ALIASES.get(str(value), str(value))
+    name = _ACTIVATION_ALIASES.get(str(value), str(value).removesuffix("_v2"))
     if name == "hard_sigmoid":
         return _OLD_HARD_SIGMOID
     if name not in ACTIVATIONS:

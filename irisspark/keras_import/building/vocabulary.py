@@ -94,8 +94,11 @@ _RAW_ARGUMENTS = {
     "GlobalMaxPooling2D": _GLOBAL,
     "GlobalMaxPooling3D": _GLOBAL,
     "GroupNormalization": f"groups axis {_SCALED}",
+    "Hashing": "num_bins mask_value salt output_mode sparse",
     "Identity": "",
     "InputLayer": "batch_shape sparse",
+    "IntegerLookup": "max_tokens num_oov_indices mask_token oov_token vocabulary vocabulary_dtype "
+    "idf_weights invert output_mode sparse pad_to_max_tokens",
     "LSTM": f"{_RECURRENT} recurrent_activation unit_forget_bias",
     "LSTMCell": f"{_CELL} recurrent_activation unit_forget_bias",
     "LayerNormalization": f"axis {_SCALED}",

@@ -36,6 +36,8 @@ _SAME_AS = {
     "UnifiedGRU": "GRU",
     "UnifiedLSTM": "LSTM",
 }
+# What a BatchNormalization keeps beside its own where it renormalizes.
+_RENORM = 3
 # State of random number generators, which tf.keras keeps among the arrays.
 _STATE = ("StateVar", "seed_generator_state", "rng_state")
 
@@ -83,7 +85,8 @@ def counts_of(layer: Layer) -> tuple[int, int]:
     class_name = _SAME_AS.get(layer.class_name, layer.class_name)
     if class_name in SLOTS:
         slots = SLOTS[class_name](config)
-    return (sum(slot.trainable for slot in slots), sum(not slot.trainable for slot in slots))
+    fixed = sum(not slot.trainable for slot in slots) + _RENORM * bool(config.get("renorm"))
+    return (sum(slot.trainable for slot in slots), fixed)
 
 
 def _total(layer: Layer) -> tuple[int, int]:

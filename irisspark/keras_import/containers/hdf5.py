@@ -22,6 +22,19 @@ MAX_ATTRIBUTE_BYTES = 256 * 2**20
 # Weights hardly compress: 100 times is far beyond any pruned model, far below a bomb.
 MAX_COMPRESSION = 100
 _FREE_BYTES = 2**20
+# What is damaged shows as any of these, by where the damage lies.
+_DAMAGED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+    ValueError,
+)
 
 
 @contextmanager
@@ -34,7 +47,7 @@ def open_file(path: str, content: IO[bytes] | None = None) -> Iterator[h5py.File
     try:
         with h5py.File(content or path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+    except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path} cannot be read as HDF5 ({reason}): the file is damaged") from None
 

@@ -6,6 +6,8 @@ A layer that is not in ``CHANGED`` kept its name, its settings and its arrays. S
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -51,6 +53,51 @@ def _input_layer(layer: Layer) -> Layer:
     return replace(layer, config={**config, "batch_shape": shape})
 
 
+def _smart_resizing(layer: Layer) -> Layer:
+    """Where a ``RandomCrop`` predicts, it cuts to the wanted proportions and resizes."""
+    size = {key: layer.config[key] for key in ("height", "width")}
+    return replace(layer, config={"name": layer.name, **size, "crop_to_aspect_ratio": True})
+
+
+def _bare(layer: Layer) -> Layer:
+    """Nothing is left of a layer that changes its input in training alone."""
+    return replace(layer, config={"name": layer.name})
+
+
+def _multi_hot(layer: Layer) -> Layer:
+    mode = layer.config.get("output_mode")
+    return layer.renamed(layer.class_name, output_mode="multi_hot") if mode == "binary" else layer
+
+
+def _finite_bins(layer: Layer) -> Layer:
+    """Before 2.6 the last boundary was infinite; now one of boundaries and their number stands."""
+    bins = layer.config.get("bin_boundaries")
+    if not isinstance(bins, list):
+        return layer
+    config = {key: value for key, value in layer.config.items() if key != "num_bins"}
+    return replace(layer, config={**config, "bin_boundaries": [b for b in bins if b < math.inf]})
+
+
+def _without_renorm(layer: Layer) -> Layer:
+    """What renormalization keeps beside the moving statistics steers training alone."""
+    layer = _first_axis(layer)
+    if not layer.config.get("renorm"):
+        return layer
+    config = {k: v for k, v in layer.config.items() if not k.startswith("renorm")}
+    scaled = config.get("scale", True) + config.get("center", True)
+    return replace(layer, config=config, weights=layer.weights[: scaled + 2])
+
+
+def _with_its_table(layer: Layer) -> Layer:
+    """A table lies in the configuration, or nowhere in an ``.h5``."""
+    if not isinstance(layer.config.get("vocabulary"), list):
+        raise ModelError(
+            f"the table of layer {layer.name!r} (IntegerLookup) is not in the file's "
+            "configuration: make the layer with its vocabulary as a list, and save the model again"
+        )
+    return layer
+
+
 def _causal(layer: Layer) -> Layer:
     """Keras 3 takes ``causal`` where the attention is called."""
     config = {**layer.config}
@@ -65,21 +112,25 @@ def _causal(layer: Layer) -> Layer:
 CHANGED: Mapping[str, Changed] = {
     "AdditiveAttention": Changed(convert=_causal),
     "Attention": Changed(convert=_causal),
-    "BatchNormalization": Changed(convert=_first_axis),
-    "BatchNormalizationV1": Changed("BatchNormalization", convert=_first_axis),
-    "BatchNormalizationV2": Changed("BatchNormalization", convert=_first_axis),
+    "BatchNormalization": Changed(convert=_without_renorm),
+    "BatchNormalizationV1": Changed("BatchNormalization", convert=_without_renorm),
+    "BatchNormalizationV2": Changed("BatchNormalization", convert=_without_renorm),
+    "CategoryEncoding": Changed(renames={"max_tokens": "num_tokens"}, convert=_multi_hot),
     "CuDNNGRU": Changed("GRU", convert=recurrent.from_cudnn_gru),
     "CuDNNLSTM": Changed("LSTM", convert=recurrent.from_cudnn_lstm),
+    "Discretization": Changed(renames={"bins": "bin_boundaries"}, convert=_finite_bins),
     "GRU": Changed(convert=recurrent.without_reset_after),
     "GRUCell": Changed(convert=recurrent.without_reset_after),
     "Highway": Changed(convert=rebuilt.highway),
     "InputLayer": Changed(convert=_input_layer),
+    "IntegerLookup": Changed(convert=_with_its_table),
     "LeakyReLU": Changed(renames={"alpha": "negative_slope"}),
     "LocallyConnected1D": Changed(convert=rebuilt.locally_connected),
     "LocallyConnected2D": Changed(convert=rebuilt.locally_connected),
     "MaxoutDense": Changed(convert=rebuilt.maxout_dense),
-    "RandomHeight": Changed("Identity"),
-    "RandomWidth": Changed("Identity"),
+    "RandomCrop": Changed("Resizing", convert=_smart_resizing),
+    "RandomHeight": Changed("Identity", convert=_bare),
+    "RandomWidth": Changed("Identity", convert=_bare),
     "SyncBatchNormalization": Changed("BatchNormalization", convert=_first_axis),
     "ThresholdedReLU": Changed("ReLU", {"theta": "threshold"}),
     "UnifiedGRU": Changed("GRU", convert=recurrent.without_reset_after),
@@ -96,6 +147,10 @@ _DROPPED = names(
     "vocabulary_size ragged trainable"
 )
 _HARMLESS = {"groups": (1,), "data_format": ("channels_last", "channels_first"), "ragged": (False,)}
+# From which tf.keras on a layer computes as Keras 3's, as far as tried.
+_SINCE = {"Hashing": (2, 8), "RandomCrop": (2, 8)}
+# What Keras 3 makes without the word "trainable".
+_NEVER_FROZEN = names("Discretization SpatialDropout1D SpatialDropout2D SpatialDropout3D")
 _KNOWN = frozenset(CHANGED) | frozenset(ARGUMENTS) | OPERATION_CLASSES
 _COMMON = frozenset({"name", "trainable", "dtype"})
 _OBJECT_KINDS = ("initializer", "regularizer", "constraint")
@@ -129,15 +184,24 @@ def to_keras_3(layer: Layer, findings: Findings) -> Layer:
     return _settle(new, findings)
 
 
-def check_classes(network: Network) -> None:
+def check_classes(network: Network, version: str | None) -> None:
     """Refuse a model with a layer that is not in the tables, before its arrays are looked at.
 
     Raises:
         ModelError: names the layer and its class.
     """
     for layer in network.walk():
+        if layer.class_name in _SINCE and _numbers(version) < _SINCE[layer.class_name]:
+            raise ModelError(
+                f"layer {layer.name!r} is a {layer.class_name} of tf.keras {version}, which "
+                "computes otherwise than Keras 3's"
+            )
         if not layer.network and layer.class_name not in _KNOWN:
             raise _unknown(layer)
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version or "0")[:2])
 
 
 def _settle(layer: Layer, findings: Findings) -> Layer:
@@ -145,7 +209,7 @@ def _settle(layer: Layer, findings: Findings) -> Layer:
     if layer.network or "__module__" in layer.config:
         return layer
     known = ARGUMENTS[layer.class_name] | _COMMON
-    if layer.class_name.startswith("SpatialDropout"):  # the layers that Keras 3 lets not be frozen
+    if layer.class_name in _NEVER_FROZEN:
         known -= {"trainable"}
     config: Config = {}
     for key, value in layer.config.items():
