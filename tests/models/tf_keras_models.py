@@ -207,7 +207,7 @@ def _preprocessing(name):
 def _cropping_3d():
     return keras.Sequential(
         [
-            L.Cropping3D(((1, 0), (0, 1), (1, 1)), input_shape=(4, 4, 5, 2)),
+            L.Cropping3D(((1, 0), (0, 1), (1, 1)), input_shape=(5, 6, 6, 2)),
             L.Conv3D(3, 2),
             L.Cropping3D(1),
             L.Flatten(),
