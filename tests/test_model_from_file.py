@@ -745,7 +745,7 @@ def test_a_path_of_any_characters_opens(trained, tmp_path, name):
     for file in ("m.keras", "m.json", "m.weights.h5", "m.h5"):
         shutil.copy(folder / file, place / file)
     for path in (f"{place}/m.keras", f"{place}/m.h5", f"{place}/m.json,{place}/m.weights.h5"):
-        loaded = loading.load(find_model(path, [], str))
+        loaded = loading.load(find_model(path, {}, str))
         np.testing.assert_allclose(loaded.network(ROWS), expected, rtol=1e-6)
 
 
@@ -791,3 +791,27 @@ def test_folders_that_are_no_models_are_named(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text("{}")
     _refused(tmp_path / "m", "without its weights")
+
+
+def _lookups(tmp_path, *, leave_out):
+    """A file of two lookups, adapted, without the table of one of them."""
+    import keras
+
+    x = keras.Input((2,), dtype="int64")
+    known = [keras.layers.IntegerLookup(output_mode="multi_hot", name=name) for name in "ab"]
+    for layer in known:
+        layer.adapt(np.arange(12).reshape(6, 2))
+    keras.Model(x, keras.layers.Concatenate()([layer(x) for layer in known])).save(
+        tmp_path / "whole.keras"
+    )
+    with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
+        tables = [name for name in archive.namelist() if name.startswith("assets/")]
+    assert len(tables) == 2
+    path = tmp_path / "m.keras"
+    return _packed_again(tmp_path / "whole.keras", path, leave_out=tables[:leave_out])
+
+
+def test_each_lookup_must_have_its_own_table(tmp_path):
+    open_model(str(_lookups(tmp_path, leave_out=0)))
+    _refused(_lookups(tmp_path, leave_out=1), "the table of .*lookup.* is not in the file")
+    _refused(_lookups(tmp_path, leave_out=2), "the table of layer 'a'.* is not in the file")

@@ -73,6 +73,34 @@ def test_a_folder_of_temporary_files_without_room_is_one_line(monkeypatch):
         loading.file_of(model)
 
 
+FULL = """
+import resource, sys
+from irisspark.startup.imports import import_tensorflow
+import_tensorflow()
+import keras
+from irisspark.model import loading
+
+model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(1000)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+for suffix in (None, ".keras", ".h5"):
+    try:
+        loading.save(model, suffix) if suffix else loading.file_of(model)
+    except loading.ModelError as error:
+        print(repr(str(error)))
+"""
+
+
+def test_what_hdf5_says_of_a_disk_without_room_is_one_line():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FULL], capture_output=True, text=True, cwd=ROOT
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stdout + done.stderr
+    for line in lines:
+        assert "File too large; set TMPDIR to a folder with more room" in line
+        assert "\\n" not in line
+
+
 MEASURE = """
 import resource, sys
 from pathlib import Path

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from irisspark.errors import IrissparkError, ModelError, first_line
+from irisspark.keras_import.safety.permitted import TABLES
 from irisspark.model import keras_private
 
 # Numbers a row that a layer may put out: beyond any model that a CPU can run.
 MAX_OUTPUT_SIZE = 2**30
+# How Keras begins to say that it could not load something.
+_OF_ONE_LAYER = re.compile(r"for object <(\w+) name=([^,>]+)[^\n]*\s+(.{1,300})")
 _Built = TypeVar("_Built")
 
 
@@ -28,9 +32,18 @@ def told(path: str, work: Callable[[], _Built]) -> _Built:
     except RecursionError:
         raise ModelError(f"the model in {path} is nested too deeply to be rebuilt") from None
     except Exception as error:
-        raise ModelError(
-            f"Keras cannot rebuild the model in {path}: {first_line(error)}"
-        ) from error
+        raise ModelError(f"Keras cannot rebuild the model in {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with which layer, where arrays or a table of it cannot be read."""
+    found = _OF_ONE_LAYER.search(str(error))
+    if found is None:
+        return first_line(error)
+    kind, name, reason = found.groups()
+    if kind in TABLES:
+        return f"the table of layer {name!r} ({kind}) is not in the file"
+    return f"layer {name!r} ({kind}): {reason}"
 
 
 def checked(

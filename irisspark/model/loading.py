@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -146,13 +148,32 @@ def file_of(model: keras.Model) -> bytes:
     Raises:
         ModelError: There is no room for it on the disk.
     """
-    try:
+    with _no_room("from where it goes to the workers"):
         return keras_file.to_bytes(model)
-    except OSError as error:
+
+
+@contextlib.contextmanager
+def _no_room(why: str) -> Iterator[None]:
+    """Say in a line that a model cannot be written to the folder of temporary files, and why.
+
+    HDF5 writes lines of its own into the text of an error of the system's.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the latter where HDF5 closes a file
+        number = getattr(error, "errno", None) or _error_number(error)
+        if number is None and not isinstance(error, OSError):
+            raise
+        reason = first_line(error) if number is None else os.strerror(number)
         raise ModelError(
-            f"the model cannot be written to {tempfile.gettempdir()}, from where it goes to the "
-            f"workers: {error.strerror or first_line(error)}; set TMPDIR to a folder with more room"
+            f"the model cannot be written to {tempfile.gettempdir()}, {why}: {reason}; "
+            "set TMPDIR to a folder with more room"
         ) from error
+
+
+def _error_number(error: Exception) -> int | None:
+    found = re.search(r"errno = (\d+)", str(error))
+    return int(found[1]) if found else None
 
 
 def regularization_loss_of(model: keras.Model) -> float:
@@ -179,8 +200,12 @@ def save(model: keras.Model, suffix: str) -> bytes:
     Args:
         model: With its training configuration, which is saved with it.
         suffix: ``.keras`` or ``.h5``.
+
+    Raises:
+        ModelError: There is no room for it on the disk.
     """
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    why = "where it is saved first"
+    with _no_room(why), tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
         path = Path(folder, f"model{suffix}")
         with keras_private.as_quantized(model):
             model.save(path)

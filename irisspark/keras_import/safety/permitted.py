@@ -22,7 +22,7 @@ _MODULES = names(
 )
 # Layers that read other files, or run code that is not Keras's.
 _REFUSED = names("FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace")
-_TABLES = names("IntegerLookup StringLookup TextVectorization")
+TABLES = names("IntegerLookup StringLookup TextVectorization")
 _CODE = frozenset({"Lambda", "__lambda__"})
 _FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics"})
 
@@ -48,7 +48,7 @@ def check_config(config: Any, path: str, *, trust: bool) -> None:
             )
         if class_name in _REFUSED:
             raise ModelError(f"{where} is a {class_name}, which is not opened from a file")
-        if class_name in _TABLES and isinstance(_vocabulary(node), str):
+        if class_name in TABLES and isinstance(_vocabulary(node), str):
             raise ModelError(
                 f"{where} reads its vocabulary from {_vocabulary(node)!r}, outside the model file: "
                 "save the model with the vocabulary in it, as a list"
@@ -68,7 +68,7 @@ def check_tables(config: Any, path: str) -> None:
         ModelError: names the layer; Keras itself would take every word for an unknown one.
     """
     for layer, node in _objects(config, ""):
-        if str(node["class_name"]) in _TABLES and _vocabulary(node) is None:
+        if str(node["class_name"]) in TABLES and _vocabulary(node) is None:
             raise ModelError(
                 f"{path}: the table of layer {layer!r} ({node['class_name']}) is not in the file: "
                 "save the model with model.save('model.keras'), which keeps it"
