@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from one_driver import OneDriver
 from running import (
+    HADOOP,
     ROOT,
     RUN_SECONDS,
+    SPARK_CLASS,
     SPARK_HOME,
     START_SECONDS,
     Cluster,
+    Hadoop,
     Run,
     clean_environ,
     free_port,
@@ -30,8 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.app)
-            if "cluster" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.cluster)
+            for name in {"cluster", "hadoop"}.intersection(getattr(item, "fixturenames", ())):
+                item.add_marker(name)
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +111,30 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
+    """Two data nodes and two node managers, real ones in one process."""
+    folder = tmp_path_factory.mktemp("hadoop")
+    jars = _fetch_hadoop(folder / "jars")
+    command = ["java", "-Xmx700m", "--add-opens", "java.base/java.lang=ALL-UNNAMED"]
+    command += ["-cp", f"{jars}/*:{SPARK_HOME / 'jars'}/*"]
+    command += ["org.codehaus.janino.SimpleCompiler", str(HADOOP / "Cluster.java"), "Cluster"]
+    with ExitStack() as stack:
+        words = [str(folder), "2", "2"]
+        _start(stack, "Hadoop", [*command, *words], folder / "log", "\nready\n", cwd=folder)
+        yield Hadoop(folder / "conf", folder / "irisspark")
+
+
+def _fetch_hadoop(jars: Path) -> Path:
+    """Let Maven copy the jars to a folder, from its own store or from Maven Central."""
+    if shutil.which("mvn") is None:
+        pytest.fail("the tests on Hadoop need Maven (mvn), as CONTRIBUTING.md says")
+    copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+    command = ["mvn", "-q", "-B", "-f", HADOOP / "pom.xml", copy, f"-DoutputDirectory={jars}"]
+    subprocess.run(command, check=True, timeout=RUN_SECONDS)
+    return jars
+
+
+@pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and two workers, each a process of its own."""
     logs = tmp_path_factory.mktemp("cluster")
@@ -116,21 +143,36 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     work_dirs = tuple(logs / f"work {number}" for number in (1, 2))
     at_master = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(free_port())]
     with ExitStack() as stack:
-        _start(stack, "master.Master", at_master, logs / "master.log", "New state: ALIVE")
+        master = [*SPARK_CLASS, "org.apache.spark.deploy.master.Master", *at_master]
+        _start(stack, "Spark's master", master, logs / "master.log", "New state: ALIVE")
         for work_dir in work_dirs:
             words = ["--host", "127.0.0.1", "--webui-port", str(free_port())]
             words += ["--cores", "2", "--memory", "3g", "--work-dir", str(work_dir), url]
             log = logs / f"{work_dir.name}.log"
-            _start(stack, "worker.Worker", words, log, "Successfully registered")
+            worker = [*SPARK_CLASS, "org.apache.spark.deploy.worker.Worker", *words]
+            _start(stack, "Spark's worker", worker, log, "Successfully registered")
         yield Cluster(url, work_dirs)
 
 
-def _start(stack: ExitStack, name: str, words: Sequence[str], log: Path, ready: str) -> None:
-    """Start a daemon of Spark that the stack stops, and wait until its log says it is ready."""
-    command = [SPARK_HOME / "bin" / "spark-class", f"org.apache.spark.deploy.{name}", *words]
+def _start(
+    stack: ExitStack,
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    ready: str,
+    cwd: Path | None = None,
+) -> None:
+    """Start a daemon that the stack stops, and wait until its log says that it is ready."""
     environ = clean_environ(SPARK_HOME=str(SPARK_HOME))
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=environ, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     stack.callback(_stop, process)
     deadline = time.monotonic() + START_SECONDS
     while ready not in log.read_text():

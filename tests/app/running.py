@@ -11,6 +11,8 @@ from irisspark.bundle import packing
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_HOME = packing.find_spark_home()
+SPARK_CLASS = (str(SPARK_HOME / "bin" / "spark-class"),)
+HADOOP = Path(__file__).parent / "hadoop"
 START_SECONDS = 90
 RUN_SECONDS = 300
 
@@ -46,3 +48,16 @@ class Cluster:
 
     master: str
     work_dirs: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Hadoop:
+    """A running HDFS and YARN.
+
+    Attributes:
+        conf: Folder of the settings of their clients.
+        work_dir: Where the node managers keep files and output of what they run.
+    """
+
+    conf: Path
+    work_dir: Path

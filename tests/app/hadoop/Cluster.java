@@ -1,0 +1,128 @@
+import java.io.File;
+import java.io.FileOutputStream;
+import java.io.OutputStream;
+import java.util.Map;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.hdfs.HdfsConfiguration;
+import org.apache.hadoop.hdfs.MiniDFSCluster;
+import org.apache.hadoop.yarn.conf.YarnConfiguration;
+import org.apache.hadoop.yarn.server.MiniYARNCluster;
+
+/**
+ * A real name node, data nodes, resource manager and node managers in one process, for tests.
+ *
+ * <p>Arguments: a folder for everything, the number of data nodes, the number of node managers.
+ * Writes a client's settings to the folder {@code conf} in it, prints "ready", and ends when its
+ * standard input does. In the Java that Janino understands, which is among the jars of Spark.
+ */
+public final class Cluster {
+    private static final long STOP_MILLISECONDS = 10_000;
+
+    private Cluster() {}
+
+    public static void main(String[] args) throws Exception {
+        File base = new File(args[0]).getAbsoluteFile();
+        int dataNodes = Integer.parseInt(args[1]);
+        int nodeManagers = Integer.parseInt(args[2]);
+        System.setProperty("test.build.data", base.getPath()); // where YARN keeps its folders
+        File conf = new File(base, "conf");
+        conf.mkdirs();
+        Configuration dfs = startHdfs(base, dataNodes);
+        final MiniYARNCluster yarn = startYarn(dfs, nodeManagers);
+        write(yarn.getConfig(), conf);
+        Runtime.getRuntime().addShutdownHook(new Thread(new Stop(yarn)));
+        System.out.println("ready");
+        while (System.in.read() >= 0) {
+            continue;
+        }
+        System.exit(0);
+    }
+
+    private static Configuration startHdfs(File base, int dataNodes) throws Exception {
+        HdfsConfiguration settings = new HdfsConfiguration();
+        settings.set(MiniDFSCluster.HDFS_MINIDFS_BASEDIR, new File(base, "dfs").getPath());
+        settings.setInt("dfs.replication", Math.min(dataNodes, 2));
+        settings.set("dfs.namenode.fs-limits.min-block-size", "1024");
+        MiniDFSCluster cluster = new MiniDFSCluster.Builder(settings).numDataNodes(dataNodes).build();
+        cluster.waitActive();
+        Configuration found = cluster.getConfiguration(0);
+        found.set("fs.defaultFS", cluster.getFileSystem().getUri().toString());
+        return found;
+    }
+
+    private static MiniYARNCluster startYarn(Configuration dfs, int nodeManagers) {
+        YarnConfiguration settings = new YarnConfiguration(dfs);
+        settings.set("yarn.scheduler.capacity.root.queues", "default,full");
+        settings.set("yarn.scheduler.capacity.root.default.capacity", "100");
+        settings.set("yarn.scheduler.capacity.root.full.capacity", "0");
+        settings.set("yarn.scheduler.capacity.root.full.maximum-capacity", "0");
+        settings.set("yarn.scheduler.capacity.root.full.maximum-applications", "10");
+        settings.set("yarn.scheduler.capacity.maximum-am-resource-percent", "0.9");
+        settings.setInt("yarn.scheduler.minimum-allocation-mb", 256);
+        settings.setInt("yarn.minicluster.yarn.nodemanager.resource.memory-mb", 8192);
+        settings.setInt("yarn.nodemanager.resource.cpu-vcores", 8);
+        settings.set("yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage", "99.9");
+        killTheLarge(settings);
+        MiniYARNCluster cluster = new MiniYARNCluster("irisspark", nodeManagers, 1, 1);
+        cluster.init(settings);
+        cluster.start();
+        return cluster;
+    }
+
+    /** Lets node managers kill what takes more memory than it asked for; by itself this one does not look. */
+    private static void killTheLarge(Configuration settings) {
+        settings.setBoolean("yarn.minicluster.control-resource-monitoring", true);
+        settings.setBoolean("yarn.nodemanager.resource.memory.enforced", false); // that is cgroups' way
+        settings.setBoolean("yarn.nodemanager.pmem-check-enabled", true);
+        settings.setBoolean("yarn.nodemanager.vmem-check-enabled", false);
+        settings.setInt("yarn.nodemanager.container-monitor.interval-ms", 500); // jobs here are short
+    }
+
+    /** Each setting goes to the file after whose defaults it is read. */
+    private static void write(Configuration settings, File folder) throws Exception {
+        write(settings, new File(folder, "core-site.xml"), "fs.");
+        write(settings, new File(folder, "hdfs-site.xml"), "dfs.");
+        write(settings, new File(folder, "yarn-site.xml"), "yarn.");
+    }
+
+    private static void write(Configuration settings, File file, String prefix) throws Exception {
+        Configuration clients = new Configuration(false);
+        for (Object each : settings) {
+            Map.Entry entry = (Map.Entry) each;
+            String key = (String) entry.getKey();
+            String[] sources = settings.getPropertySources(key);
+            boolean isDefault = sources != null && sources[sources.length - 1].endsWith("-default.xml");
+            if (key.startsWith(prefix) && !isDefault) {
+                clients.set(key, (String) entry.getValue());
+            }
+        }
+        OutputStream out = new FileOutputStream(file);
+        clients.writeXml(out);
+        out.close();
+    }
+
+    /** Ends the containers, and does not wait for ever. */
+    private static final class Stop implements Runnable {
+        private final MiniYARNCluster yarn;
+
+        Stop(MiniYARNCluster yarn) {
+            this.yarn = yarn;
+        }
+
+        public void run() {
+            Thread stopping = new Thread(new Runnable() {
+                public void run() {
+                    yarn.stop();
+                }
+            });
+            stopping.setDaemon(true);
+            stopping.start();
+            try {
+                stopping.join(STOP_MILLISECONDS);
+            } catch (InterruptedException error) {
+                Thread.currentThread().interrupt();
+            }
+            Runtime.getRuntime().halt(0);
+        }
+    }
+}
