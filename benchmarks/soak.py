@@ -283,7 +283,8 @@ def mutated(kind: str, count: int, seed: int, model: Path, limit: float) -> int:
             except subprocess.TimeoutExpired:
                 lines, code = [], -1
             if code:
-                number = (Path(name) / "number").read_text()
+                at = Path(name) / "number"
+                number = at.read_text() if at.exists() else f"{first}, before it"
                 lines.append(f"{kind} {number}: the process ended with {code}")
         bad += len(lines)
         for line in lines:

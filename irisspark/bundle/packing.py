@@ -15,12 +15,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from irisspark.errors import IrissparkError, OptionsError
+from irisspark.temporary import temporary_folder
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MANIFEST_NAME = "META-INF/MANIFEST.MF"
@@ -86,7 +86,7 @@ def compile_launcher(launcher: Path, spark_home: Path) -> dict[str, bytes]:
     """
     sources = sorted(str(path) for path in launcher.rglob("*.java"))
     janino = os.pathsep.join(_find_jar(spark_home, pattern) for pattern in JANINO_JARS)
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with temporary_folder() as folder:
         command = [find_java(os.environ), "-cp", janino, JANINO, "-d", folder, "-encoding", "UTF-8"]
         command += ["-classpath", _find_jar(spark_home, SPARK_CORE_JAR), *sources]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -137,7 +137,7 @@ def compile_modules(files: Mapping[str, bytes]) -> dict[str, bytes]:
         IrissparkError: A module does not compile.
     """
     modules = {name: content for name, content in files.items() if name.endswith(".py")}
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with temporary_folder() as folder:
         for name, content in modules.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)

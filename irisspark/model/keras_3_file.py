@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from irisspark.keras_import.containers.zipped import check_weights
 from irisspark.model import keras_private
 from irisspark.model.building import without_training
 from irisspark.storage.places import INDEX_SUFFIX, files_of
+from irisspark.temporary import temporary_folder
 
 # Arrays are floats of four bytes, or smaller; those in a zip may be compressed.
 _MAX_GROWTH = 4
@@ -67,7 +67,7 @@ def opened(path: str) -> Iterator[Keras3File]:
         ModelError: it is damaged or unsafe.
     """
     kind = sniffing.kind_of(path)
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with temporary_folder() as folder:
         if kind == sniffing.KERAS_ZIP:
             yield _Unpacked.of(path, folder)
         elif kind == sniffing.PAIR:

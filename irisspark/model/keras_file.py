@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irisspark.model import keras_private
+from irisspark.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ def to_bytes(model: keras.Model) -> bytes:
     Raises:
         OSError: There is no room for it in the folder of temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with temporary_folder() as folder:
         unpacked = Path(folder, "model")
         with uncompiled(model), keras_private.as_quantized(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")

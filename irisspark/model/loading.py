@@ -20,6 +20,7 @@ from irisspark.model.output import REGRESSION_LOSSES, SIGMOIDS, OutputMeaning, r
 from irisspark.model.output_range import output_range
 from irisspark.model.spec import ModelSpec
 from irisspark.storage.places import sources_of
+from irisspark.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -121,7 +122,7 @@ def load_network(
     Raises:
         ModelError: It is a model that irisspark cannot evaluate.
     """
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(save(network, path.suffix))
         loaded = load(str(path), loss=loss, trust=True, training_seed=training_seed)
@@ -204,8 +205,7 @@ def save(model: keras.Model, suffix: str) -> bytes:
     Raises:
         ModelError: There is no room for it on the disk.
     """
-    why = "where it is saved first"
-    with _no_room(why), tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with _no_room("where it is saved first"), temporary_folder() as folder:
         path = Path(folder, f"model{suffix}")
         with keras_private.as_quantized(model):
             model.save(path)

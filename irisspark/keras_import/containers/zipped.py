@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from irisspark.keras_import.building.network import Array, Layer, Network
 from irisspark.keras_import.containers.archives import WEIGHTS, read_keras_zip, unpack
 from irisspark.keras_import.containers.hdf5 import array_at, check_all, group_at, open_file
 from irisspark.keras_import.containers.sniffing import HDF5, kind_of
+from irisspark.temporary import temporary_folder
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 _BIDIRECTIONAL = {
@@ -54,7 +54,7 @@ def assign(network: Network, path: str) -> Network:
     if kind_of(path) == HDF5:
         with open_file(path) as file:
             return _fill_network(network, file)
-    with tempfile.TemporaryDirectory(prefix="irisspark-") as folder:
+    with temporary_folder() as folder:
         unpack(path, folder)
         with _open_weights(path, os.path.join(folder, WEIGHTS)) as file:
             return _fill_network(network, file)
