@@ -21,7 +21,7 @@ from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWIT
 from irisspark.startup.masters import master_problem
 from irisspark.startup.nameless import java_options
 from irisspark.submit.early import start_early
-from irisspark.submit.environment import ROOT, check_java, read_spark_version
+from irisspark.submit.environment import ANSWER_SECONDS, ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
 from irisspark.submit.shipping import read_option, ship
 from irisspark.submit.spark_options import (
@@ -153,7 +153,11 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
 
 
 def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment as the active spark-env.sh leaves it: what spark-submit will see."""
+    """Give the environment as the active spark-env.sh leaves it: what spark-submit will see.
+
+    Raises:
+        IrissparkError: The script does not come to its end.
+    """
     default_dir = Path(environ["SPARK_HOME"]) / "conf"
     before = {"SPARK_CONF_DIR": str(default_dir)} | {k: v for k, v in environ.items() if v}
     script = Path(before["SPARK_CONF_DIR"]) / "spark-env.sh"
@@ -161,12 +165,18 @@ def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
         return before
     dump = "import json, os; print(json.dumps(dict(os.environ)))"
     source = 'set -a; . "$0" >/dev/null 2>&1; exec "$1" -c "$2"'
-    done = subprocess.run(
-        ["bash", "-c", source, str(script), sys.executable, dump],
-        env=before,
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            ["bash", "-c", source, str(script), sys.executable, dump],
+            env=before,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise IrissparkError(
+            f"{script} has not ended within {ANSWER_SECONDS:.0f} s; spark-submit would wait for it"
+        ) from None
     return dict(json.loads(done.stdout)) if done.returncode == 0 else before
 
 

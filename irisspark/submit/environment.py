@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARKER = "irisspark-setup.py"
 TEST_MARKER = "irisspark-test-setup.py"
 
+ANSWER_SECONDS = 60.0
 INSTALL_SECONDS = 1800.0
 _SAY_SECONDS = 2.0
 _POLL_SECONDS = 0.05
@@ -154,7 +155,14 @@ def check_java(spark_version: tuple[int, int], environ: Mapping[str, str]) -> in
         IrissparkError: There is none, or its version does not fit.
     """
     java = find_java(environ)
-    done = subprocess.run([java, "-version"], capture_output=True, text=True)
+    try:
+        done = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=ANSWER_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise IrissparkError(
+            f"{java} -version has not answered within {ANSWER_SECONDS:.0f} s"
+        ) from None
     match = re.search(r'version "(?:1\.)?(\d+)', done.stderr)  # "1.8.0_392" is Java 8
     lowest, highest, advice = _java_range(spark_version)
     if match is None:

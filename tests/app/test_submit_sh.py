@@ -394,6 +394,17 @@ def test_classes_that_could_not_be_shared_are_tried_again_a_day_later(submit_sh:
     assert "preparing Spark's classes" in submit_sh.run(*JOB).stderr
 
 
+def test_spark_env_that_hangs_is_one_line(submit_sh: SubmitSh) -> None:
+    environment = submit_sh.script.parent / "irisspark" / "submit" / "environment.py"
+    short = environment.read_text().replace("ANSWER_SECONDS = 60.0", "ANSWER_SECONDS = 5.0")
+    environment.write_text(short)
+    submit_sh.configure("exec sleep 1000\n", "spark-env.sh")
+    done = submit_sh.run(*JOB)
+    assert done.returncode == 1
+    assert "spark-env.sh has not ended within 5 s" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_another_that_prepares_the_classes_is_not_waited_for_without_end(
     submit_sh: SubmitSh,
 ) -> None:
