@@ -61,36 +61,6 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
-    """What an evaluation found.
-
-    Attributes:
-        scores: Every metric.
-        bad: The rows that were left out.
-        bad_examples: The first of them, described for a person.
-        stats: What the workers took.
-        num_tasks: Tasks of the job.
-        job_seconds: From the job's start to its end.
-        comparison: Of the workers' predictions with the driver's.
-        prediction_files: The predictions that were written, in the order of the input.
-    """
-
-    scores: Scores
-    bad: BadRows
-    bad_examples: tuple[str, ...]
-    stats: WorkerStats
-    num_tasks: int
-    job_seconds: float
-    comparison: Comparison
-    prediction_files: tuple[PredictionFile, ...] = ()
-
-    @property
-    def num_rows(self) -> int:
-        """Rows that were evaluated."""
-        return self.scores.rows
-
-
-@dataclass(frozen=True)
 class ScanResult:
     """What a pass over all rows gave.
 
@@ -107,6 +77,37 @@ class ScanResult:
     num_tasks: int
     job_seconds: float
     comparison: Comparison
+
+    @property
+    def bad(self) -> BadRows:
+        """The rows that were left out."""
+        return self.outcome.bad
+
+    @property
+    def stats(self) -> WorkerStats:
+        """What the workers took."""
+        return self.outcome.stats
+
+    @property
+    def prediction_files(self) -> tuple[PredictionFile, ...]:
+        """The predictions that were written, in the order of the input."""
+        return self.outcome.prediction_files
+
+
+@dataclass(frozen=True)
+class EvaluationResult(ScanResult):
+    """What an evaluation found.
+
+    Attributes:
+        scores: Every metric.
+    """
+
+    scores: Scores
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that were evaluated."""
+        return self.scores.rows
 
 
 def evaluate(
@@ -133,14 +134,7 @@ def evaluate(
     outcome, problem = found.outcome, problem_of(model.spec.output, settings.top_n)
     assert outcome.counts is not None
     return EvaluationResult(
-        scores=problem.score(outcome.counts, dataset.class_names),
-        bad=outcome.bad,
-        bad_examples=found.bad_examples,
-        stats=outcome.stats,
-        num_tasks=found.num_tasks,
-        job_seconds=found.job_seconds,
-        comparison=found.comparison,
-        prediction_files=outcome.prediction_files,
+        **vars(found), scores=problem.score(outcome.counts, dataset.class_names)
     )
 
 

@@ -6,12 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from irisspark.data.bad_rows import BadRows
-from irisspark.data.scanning import PredictionPlan, WorkerStats
+from irisspark.data.scanning import PredictionPlan
 from irisspark.data.targets import numeric_class_names
 from irisspark.errors import IrissparkError
-from irisspark.evaluation.comparison import Comparison
-from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, scan
+from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanResult, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.storage.location import Location, locate, reason
 
@@ -26,30 +24,16 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class PredictionResult:
+class PredictionResult(ScanResult):
     """What a run found that only predicts.
 
     Attributes:
         class_names: The classes in the order of the model's outputs.
         num_predicted: How many rows each class was given.
-        bad: The rows that were left out.
-        bad_examples: The first of them, described for a person.
-        stats: What the workers took.
-        num_tasks: Tasks of the job.
-        job_seconds: From the job's start to its end.
-        comparison: Of the workers' predictions with the driver's.
-        prediction_files: The predictions that were written, in the order of the input.
     """
 
     class_names: tuple[str, ...]
     num_predicted: tuple[int, ...]
-    bad: BadRows
-    bad_examples: tuple[str, ...]
-    stats: WorkerStats
-    num_tasks: int
-    job_seconds: float
-    comparison: Comparison
-    prediction_files: tuple[PredictionFile, ...]
 
     @property
     def num_rows(self) -> int:
@@ -155,18 +139,11 @@ def predict(
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
     found = scan(session, model, dataset, settings, predictions)
-    prediction_files = found.outcome.prediction_files
-    counts = zip(*(part.num_predicted for part in prediction_files), strict=True)
+    counts = zip(*(part.num_predicted for part in found.prediction_files), strict=True)
     return PredictionResult(
+        **vars(found),
         class_names=_class_names(dataset, model.spec),
         num_predicted=tuple(sum(column) for column in counts),
-        bad=found.outcome.bad,
-        bad_examples=found.bad_examples,
-        stats=found.outcome.stats,
-        num_tasks=found.num_tasks,
-        job_seconds=found.job_seconds,
-        comparison=found.comparison,
-        prediction_files=prediction_files,
     )
 
 

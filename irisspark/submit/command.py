@@ -164,7 +164,7 @@ def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
     if not script.is_file():
         return before
     dump = "import json, os; print(json.dumps(dict(os.environ)))"
-    source = 'set -a; . "$0" >/dev/null 2>&1; exec "$1" -c "$2"'
+    source = 'set -a; . "$0" >/dev/null 2>&1; exec "$1" -I -c "$2"'
     try:
         done = subprocess.run(
             ["bash", "-c", source, str(script), sys.executable, dump],

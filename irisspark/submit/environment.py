@@ -108,7 +108,7 @@ def _has_pip(python: Path) -> bool:
     """Tell whether a virtual environment's Python runs, is of a version that fits, and has pip."""
     check = "import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))"
     try:
-        return subprocess.run([python, "-c", check], capture_output=True).returncode == 0
+        return subprocess.run([python, "-I", "-c", check], capture_output=True).returncode == 0
     except OSError:
         return False
 
@@ -118,7 +118,7 @@ def _create_venv(venv: Path) -> None:
     if importlib.util.find_spec("ensurepip") is None:
         raise IrissparkError(f"{name} has no venv: install it, for example with {name}-venv")
     done = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", str(venv)], capture_output=True, text=True
+        [sys.executable, "-I", "-m", "venv", "--clear", str(venv)], capture_output=True, text=True
     )
     if done.returncode != 0:
         output = (done.stdout + done.stderr).strip()
@@ -128,7 +128,7 @@ def _create_venv(venv: Path) -> None:
 def _install(python: Path, requirements: Sequence[str]) -> None:
     if not requirements:
         return
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*command, *requirements], stdout=sys.stderr).returncode != 0:
         raise IrissparkError("the requirements could not be installed: see pip's message above")
 

@@ -116,7 +116,8 @@ def _make(
     command = [str(spark_home / "bin" / "spark-submit"), "--master", "local[2]"]
     command += ["--conf", "spark.ui.enabled=false", "--conf", "spark.eventLog.enabled=false"]
     leave = [*flags, _quote(f"-XX:ArchiveClassesAtExit={unfinished}"), _QUIET]
-    python = {"PYSPARK_PYTHON": sys.executable}
+    # The user's folder has no say in what the workers import.
+    python = {"PYSPARK_PYTHON": sys.executable, "PYTHONSAFEPATH": "1"}
     command += ["--driver-java-options", " ".join(leave), str(script)]
     problem = _run(command, python | {**environ})
     script.unlink(missing_ok=True)

@@ -600,3 +600,57 @@ def test_checkout_tracks_no_built_archive() -> None:
         ["git", "ls-files", "*.zip", "*.jar", "*.class"], cwd=ROOT, capture_output=True, text=True
     )
     assert listed.stdout == ""
+
+
+# Where the user stands, and what the environment says
+
+
+def test_files_of_the_folder_are_no_modules(submit_sh: SubmitSh) -> None:
+    for name in ("json", "os", "re", "runpy", "pip", "venv", "random", "typing", "irisspark"):
+        (submit_sh.folder / f"{name}.py").write_text("raise SystemExit('the folder has its say')")
+    submit_sh.configure("export FROM_SPARK_ENV=1\n", "spark-env.sh")
+    assert submit_sh.run_well("--master", "local[3]", "--", *JOB)[-4:] == JOB
+
+
+@pytest.mark.parametrize(
+    ("environ", "locale"),
+    [
+        ({"LC_ALL": "C"}, "C.UTF-8"),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, "C.UTF-8"),
+        ({"LC_ALL": "", "LC_CTYPE": "", "LANG": "de_DE.utf8"}, ""),
+    ],
+)
+def test_names_that_are_not_ascii_arrive_whatever_the_locale(
+    submit_sh: SubmitSh, environ: dict[str, str], locale: str
+) -> None:
+    submit_sh.environ |= environ
+    job = ["-modelPath", "m\u00f6del.h5", "-dataPath", "donn\u00e9es.csv"]
+    assert submit_sh.run_well(*job)[-4:] == job
+    assert submit_sh.exported["LC_ALL"] == locale
+
+
+@pytest.mark.parametrize("server", ["jupyter", "/opt/bin/jupyter-lab", "ipython3"])
+def test_a_notebooks_server_is_no_python(submit_sh: SubmitSh, server: str) -> None:
+    submit_sh.environ["PYSPARK_DRIVER_PYTHON"] = server
+    submit_sh.environ["PYSPARK_DRIVER_PYTHON_OPTS"] = "notebook"
+    submit_sh.run_well(*JOB)
+    python = str(submit_sh.script.parent / ".venv" / "bin" / "python")
+    assert submit_sh.exported["PYSPARK_DRIVER_PYTHON"] == python
+
+
+@pytest.mark.parametrize("master", ["foo", "local[0]", "local[x]", "http://h:8080"])
+def test_what_is_no_master_is_told_before_spark_starts(submit_sh: SubmitSh, master: str) -> None:
+    submit_sh.environ["MASTER"] = master
+    done = submit_sh.run(*JOB)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"irisspark: --master {master}: no Spark master")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_option_and_its_value_in_one_word_are_shipped(submit_sh: SubmitSh) -> None:
+    words = submit_sh.run_well(
+        "--master", "spark://h:7077", "--", "-modelPath my_model.h5 -dataPath iris.txt"
+    )
+    assert words[-4:] == JOB
+    shipped = [str(submit_sh.folder / name) for name in ("my_model.h5", "iris.txt")]
+    assert values(words, "--files") == [",".join(shipped)]
