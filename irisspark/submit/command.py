@@ -63,20 +63,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("irisspark: interrupted", file=sys.stderr)
         return 130
-    environ |= job.additions
-    if not _is_utf8(environ):  # else Java would lose the letters of names that are not ASCII
-        environ["LC_ALL"] = "C.UTF-8"
-    environ |= java_options(environ)
+    additions = job.additions | _mend(job.sourced)
+    environ |= additions
     if job.has_our_driver:
-        environ |= start_early(ROOT / "irisspark.zip", job.sourced | job.additions)
+        environ |= start_early(ROOT / "irisspark.zip", job.sourced | additions)
     os.execve(job.command[0], job.command, environ)
 
 
-def _is_utf8(environ: Mapping[str, str]) -> bool:
-    """Tell whether the locale that a program is started with has names in UTF-8."""
+def _mend(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give what an environment lacks for Java: a locale that has all letters, a home folder."""
     names = ("LC_ALL", "LC_CTYPE", "LANG")
     locale = next((environ[name] for name in names if environ.get(name)), "C")
-    return re.search(r"utf-?8", locale, re.IGNORECASE) is not None
+    is_utf8 = re.search(r"utf-?8", locale, re.IGNORECASE)
+    return ({} if is_utf8 else {"LC_ALL": "C.UTF-8"}) | java_options(environ)
 
 
 @dataclass(frozen=True)
