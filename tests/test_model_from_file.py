@@ -813,5 +813,53 @@ def _lookups(tmp_path, *, leave_out):
 
 def test_each_lookup_must_have_its_own_table(tmp_path):
     open_model(str(_lookups(tmp_path, leave_out=0)))
-    _refused(_lookups(tmp_path, leave_out=1), "the table of .*lookup.* is not in the file")
+    _refused(
+        _lookups(tmp_path, leave_out=1),
+        r"the table of layer .* \(IntegerLookup\) is not in the file",
+    )
     _refused(_lookups(tmp_path, leave_out=2), "the table of layer 'a'.* is not in the file")
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_regularizer_or_initializer_of_ones_own_is_left_out(tmp_path, suffix):
+    import keras
+
+    class Zeros(keras.initializers.Initializer):
+        def __call__(self, shape, dtype=None, **settings):
+            return keras.ops.zeros(shape)
+
+    class Kept(keras.constraints.Constraint):
+        def __call__(self, w):
+            return w
+
+    class Weighed(keras.regularizers.Regularizer):
+        def __call__(self, w):
+            return keras.ops.sum(w)
+
+        def get_config(self):
+            return {}
+
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, kernel_constraint=Kept())])
+    settings = {"kernel_regularizer": Weighed(), "bias_initializer": Zeros(), "name": "last"}
+    model = keras.Sequential([inner, keras.layers.Dense(3, "softmax", **settings)])
+    model.save(tmp_path / f"m.{suffix}")
+    opened = open_model(str(tmp_path / f"m.{suffix}"))
+    np.testing.assert_allclose(opened.model(ROWS), model(ROWS), rtol=1e-6)
+    for name in ("Weighed", "Zeros", "Kept"):
+        assert any(f"{name} is left out" in note for note in opened.notes)
+
+
+def test_a_layer_or_activation_of_ones_own_is_refused_by_its_name(tmp_path):
+    import keras
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    def bent(x):
+        return keras.ops.tanh(x)
+
+    for part, name in ((Own(), "Own"), (keras.layers.Dense(3, activation=bent), "bent")):
+        for suffix in ("keras", "h5"):
+            keras.Sequential([keras.Input((4,)), part]).save(tmp_path / f"m.{suffix}")
+            _refused(tmp_path / f"m.{suffix}", f"{name}.*not Keras's own")

@@ -44,9 +44,9 @@ def _both(make, *activations):
     return lambda x: make([layers.Dense(3, activation)(x) for activation in activations])
 
 
-def _one_minus(x):
+def _one_minus(x, turned=lambda p: 1 - p):
     p = layers.Dense(1, "sigmoid")(x)
-    return ops.concatenate([1 - p, p], axis=-1)
+    return ops.concatenate([turned(p), p], axis=-1)
 
 
 def _one_minus_another(x):
@@ -122,7 +122,9 @@ PROBABILITIES = {
         layers.Dense(3)(x)
     ),
     "one minus": _one_minus,
+    "one minus by a layer": lambda x: _one_minus(x, layers.Rescaling(-1.0, offset=1.0)),
     "divided by its own sum": _own_sum,
+    "at least a little": lambda x: ops.maximum(layers.Dense(3, "softmax")(x), 1e-7),
     "exp of log_softmax": lambda x: ops.exp(layers.Dense(3, "log_softmax")(x)),
     "kept from 0": lambda x: ops.clip(layers.Dense(3, "softmax")(x), 1e-7, 1 - 1e-7),
     "cast": lambda x: ops.cast(layers.Dense(3, "softmax")(x), "float32"),
@@ -146,6 +148,8 @@ UNIT_INTERVAL = {
     "gated": lambda x: layers.LSTM(3, activation="softmax")(layers.Reshape((2, 3))(x)),
     "largest of maps": lambda x: layers.GlobalMaxPooling2D()(_grid(x)),
     "padded": lambda x: layers.Flatten()(layers.ZeroPadding1D(1)(_steps(x))),
+    "at most a little": lambda x: ops.minimum(layers.Dense(3, "softmax")(x), 1e-7),
+    "at least much": lambda x: ops.maximum(layers.Dense(3, "softmax")(x), 0.2),
     "clipped": lambda x: ops.clip(layers.Dense(3)(x), 0, 1),
     "half": lambda x: layers.Dense(3, "softmax")(x) * 0.5,
 }

@@ -16,6 +16,10 @@ from irisspark.model import keras_private
 MAX_OUTPUT_SIZE = 2**30
 # How Keras begins to say that it could not load something.
 _OF_ONE_LAYER = re.compile(r"for object <(\w+) name=([^,>]+)[^\n]*\s+(.{1,300})")
+# How it says that it has no such thing.
+_STRANGER = re.compile(
+    r"(?:Could not locate (?:class|function) |Unknown layer: |object of type )['`](\w+)['`]"
+)
 _Built = TypeVar("_Built")
 
 
@@ -37,6 +41,12 @@ def told(path: str, work: Callable[[], _Built]) -> _Built:
 
 def _reason(error: Exception) -> str:
     """What is wrong with which layer, where arrays or a table of it cannot be read."""
+    stranger = _STRANGER.search(str(error))
+    if stranger is not None:
+        return (
+            f"it holds {stranger[1]!r}, which is not Keras's own: a model file does not hold its "
+            "code"
+        )
     found = _OF_ONE_LAYER.search(str(error))
     if found is None:
         return first_line(error)

@@ -320,6 +320,15 @@ def _extreme(operation: Any, call: _Call) -> Range:
     return _unsorted(_hull(call.ranges))
 
 
+def _maximum(operation: Any, call: _Call) -> Range:
+    ranges = call.ranges
+    floors = [one for one in ranges if 0 <= (1 if (n := _number(one)) is None else n) <= _TOLERANCE]
+    rest = [one for one in ranges if one not in floors]
+    if floors and len(rest) == 1 and rest[0].probabilities:
+        return rest[0]  # what keeps a logarithm finite
+    return _extreme(operation, call)
+
+
 def _mean(operation: Any, call: _Call) -> Range:
     before = replace(call.first, logarithm=False, opposite=None)
     axis, rank = operation.axis, len(call.tensors[0].shape)
@@ -376,7 +385,9 @@ def _rescaling(operation: Any, call: _Call) -> Range:
     before = call.first
     if _number(_constant(operation.scale)) == 1 and _number(_constant(operation.offset)) == 0:
         return before
-    return _rescaled(operation, before)
+    after = _rescaled(operation, before)
+    turned = _number(_constant(operation.scale)) == -1 and _number(_constant(operation.offset)) == 1
+    return replace(after, opposite=id(call.tensors[0])) if turned else after
 
 
 def _product(one: Range, other: Range) -> Range:
@@ -543,7 +554,6 @@ _PADDING = ("Masking", "Pad", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
 _MAXIMA = (
     *(f"{kind}MaxPooling{rank}D" for kind in ("", "Global") for rank in (1, 2, 3)),
     "Max",
-    "Maximum",
     "Min",
     "Minimum",
 )
@@ -562,6 +572,7 @@ _RULES: Mapping[str, Rule] = {
     "Divide": _divided,
     "GetItem": _sliced,
     "LogSoftmax": _log_softmax,
+    "Maximum": _maximum,
     "Mean": _mean,
     "Multiply": _multiplied,
     "Negative": _negated,
