@@ -92,6 +92,7 @@ FILES = {
     "model/loading": "DRIVER",
     "model/from_file": "DRIVER",
     "model/keras_3_file": "PURE",
+    "model/strangers": "PURE",
     "model/stored_training": "PURE",
     "model/old_file": "PURE",
     "model/building": "PURE",

@@ -70,6 +70,7 @@ def _open_keras_3(path: str, version: str, trust: bool, training_seed: int | Non
         if not file.tables:
             check_tables(file.config, path)
         training, notes = read_training(file.training, for_training=training_seed is not None)
+        notes = (*file.notes, *notes)
         told(path, lambda: _look_at(file, path, trust))
         _seed(training_seed)
         model = told(path, lambda: _load(file, path, trust))

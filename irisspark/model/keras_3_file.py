@@ -21,6 +21,7 @@ from irisspark.keras_import.containers.stored import is_of_keras_3, read_keras_3
 from irisspark.keras_import.containers.zipped import check_weights
 from irisspark.model import keras_private
 from irisspark.model.building import without_training
+from irisspark.model.strangers import without_strangers
 from irisspark.storage.places import INDEX_SUFFIX, files_of
 from irisspark.temporary import temporary_folder
 
@@ -37,6 +38,7 @@ class Keras3File(ABC):
         training: How it was trained; None where the file does not say.
         size: Numbers that the file can hold at most.
         tables: Whether there are tables of lookups in the file.
+        notes: What of the configuration is left out, a line each.
         place: Where Keras reads the arrays from.
     """
 
@@ -45,6 +47,7 @@ class Keras3File(ABC):
     size: int
     tables: bool
     place: str
+    notes: tuple[str, ...]
 
     @abstractmethod
     def build(self, config: Mapping[str, Any]) -> Any:
@@ -90,10 +93,11 @@ class _Unpacked(Keras3File):
         weights = os.path.join(place, WEIGHTS)
         check_weights(path, weights)
         stored = _parsed(os.path.join(place, CONFIG), f"{CONFIG} in {path}")
-        _settle(place, stored)
+        config, notes = _settled(stored)
+        _write(place, config)
         size = _MAX_GROWTH * os.path.getsize(weights)
         tables = any(names for _, _, names in os.walk(os.path.join(place, "assets")))
-        return cls(without_training(stored), _training(stored), size, tables, place)
+        return cls(config, _training(stored), size, tables, place, notes)
 
     def build(self, config: Mapping[str, Any]) -> Any:
         return _from_config(config)
@@ -126,7 +130,8 @@ class _Pair(Keras3File):
             place = os.path.join(folder, WEIGHTS if new else "weights.h5")
             os.symlink(os.path.abspath(weights), place)
         size = _MAX_GROWTH * sum(os.path.getsize(part) for part in parts)
-        return cls(without_training(stored), _training(stored), size, False, place)
+        config, notes = _settled(stored)
+        return cls(config, _training(stored), size, False, place, notes)
 
     def build(self, config: Mapping[str, Any]) -> Any:
         return _from_config(config)
@@ -151,7 +156,8 @@ class _H5(Keras3File):
         config, training, size = read_keras_3_h5(path)
         place = os.path.join(folder, "model.h5")  # Keras goes by the name
         os.symlink(os.path.abspath(path), place)
-        return cls(without_training(config), training, size, False, place)
+        config, notes = _settled(config)
+        return cls(config, training, size, False, place, notes)
 
     def build(self, config: Mapping[str, Any]) -> Any:
         return keras_private.model_of_h5_config(config)
@@ -190,9 +196,15 @@ def _training(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return training if isinstance(training, Mapping) else None
 
 
-def _settle(place: str, config: Mapping[str, Any]) -> None:
-    """Give Keras a configuration in which no model is compiled, and a folder it knows as whole."""
-    for name, content in ((CONFIG, without_training(config)), (METADATA, {})):
+def _settled(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The configuration with no model compiled and nothing in it that training alone needs."""
+    plain, notes = without_strangers(without_training(config))
+    return plain, notes
+
+
+def _write(place: str, config: Mapping[str, Any]) -> None:
+    """Give Keras the configuration that was settled, in a folder that it knows as whole."""
+    for name, content in ((CONFIG, config), (METADATA, {})):
         path = os.path.join(place, name)
         if os.path.islink(path):
             os.unlink(path)

@@ -55,9 +55,9 @@ def read_training(
     """
     if not stored:
         return None, ()
-    bad = [(leaf, reason) for leaf in _leaves(stored.get("loss")) if (reason := _why_not(leaf))]
+    bad = [(leaf, reason) for leaf in _leaves(stored.get("loss")) if (reason := why_not(leaf))]
     if bad:
-        names = ", ".join(_name_of(leaf) for leaf, _ in bad)
+        names = ", ".join(name_of(leaf) for leaf, _ in bad)
         return None, (f"the training configuration (loss: {names}) is left out: {bad[0][1]}",)
     notes: list[str] = []
     try:
@@ -109,9 +109,9 @@ def _number(leaf: Any) -> float:
 def _metrics(stored: Any, notes: list[str]) -> Any:
     """The metrics that Keras has, in the lists and dictionaries that they are in."""
     if stored is None or _is_leaf(stored):
-        reason = _why_not(stored, _metric) if stored is not None else None
+        reason = why_not(stored, _metric) if stored is not None else None
         if reason:
-            notes.append(f"the metric {_name_of(stored)} is left out: {reason}")
+            notes.append(f"the metric {name_of(stored)} is left out: {reason}")
         return None if stored is None or reason else _metric(stored)
     if isinstance(stored, Mapping):
         return {key: _metrics(item, notes) for key, item in stored.items()}
@@ -128,15 +128,15 @@ def _optimizer(stored: Mapping[str, Any], for_training: bool, notes: list[str]) 
         if for_training:
             notes.append("the file names no optimizer: RMSprop, Keras's default, is used")
         return keras.optimizers.RMSprop(), False
-    reason = _why_not(leaf, _made_optimizer)
+    reason = why_not(leaf, _made_optimizer)
     if reason is None:
         return _made_optimizer(leaf), True
     plain, schedules = _without_schedules(leaf)
-    if schedules and _why_not(plain, _made_optimizer) is None:
+    if schedules and why_not(plain, _made_optimizer) is None:
         notes.append(f"the learning rate schedule {schedules[0]} is left out: {reason}")
         return _made_optimizer(plain), False
     stand_in = ", RMSprop stands in for it" if for_training else ""
-    notes.append(f"the optimizer {_name_of(leaf)} is left out{stand_in}: {reason}")
+    notes.append(f"the optimizer {name_of(leaf)} is left out{stand_in}: {reason}")
     return keras.optimizers.RMSprop(), False
 
 
@@ -154,19 +154,19 @@ def _without_schedules(value: Any) -> tuple[Any, list[str]]:
     kept: dict[str, Any] = {}
     for key, item in value.items():
         if key == _RATE and isinstance(item, Mapping):
-            schedules.append(_name_of(item))
+            schedules.append(name_of(item))
             continue
         kept[key], found = _without_schedules(item)
         schedules += found
     return kept, schedules
 
 
-def _why_not(leaf: Any, read: Callable[[Any], Any] = _loss) -> str | None:
+def why_not(leaf: Any, read: Callable[[Any], Any] = _loss) -> str | None:
     """Say in a line why Keras cannot read a piece by itself, None: it can."""
     try:
         check_config(leaf, "the file", trust=False)
         with keras_private.safe_mode(True):
-            read(leaf)
+            read(_copied(leaf))
     except ModelError:
         return "it is not Keras's own, and a model file does not hold its code"
     except Exception as error:
@@ -178,7 +178,7 @@ def _why_not(leaf: Any, read: Callable[[Any], Any] = _loss) -> str | None:
     return None
 
 
-def _name_of(leaf: Any) -> str:
+def name_of(leaf: Any) -> str:
     """What the user calls a function or a class."""
     if not isinstance(leaf, Mapping):
         return "a lambda" if leaf == "<lambda>" else str(leaf).rsplit(">", 1)[-1]
