@@ -183,7 +183,7 @@ def test_rows_of_several_files_are_compared(model_path, data, tmp_path):
 
 def test_bad_rows_before_the_good_ones_are_passed_over(model_path, data):
     first, *others = data.read_text().splitlines(keepends=True)
-    data.write_text(first + "1,2,oops\n" * 40_000 + "".join(others))
+    data.write_text(first + "1,2,oops,4,5,6,0\n" * 40_000 + "".join(others))
     result = Job(model_path, data, "-badRows", "skip").run()
     assert (result.comparison.num_rows, result.bad.total) == (32, 40_000)
 
