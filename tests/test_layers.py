@@ -140,6 +140,7 @@ FILES = {
     "storage/places": "PURE",
     #
     "startup/session": "DRIVER",
+    "startup/deadline": "DRIVER",
     "startup/warm_up": "DRIVER",
     "startup/progress": "DRIVER",
     "startup/spark_conf": "DRIVER",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from irisspark.errors import IrissparkError
 from irisspark.keras_import import ImportedModel, file_version, read
+from irisspark.model.loading import opening_deadline
 from irisspark.startup.descriptors import leading
 from irisspark.startup.imports import import_tensorflow
 
@@ -30,7 +31,9 @@ def main(argv: list[str]) -> int:
     if options.output and not options.output.endswith(".keras"):
         parser.error(f"-o {options.output}: the name of a Keras 3 file ends in .keras")
     try:
-        print("\n".join(_describe(options.file, options.trust, options.output)))
+        with opening_deadline(options.file):
+            lines = list(_describe(options.file, options.trust, options.output))
+        print("\n".join(lines))
     except IrissparkError as error:
         print(error, file=sys.stderr)
         return error.exit_code

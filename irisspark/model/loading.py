@@ -19,6 +19,7 @@ from irisspark.model.from_file import OpenedModel, open_model
 from irisspark.model.output import REGRESSION_LOSSES, SIGMOIDS, OutputMeaning, resolve
 from irisspark.model.output_range import output_range
 from irisspark.model.spec import ModelSpec
+from irisspark.startup.deadline import deadline
 from irisspark.storage.places import sources_of
 from irisspark.temporary import temporary_folder
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _CUTS = frozenset(["clip", "relu", "relu6"])
 _PLACEHOLDER_LOSS = "mean_squared_error"
 DEFAULT_OPTIMIZER = "adam"
+_OPENING_SECONDS, _SLOWEST_BYTES_PER_SECOND = 60.0, 1e6
 _READ_BYTES = 1 << 20
 _HALF = frozenset(["float16", "bfloat16"])
 
@@ -134,13 +136,26 @@ def open_network(
 ) -> OpenedModel:
     """Open a model file, whatever its model takes and puts out.
 
+    A damaged file may keep HDF5 in an endless loop: that ends the process.
+
     Raises:
         ModelError: The file holds no model.
     """
-    with warnings.catch_warnings():
+    with opening_deadline(path), warnings.catch_warnings():
         # Keras remarks on optimizers that never made a step, and on old file formats.
         warnings.simplefilter("ignore")
         return open_model(path, trust=trust, training_seed=training_seed)
+
+
+def opening_deadline(path: str) -> contextlib.AbstractContextManager[None]:
+    """End the process, with a line, if opening a model file takes longer than it can."""
+    num_bytes = sum(os.path.getsize(place) for place in sources_of(path) if os.path.isfile(place))
+    seconds = _OPENING_SECONDS + num_bytes / _SLOWEST_BYTES_PER_SECOND
+    return deadline(
+        seconds,
+        f"irisspark: {path} could not be read within {seconds:.0f} s: it is damaged, or its disk "
+        "is very slow; save the model again, or copy the file to this machine",
+    )
 
 
 def file_of(model: keras.Model) -> bytes:
