@@ -6,6 +6,7 @@ from sklearn import datasets
 
 from irisspark.data.columns import ColumnChoice, Columns, Head, resolve
 from irisspark.data.first_rows import (
+    describe_counter,
     describe_one_hot,
     describe_text,
     looks_like_names,
@@ -87,6 +88,11 @@ def test_names_that_are_a_row(names, rows, is_row):
     assert looks_like_row(names, rows, columns_of()) == is_row
 
 
+def test_numbers_written_in_another_way_are_no_text():
+    rows = (("5,1", "'3'", "0"), ("4,9", "'2'", "1"))
+    assert describe_text(Head("a", 3, None, rows), columns_of(3)) is None
+
+
 def test_columns_of_text_are_named_with_what_to_pass_instead():
     rows = (("39", "State-gov", "77516", "Male", "?", "0"),
             ("50", "Private", "83311", "Female", "?", "1"),
@@ -104,10 +110,22 @@ def test_columns_of_text_are_named_with_what_to_pass_instead():
     assert describe_text(Head("a", 6, None, rows[:1]), columns) is None
 
 
+def test_a_column_that_counts_the_rows_is_named():
+    rows = tuple((str(i), "5.1", "3.5", "0") for i in range(4))
+    head = Head("a", 4, ("Unnamed: 0", "x", "y", "label"), rows)
+    columns = resolve(ColumnChoice(), head, "float32")
+    said = describe_counter(head, columns)
+    assert said == '"Unnamed: 0" (column 0) counts the rows: leave it out with -keepColumns 0'
+    assert describe_counter(head, resolve(ColumnChoice(keep=(0,)), head, "float32")) is None
+    for other in (rows[::-1], rows[2:], rows[:1], (*rows, ("7", "1", "2", "0"))):
+        assert describe_counter(Head("a", 4, None, other), columns) is None
+
+
+@pytest.mark.parametrize("dtype", [int, bool, float])
 @pytest.mark.parametrize("first", [True, False])
-def test_one_hot_label_is_found_at_either_end(first):
+def test_one_hot_label_is_found_at_either_end(first, dtype):
     iris = datasets.load_iris(as_frame=True)
-    one_hot = pd.get_dummies(iris.target).astype(int)
+    one_hot = pd.get_dummies(iris.target).astype(dtype)
     table = pd.concat([one_hot, iris.data] if first else [iris.data, one_hot], axis=1)
     rows = tuple(tuple(map(str, row)) for row in table.iloc[::10].to_numpy(dtype=object))
     head = Head("a.csv", 7, None, rows)

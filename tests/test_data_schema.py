@@ -59,6 +59,15 @@ def test_options_that_do_not_fit_the_data(given, message):
         resolve(IRIS, **given)
 
 
+def test_name_in_a_header_that_is_not_utf_8_says_so(tmp_path):
+    file = data_file(tmp_path / "a.csv", "a,gr\u00f6\u00dfe\n1,2\n3,4\n".encode("latin-1"))
+    head = CsvReader(CsvFormat(header=True)).head([file], open_local)
+    with pytest.raises(DataError, match=r"has a, gr\\xf6\\xdfe; it is not UTF-8: save"):
+        resolve(head, label="gr\u00f6\u00dfe")
+    with pytest.raises(DataError, match=r"has a, gr\\xf6\\xdfe$"):
+        resolve(head, label="b")
+
+
 def test_name_that_two_columns_have_needs_the_index():
     head = Head("a", 3, ("x", "x", "y"))
     with pytest.raises(DataError, match="2 columns of a have that name; give the index"):
@@ -73,6 +82,30 @@ def test_one_column_names_the_delimiter_that_fits(tmp_path, line, given, named):
     file = data_file(tmp_path / "a.csv", line.encode())
     with pytest.raises(DataError, match=rf"has one column .* pass -delimiter {named}"):
         CsvReader(CsvFormat(given)).head([file], open_local)
+
+
+def test_title_with_another_delimiter_in_it_is_a_title(tmp_path):
+    file = data_file(tmp_path / "a.csv", b"; made by us\n1,2,0\n3,4,1\n")
+    with pytest.raises(DataError, match=r"the first line has 1 column where the lines .* have 3"):
+        CsvReader().head([file], open_local)
+
+
+@pytest.mark.parametrize("line", ["1 2 3", "5.1 3.5 setosa"])
+def test_blanks_are_named_as_the_delimiter(tmp_path, line):
+    file = data_file(tmp_path / "a.csv", f"{line}\n{line}\n".encode())
+    with pytest.raises(DataError, match=r"has one column .* pass -delimiter ' '"):
+        CsvReader().head([file], open_local)
+    file = data_file(tmp_path / "b.csv", f"{line}\n".replace(" ", "  ").encode())
+    with pytest.raises(DataError, match=r"several blanks part its columns.*tr -s ' '"):
+        CsvReader().head([file], open_local)
+
+
+def test_delimiter_at_the_end_of_each_line_is_named(tmp_path):
+    file = data_file(tmp_path / "a.csv", b"1,2,0,\n3,4,1,\n")
+    reader = CsvReader()
+    assert reader.hint(reader.head([file], open_local)) == (
+        "each line ends in ',', so its last column is empty"
+    )
 
 
 def test_delimiter_is_hinted_at_only_where_it_gives_more_columns():

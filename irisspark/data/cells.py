@@ -29,17 +29,25 @@ def parse_number(text: str) -> float | None:
     return float(stripped) if _NUMBER.fullmatch(stripped) else None
 
 
+def number_of(text: str) -> float | None:
+    """Give the number that a cell stands for, 1 and 0 for booleans; None for anything else."""
+    stripped = text.strip(" \t")
+    if stripped in TRUE_TEXTS or stripped in FALSE_TEXTS:
+        return float(stripped in TRUE_TEXTS)
+    return parse_number(stripped)
+
+
 def is_number(text: str) -> bool:
     """Tell whether a cell stands for a number, booleans among them."""
-    stripped = text.strip(" \t")
-    return parse_number(stripped) is not None or stripped in (*TRUE_TEXTS, *FALSE_TEXTS)
+    return number_of(text) is not None
 
 
 def is_word(text: str) -> bool:
-    """Tell whether a cell holds neither a number, finite or not, nor a missing value."""
-    return not (
-        is_number(text) or is_missing(text) or text.strip().lower().lstrip("+-") in _NOT_FINITE
-    )
+    """Tell whether a cell holds neither a number, however it is written, nor a missing value."""
+    bare = text.strip(" \t'")
+    is_not_finite = bare.lower().lstrip("+-") in _NOT_FINITE
+    is_like_number = is_number(bare) or parse_number(bare.replace(",", ".")) is not None
+    return not (is_not_finite or is_like_number or is_missing(text))
 
 
 def shorten(text: str) -> str:
@@ -50,6 +58,11 @@ def shorten(text: str) -> str:
 def is_missing(text: str) -> bool:
     """Tell whether a cell's text stands for no value."""
     return text.strip().lower() in _MISSING_TEXTS
+
+
+def is_missing_label(text: str) -> bool:
+    """Tell whether a label's text stands for no value; not a number is none either."""
+    return is_missing(text) or text.strip().lower() == "nan"
 
 
 def is_utf8(data: bytes) -> bool:

@@ -196,7 +196,9 @@ def _find(selector: int | str, option: str, head: Head) -> int:
         )
     names = head.names or ()
     shown = ", ".join(names[:_MAX_SHOWN_NAMES]) + (", ..." if len(names) > _MAX_SHOWN_NAMES else "")
-    raise DataError(f"{option} {selector}: the header of {head.path} has {shown}")
+    is_utf8 = selector.isascii() or not any("\\x" in name for name in names)
+    hint = "" if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"
+    raise DataError(f"{option} {selector}: the header of {head.path} has {shown}{hint}")
 
 
 def _find_index(index: int, option: str, head: Head) -> int:

@@ -9,12 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from irisspark.data import explain, queries
-from irisspark.data.bad_rows import UNKNOWN_LABEL, BadRow, BadRows
+from irisspark.data.bad_rows import MISSING, UNKNOWN_LABEL, BadRow, BadRows
 from irisspark.data.cells import parse_number
 from irisspark.data.columns import ColumnChoice, Columns, Head, resolve
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
-from irisspark.data.first_rows import describe_one_hot, describe_text, one_hot_columns
+from irisspark.data.first_rows import (
+    describe_counter,
+    describe_one_hot,
+    describe_text,
+    one_hot_columns,
+)
 from irisspark.data.holdout import Holdout
 from irisspark.data.reader import Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
@@ -136,11 +141,13 @@ def _check_width(
             taken += f", of which {' and '.join(left_out)}"
         if choice.features is not None:
             taken += f"; -featureIndices takes {len(columns.features)} of them"
-        for hint in (
+        hints = (
             describe_one_hot(head, columns, spec.output.num_classes),
+            describe_counter(head, columns),
             describe_text(head, columns),
             reader.hint(head),
-        ):
+        )
+        for hint in hints:
             taken += f"; {hint}" if hint is not None else ""
         raise DataError(f"{error}: {taken}") from None
 
@@ -182,8 +189,9 @@ def _class_names(
     codes = LabelCodes(numbers)
     if any(codes.encode(label) is not None for label in labels):
         return numbers  # the first row is a bad one; so are those whose labels are no numbers
-    if found.bad.total:
-        raise bad_row_error(session, dataset, found.bad, num_classes)
+    bad = found.undecoded if labels or found.undecoded.total else found.bad
+    if bad.total and bad.first[0].reason != MISSING:
+        raise bad_row_error(session, dataset, bad, num_classes)
     if not labels:
         label = dataset.columns.name(dataset.columns.label)
         raise DataError(f"{head.path}: the label, {label}, is missing in every row")
@@ -239,7 +247,7 @@ def _all_labels(found: Iterable[queries.FoundLabels]) -> queries.FoundLabels:
 def _checked(total: queries.FoundLabels) -> queries.FoundLabels:
     if total.failures:
         raise DataError(total.failures[0][2])
-    return total
+    return total.without_lone_minus()
 
 
 def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from irisspark.data.cells import is_missing, is_number, is_word, parse_number
+from irisspark.data.cells import is_missing, is_number, is_word, number_of, parse_number
 from irisspark.data.columns import Columns, Head
 
 Cells = Sequence[str]
@@ -105,7 +105,7 @@ def one_hot_columns(head: Head, columns: Columns, num_classes: int) -> range | N
 
 
 def _is_one_hot(cells: Cells) -> bool:
-    numbers = [parse_number(cell) for cell in cells]
+    numbers = [number_of(cell) for cell in cells]
     return numbers.count(1) == 1 and numbers.count(0) == len(numbers) - 1
 
 
@@ -134,6 +134,17 @@ def _ranges(columns: Sequence[int]) -> list[str]:
         else:
             spans.append([column, column])
     return [str(first) if first == last else f"{first}-{last}" for first, last in spans]
+
+
+def describe_counter(head: Head, columns: Columns) -> str | None:
+    """Name a first column that counts the rows, as pandas writes it, and is taken for a feature."""
+    rows = rows_of_width(head, columns.num_columns)
+    numbers = [parse_number(row[0]) for row in rows]
+    if 0 not in columns.feature_set or len(rows) <= _MIN_ROWS or numbers[0] not in (0, 1):
+        return None
+    if numbers != [numbers[0] + place for place in range(len(numbers))]:
+        return None
+    return f"{columns.name(0)} counts the rows: leave it out with -keepColumns 0"
 
 
 def describe_one_hot(head: Head, columns: Columns, num_classes: int) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from irisspark.data.bad_rows import BAD_ENCODING, BadRows
-from irisspark.data.cells import is_missing
+from irisspark.data.cells import is_missing_label
 from irisspark.data.columns import Columns
 from irisspark.data.explain import MAX_LABELS, label_order
 from irisspark.data.reader import Reader
@@ -41,6 +41,9 @@ def count_lines_before(
                 yield split.file_index, reader.count_lines(split, open_file, wanted)
 
 
+_PLUS, _MINUS = "+", "-"
+
+
 @dataclass(frozen=True)
 class FoundLabels:
     """The labels of some rows; ``+`` adds two of them up.
@@ -48,22 +51,31 @@ class FoundLabels:
     Attributes:
         labels: Distinct, as stripped text, of rows that are good otherwise; missing ones are left
             out. Of more than ``limit`` the first ones by ``label_order``, and one more.
-        bad: Rows whose label is no text in UTF-8.
+        undecoded: Rows whose label is no text in UTF-8.
+        bad: All rows that are bad, whatever their label.
         failures: (file index, start of the split, message) where the data could not be read.
         limit: More labels than that are no classes, but a column of names or numbers.
     """
 
     labels: frozenset[str] = frozenset()
+    undecoded: BadRows = field(default_factory=BadRows)
     bad: BadRows = field(default_factory=BadRows)
     failures: tuple[tuple[int, int, str], ...] = ()
     limit: int = MAX_LABELS
+
+    def without_lone_minus(self) -> FoundLabels:
+        """Take a minus for a missing label where, all in all, there is no plus beside it."""
+        if _PLUS in self.labels:
+            return self
+        return replace(self, labels=self.labels - {_MINUS})
 
     def __add__(self, other: FoundLabels) -> FoundLabels:
         """Add the labels of two parts of the data up."""
         limit = max(self.limit, other.limit)
         labels = _first_labels(self.labels | other.labels, limit)
         failures = tuple(sorted(self.failures + other.failures))
-        return FoundLabels(frozenset(labels), self.bad + other.bad, failures, limit)
+        undecoded, bad = self.undecoded + other.undecoded, self.bad + other.bad
+        return FoundLabels(frozenset(labels), undecoded, bad, failures, limit)
 
 
 def find_labels(
@@ -89,7 +101,7 @@ def find_labels(
     as_text = replace(columns, label=None, targets=None, keep=(label,))
     for task in tasks:
         texts: Set[str] = frozenset()
-        bad = BadRows()
+        undecoded, bad = BadRows(), BadRows()
         failures: tuple[tuple[int, int, str], ...] = ()
         for split in task.splits:
             batches = reader.read(split, as_text, open_file)
@@ -98,12 +110,13 @@ def find_labels(
                     texts |= {text.strip() for text in batch.kept[0].unique().to_pylist()}
                     if len(texts) > 2 * limit:
                         texts = _first_labels(_without_missing(texts), limit)
-                    bad += batch.bad.only(BAD_ENCODING, label)
+                    undecoded += batch.bad.only(BAD_ENCODING, label)
+                    bad += batch.bad
             except DataError as error:
                 failures = ((split.file_index, split.start, str(error)),)
                 break
         found = _first_labels(_without_missing(texts), limit)
-        yield FoundLabels(frozenset(found), bad, failures, limit)
+        yield FoundLabels(frozenset(found), undecoded, bad, failures, limit)
 
 
 def _first_labels(labels: Set[str], limit: int) -> Set[str]:
@@ -114,6 +127,5 @@ def _first_labels(labels: Set[str], limit: int) -> Set[str]:
 
 
 def _without_missing(labels: Set[str]) -> Set[str]:
-    """Leave missing ones out; but a minus beside a plus is a class."""
-    kept = {"-"} & labels if "+" in labels else set()
-    return kept | {text for text in labels if not is_missing(text)}
+    """Leave missing ones out, but for a minus, which is a class if there is a plus anywhere."""
+    return {text for text in labels if text == _MINUS or not is_missing_label(text)}

@@ -543,7 +543,9 @@ def test_labels_in_latin_1_are_named_with_their_line(here, model, iris, expected
     assert np.array_equal(result.scores.confusion, expected)
 
 
-def test_classes_plus_and_minus_are_no_missing_labels(here, iris, tmp_path):
+def test_classes_plus_and_minus_are_no_missing_labels(here, iris, tmp_path, monkeypatch):
+    monkeypatch.setattr("irisspark.data.dataset._MIN_SPLIT_BYTES", 400)
+    monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 300)  # one class in each
     model = save_model(tmp_path / "two.keras", (4,), 2)
     path = tmp_path / "a.csv"
     path.write_text(rows_text(iris, ["+-?"[i] for i in iris["label"]]))
@@ -605,6 +607,24 @@ def test_quotes_as_spark_writes_them(spark, model, iris, expected, tmp_path):
     )  # fmt: skip
     assert np.array_equal(result.scores.confusion, expected)
     assert result.bad.total == 0
+
+
+def test_rows_that_are_all_bad_have_no_missing_labels(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    text = rows_text(iris, [NAMES[i] for i in iris["label"]]).replace(",", "',")
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"line 1, column 0: '5\.1'' is not a number"):
+        run(here, model, path)
+    path.write_text(rows_text(iris, ["?"] * 150))
+    with pytest.raises(DataError, match=r"the label, column 4, is missing in every row"):
+        run(here, model, path)
+
+
+def test_a_column_that_counts_the_rows_is_named(here, model, iris, tmp_path):
+    path = tmp_path / "a.csv"
+    iris.to_csv(path)
+    with pytest.raises(DataError, match=r'"" \(column 0\) counts the rows: .* -keepColumns 0'):
+        opened(here, model, path, "-header", "true")
 
 
 def test_names_that_are_a_row_are_not_lost(here, model, iris, tmp_path):

@@ -53,7 +53,8 @@ class CsvReader:
         if not rows:
             raise DataError(_empty(files, has_header=names is not None))
         head = Head(path, len(names or rows[0]), names, tuple(rows))
-        if head.num_columns == 1 and (hint := self.hint(head)):
+        widths = {head.num_columns, *map(len, rows)}
+        if widths == {1} and (hint := self.hint(head)):
             raise DataError(f"{path} has one column where {hint}")
         _check_width(head)
         return head

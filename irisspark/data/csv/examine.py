@@ -28,7 +28,14 @@ from irisspark.data.bad_rows import (
     BadRow,
     BadRows,
 )
-from irisspark.data.cells import decode, is_missing, is_utf8, parse_number, shorten
+from irisspark.data.cells import (
+    decode,
+    is_missing,
+    is_missing_label,
+    is_utf8,
+    parse_number,
+    shorten,
+)
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.first_lines import (
@@ -286,10 +293,10 @@ def _reason(cell: bytes, column: int, columns: Columns) -> str:
     text = decode(cell)
     if text is None or "\0" in text:
         return BAD_ENCODING
+    if column == columns.label:
+        return MISSING if is_missing_label(text) else UNKNOWN_LABEL
     if is_missing(text):
         return MISSING
-    if column == columns.label:
-        return UNKNOWN_LABEL
     number = parse_number(text)
     if number is None:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
