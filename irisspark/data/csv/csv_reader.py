@@ -25,7 +25,7 @@ _HEAD_BYTES = 64 << 10
 _MIN_ROWS, _MAX_ROWS = 3, 20
 # A block of a wide table holds a hundred rows, more or less: each of its columns costs a little,
 # however few rows it has.
-_BYTES_PER_ROW, _MAX_BYTES = 100 * 6, 16 << 20
+_BYTES_PER_ROW, _MIN_BYTES, _MAX_BYTES = 100 * 6, 4 << 20, 16 << 20
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,9 @@ class CsvReader:
             DataError: The file cannot be read on this machine, or its header is another one.
         """
         if block_bytes is None:
-            block_bytes = max(BLOCK_BYTES, min(columns.num_columns * _BYTES_PER_ROW, _MAX_BYTES))
+            hundred_rows = columns.num_columns * _BYTES_PER_ROW
+            is_wide = hundred_rows > _MIN_BYTES
+            block_bytes = min(hundred_rows, _MAX_BYTES) if is_wide else BLOCK_BYTES
         return read_batches(split, columns, self.csv, open_file, block_bytes)
 
     def count_lines(self, split: Split, open_file: Opener, positions: Sequence[int]) -> list[int]:
