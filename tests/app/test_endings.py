@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import endings
+from running import clean_environ
 
 ENDS = [
     ("good", 0.0),
@@ -78,6 +79,18 @@ def drivers_of(run: endings.Run) -> list[int]:
     found = [line for line in processes if "irisspark.zip" in line and "java -cp" not in line]
     assert found, (processes, run.output)
     return sorted(int(line.split()[0]) for line in found)
+
+
+def test_plain_python_ends_with_the_jvm_that_it_started(archive, job_folder):
+    command = [sys.executable, str(archive), "-useSparkLocal", "true", *endings.TRAIN]
+    run = endings.Run(command, job_folder, clean_environ())
+    run.wait_for("epoch 2/", 300)
+    run.process.terminate()
+    ended = run.finish()
+    assert ended.code == 143, ended.output
+    assert "irisspark: terminated" in ended.output
+    assert ended.left == []
+    assert ended.seconds < endings.END_SECONDS
 
 
 def workers_of(run: endings.Run) -> list[int]:

@@ -127,9 +127,9 @@ def test_run_goes_on_with_sparks_own_daemon_where_ours_dies(
     (tmp_path / "tensorflow.py").write_text(ENDS_THE_DAEMON)
     master = request.getfixturevalue("cluster").master if is_cluster else "local[2]"
     spark = ["--master", master, "--conf", f"spark.executorEnv.PYTHONPATH={tmp_path}"]
-    done = spark_submit(
-        *spark, *FILES, archive, *JOB, TMPDIR="/nowhere" if not is_cluster else "/tmp"
-    )
+    long = tmp_path / ("long" * 25)  # for a socket: on one machine the driver would be forked
+    long.mkdir()
+    done = spark_submit(*spark, *FILES, archive, *JOB, TMPDIR=str(long))
     assert done.returncode == 0, done.stdout + done.stderr
     assert " Accuracy:        0.9733\n" in done.stdout
     (said,) = complaint(done.stdout + done.stderr)
