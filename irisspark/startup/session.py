@@ -27,6 +27,7 @@ from irisspark.startup.spark_conf import (
     forget_aliases,
     is_local,
     is_on_one_machine,
+    lower_overhead,
     shipped_names,
     turn_on_daemon,
 )
@@ -306,6 +307,8 @@ def _start(conf: SparkConf) -> SparkContext:
             conf.set(_LOG_LEVEL, "OFF")
         context = SparkContext(conf=conf)
     except Exception as error:
+        if lower_overhead(conf, error):
+            return _start(conf)
         raise IrissparkError(f"Spark did not start: {first_line(error)}") from error
     finally:
         if level:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MASTER_TIMEOUT_SECONDS = 10.0
 DAEMON_KEY = "spark.python.daemon.module"
 _FILES_KEY, _ARCHIVES_KEY = "spark.files", "spark.archives"
+_OUR_OVERHEAD = "spark.irisspark.memoryOverhead"
 _OVERHEAD_KEYS = (
     OVERHEAD_KEY,
     "spark.executor.memoryOverheadFactor",
@@ -77,7 +78,7 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
     master = str(conf.get("spark.master"))
     if master.startswith(("yarn", "k8s")) and not any(map(conf.contains, _OVERHEAD_KEYS)):
         # The Python workers live in it, and are killed where it is too small for TensorFlow.
-        conf.set(OVERHEAD_KEY, f"{overhead_mb(dict(conf.getAll()))}m")
+        conf.set(OVERHEAD_KEY, f"{overhead_mb(dict(conf.getAll()))}m").set(_OUR_OVERHEAD, "true")
     if _on_terminal():
         conf.setIfMissing("spark.ui.showConsoleProgress", "true")
     # Python's ``-m``, by which Spark starts its daemons, would let files of the working directory
@@ -93,6 +94,18 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
         # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return conf
+
+
+def lower_overhead(conf: SparkConf, error: Exception) -> bool:
+    """Take our own default of the executors' overhead back where the cluster has no such machines.
+
+    Returns:
+        Whether that is so; Spark can be started again then.
+    """
+    if not conf.contains(_OUR_OVERHEAD) or "above the max threshold" not in str(error):
+        return False
+    conf._jconf.remove(OVERHEAD_KEY).remove(_OUR_OVERHEAD)
+    return True
 
 
 def _on_terminal() -> bool:
