@@ -379,6 +379,9 @@ def test_small_row_groups_hold_the_same_rows(by_hand, iris, tmp_path, monkeypatc
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MAX_GROUP_ROWS", 5)
     monkeypatch.setattr("irisspark.evaluation.worker.prediction_file._MIN_GROUP_ROWS", 5)
     monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", 100)
+    for limit in ("MIN_BLOCK_ROWS", "MAX_BLOCK_ROWS"):  # a group is at least what is predicted
+        monkeypatch.setattr(f"irisspark.model.spec.{limit}", 5)
+    monkeypatch.setattr("irisspark.model.forward._BUILT", {})
     (part,) = attempt(0).prediction_files
     file = pq.ParquetFile(Path(plan.folder.path, part.name))
     groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
