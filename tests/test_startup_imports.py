@@ -147,3 +147,17 @@ def test_functions_that_tensorflow_writes_to_files_leave_none(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "missing" in done.stdout
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_driver_and_the_workers_import_without_pandas() -> None:
+    """Arrow imports it with the first ``pa.array``: it takes a second of a start, and the early
+    driver imports ``cli`` while ``fast_imports`` keeps pandas from being there."""
+    script = (
+        "import sys, irisspark.cli, irisspark.evaluation.worker.counting, irisspark.data.queries\n"
+        "print(sorted({'pandas', 'sklearn', 'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

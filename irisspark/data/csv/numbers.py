@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,12 @@ _IS_STRANGE = np.ones(256, dtype=bool)
 """Which bytes no number holds."""
 _IS_STRANGE[np.frombuffer(b"0123456789+-.eE", dtype=np.uint8)] = False
 _BLANKS = " \t"
-_TRUE, _FALSE = pa.array(TRUE_TEXTS), pa.array(FALSE_TEXTS)
+
+
+@functools.cache
+def _texts(texts: tuple[str, ...]) -> pa.Array:
+    """Make an Arrow array, for which Arrow imports pandas: so not while this file is imported."""
+    return pa.array(texts)
 
 
 def arrow_number_type(dtype: np.dtype[Any]) -> pa.DataType:
@@ -72,8 +78,8 @@ def convert_numbers(
 
 def _without_booleans(texts: pa.Array) -> tuple[pa.Array, bool]:
     """Write 1 and 0 for booleans; tell whether there were any."""
-    is_true = pc.is_in(texts, value_set=_TRUE)
-    is_false = pc.is_in(texts, value_set=_FALSE)
+    is_true = pc.is_in(texts, value_set=_texts(TRUE_TEXTS))
+    is_false = pc.is_in(texts, value_set=_texts(FALSE_TEXTS))
     has_true, has_false = (pc.any(mask, min_count=0).as_py() for mask in (is_true, is_false))
     if has_true:
         texts = pc.if_else(is_true, pa.scalar("1"), texts)
