@@ -34,6 +34,8 @@ def turn_on_daemon(conf: SparkConf, *, verbose: bool) -> bool:
     """Let executors fork their workers from ``worker_daemon``, unless the user has other plans."""
     if conf.contains(DAEMON_KEY) or conf.get("spark.python.use.daemon", "true") == "false":
         return False
+    if sys.platform != "linux" and is_on_one_machine(str(conf.get("spark.master"))):
+        return False  # macOS ends a process that has used Apple's frameworks when it forks
     archive = find_archive()
     if archive is not None:
         # The daemon has to find the archive on its own: an executor fetches it to its working

@@ -109,6 +109,8 @@ def serve() -> None:
     daemon: Any = importlib.import_module("pyspark.daemon")
     start = time.monotonic()
     try:
+        if sys.platform != "linux":
+            raise OSError(f"{sys.platform} does not fork what has imported TensorFlow")
         with _limited(PREPARE_SECONDS):
             _prepare(daemon)
         problem = ""

@@ -1,11 +1,13 @@
 """Sessions on a context of somebody else's, and the one place where jobs run."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from irisspark.data.dataset import open_dataset
+from irisspark.errors import IrissparkError
 from irisspark.evaluation.evaluating import evaluate
 from irisspark.model import loading
 from irisspark.options import parse
@@ -87,17 +89,42 @@ def test_a_model_in_memory_is_copied_and_stays_as_it_is(spark, tmp_path):
     assert model.sha256 == loading.load_network(network).sha256
 
 
-@pytest.mark.parametrize(("survives", "attempts"), [(True, 4), (False, 1)])
-def test_a_job_whose_worker_dies_is_run_again_where_that_is_asked_for(spark, survives, attempts):
+def dies(folder, times: int):
+    """Make a task that kills its worker so many times, in as many jobs."""
+
+    def act(rows):
+        rows = list(rows)
+        deaths = len(list(folder.iterdir()))
+        if rows == [2] and deaths < times:
+            (folder / str(deaths)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield sum(rows)
+
+    return act
+
+
+def test_a_job_whose_worker_dies_is_run_again(spark, tmp_path, capfd):
+    job = spark.spread([1, 2]).mapPartitions(dies(tmp_path, 3)).collect
+    assert spark.run(job) == [1, 2]
+    assert capfd.readouterr().err.count("a worker's process died; its job is run again") == 3
+
+
+@pytest.mark.parametrize(("again", "attempts"), [(True, 4), (False, 1)])
+def test_a_job_whose_worker_dies_again_and_again_is_one_line(spark, tmp_path, again, attempts):
+    job = spark.spread([1, 2]).mapPartitions(dies(tmp_path, 99)).collect
+    with pytest.raises(IrissparkError, match=r"too little memory.* --master local\[1\]"):
+        spark.run(job, again=again)
+    assert len(list(tmp_path.iterdir())) == attempts
+    assert spark.run(lambda: spark.spread([1, 2]).map(lambda n: n + 1).collect()) == [2, 3]
+
+
+def test_an_error_of_the_jobs_own_is_let_through_at_once(spark):
     seen = []
 
     def job():
         seen.append(1)
-        raise RuntimeError("Python worker exited unexpectedly (crashed)")
+        raise RuntimeError("Python worker exited unexpectedly (crashed)")  # as no Spark says it
 
     with pytest.raises(RuntimeError, match="crashed"):
-        spark.run(job, survives_crashes=survives)
-    assert len(seen) == attempts
-    with pytest.raises(ValueError, match="another"):
-        spark.run(lambda: int("another"), survives_crashes=True)
-    assert spark.run(lambda: spark.spread([1, 2]).map(lambda n: n + 1).collect()) == [2, 3]
+        spark.run(job)
+    assert seen == [1]

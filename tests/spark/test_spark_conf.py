@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from irisspark.startup import spark_conf
 from irisspark.startup.spark_conf import configure, lower_overhead
 
 pytestmark = pytest.mark.spark
@@ -64,3 +65,14 @@ def test_overhead_of_the_users_own_is_never_taken_back(spark):
         conf = configure(use_local=False, verbose=True)
     assert not lower_overhead(conf, ValueError(TOO_MUCH))
     assert conf.get(OVERHEAD) == "4g"
+
+
+@pytest.mark.parametrize(("platform", "master", "is_ours"), [
+    ("linux", "local[2]", True), ("darwin", "local[2]", False), ("darwin", "yarn", True),
+])  # fmt: skip
+def test_daemon_is_for_machines_that_fork_well(spark, monkeypatch, platform, master, is_ours):
+    with told(spark, **{"spark.master": master}):
+        conf = configure(use_local=False, verbose=True)
+    conf._jconf.remove(spark_conf.DAEMON_KEY)  # that of the tests' own session
+    monkeypatch.setattr(spark_conf.sys, "platform", platform)
+    assert spark_conf.turn_on_daemon(conf, verbose=False) == is_ours
