@@ -161,3 +161,35 @@ def test_the_driver_and_the_workers_import_without_pandas() -> None:
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True
     )
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+HIDING = """
+import sys, threading
+from irisspark.startup.imports import fast_imports
+seen = []
+
+def other():
+    import pyarrow as pa
+    seen.append(len(pa.array([1, 2])))  # for which pyarrow asks whether there is a pandas
+
+with fast_imports():
+    import keras
+    assert "pandas" not in sys.modules and "sklearn" not in sys.modules
+    try:
+        import pandas
+    except ImportError:
+        seen.append("hidden")
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+import pandas
+print(seen, pandas.__name__)
+"""
+
+
+def test_packages_are_hidden_from_the_thread_that_imports_tensorflow_alone():
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-c", HIDING], env=environ, capture_output=True, text=True
+    )
+    assert done.stdout == "['hidden', 2] pandas\n", done.stderr

@@ -21,8 +21,7 @@ from irisspark.startup.gateway import PORT
 END_SECONDS = 8.0
 
 _POLL_SECONDS = 1.0
-# A JVM that is told to end stops its context first.
-_JVM_ENDS = ("stopped SparkContext", "SparkContext was shut down", "Py4JNetworkError")
+_JAVA_ERRORS = "Py4J"
 _MEANINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -46,11 +45,11 @@ def told(error: BaseException) -> Told | None:
     """Give what this process was told, None: nothing.
 
     Args:
-        error: Where it may be the first that is seen of the end of the JVM, that end is waited for.
+        error: One of Java may be the first that is seen of the end of the JVM, which takes some
+            seconds, and brings about any error: so that end is waited for.
     """
     chain = (error, error.__cause__)
-    text = " ".join(f"{type(one).__name__} {one}" for one in chain if one is not None)
-    if any(sign in text for sign in _JVM_ENDS):
+    if any(type(one).__name__.startswith(_JAVA_ERRORS) for one in chain):
         with contextlib.suppress(Told):
             deadline = time.monotonic() + 3 * _POLL_SECONDS
             while _told is None and time.monotonic() < deadline:

@@ -13,8 +13,10 @@ import threading
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from irisspark.startup.descriptors import silent_errors
@@ -168,6 +170,19 @@ def importing_ahead() -> threading.Thread:
     return threading.Thread(target=import_ahead, daemon=True)
 
 
+class _Hiding(MetaPathFinder):
+    """Says to the thread that made it that some packages are not installed, and to no other."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        if name in ("pandas", "sklearn") and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 @contextlib.contextmanager
 def fast_imports() -> Iterator[None]:
     """Import TensorFlow and Keras without what takes half of the time and serves nothing here.
@@ -175,15 +190,13 @@ def fast_imports() -> Iterator[None]:
     Garbage collections find nothing in modules. Keras imports pandas and scikit-learn where they
     are installed, for adapters that irisspark does not use; to it they are not installed.
     """
-    left_out = [name for name in ("pandas", "sklearn") if name not in sys.modules]
+    hiding = _Hiding()
     was_enabled = gc.isenabled()
     gc.disable()
-    sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]  # None: ImportError
+    sys.meta_path.insert(0, hiding)
     try:
         yield
     finally:
-        for name in left_out:
-            if sys.modules.get(name) is None:
-                sys.modules.pop(name, None)
+        sys.meta_path.remove(hiding)
         if was_enabled:
             gc.enable()
