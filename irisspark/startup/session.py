@@ -18,7 +18,7 @@ from irisspark.startup.executors import Patience
 from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
 from irisspark.startup.job_errors import Place, is_crash, job_problem
-from irisspark.startup.own_code import code_digest, find_archive, place
+from irisspark.startup.own_code import code_digest, difference, find_archive, place, versions
 from irisspark.startup.progress import watched
 from irisspark.startup.spark_conf import (
     DAEMON_KEY,
@@ -198,7 +198,7 @@ class OwnSession(Session):
         if self._uses_daemon and start.problem:
             _say(f"the workers start on Spark's own daemon, which is slower: {start.problem}")
         if start.error is None:
-            return _check_code(warm_up.states)
+            return _check_workers(warm_up.states)
         if not self._uses_daemon:
             raise start.error
         self._context = _without_daemon(self._context, self._conf)
@@ -282,11 +282,13 @@ def _say(message: str) -> None:
     print(f"irisspark: {message}", file=sys.stderr, flush=True)
 
 
-def _check_code(states: list[worker_daemon.WorkerState]) -> None:
+def _check_workers(states: list[worker_daemon.WorkerState]) -> None:
     """Refuse workers that run other code than the driver, whose numbers would mean something else.
 
+    Where what the code runs on differs, numbers may: that is told.
+
     Raises:
-        IrissparkError: They do.
+        IrissparkError: They run other code.
     """
     for state in states:
         if getattr(state, "code", None) != code_digest():
@@ -294,6 +296,13 @@ def _check_code(states: list[worker_daemon.WorkerState]) -> None:
             raise IrissparkError(
                 f"the workers run another irisspark, {where}, than the driver, {place()}: take "
                 "it off their PYTHONPATH, or out of their Python's packages"
+            )
+    for state in states:
+        sides = difference(state.versions, versions())
+        if sides is not None:
+            return _say(
+                f"the workers run {sides[0]} ({state.place}), the driver {sides[1]}: numbers may "
+                "differ; let PYSPARK_PYTHON name the same packages on every machine"
             )
 
 

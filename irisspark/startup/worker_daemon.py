@@ -35,7 +35,7 @@ from irisspark.startup.imports import (
     settle_environment,
     settle_keras,
 )
-from irisspark.startup.own_code import code_digest, place
+from irisspark.startup.own_code import code_digest, place, versions
 
 # pyspark.worker comes first: the daemon of Spark 4.1 and later imports it after the fork only.
 MODULES = (
@@ -83,16 +83,19 @@ class WorkerState:
         daemon: how its daemon was prepared.
         code: the digest of the irisspark that it runs.
         place: where that lies, and on which machine.
+        versions: what it runs on, by name.
     """
 
     daemon: DaemonState
     code: str
     place: str
+    versions: dict[str, str]
 
 
 def report_state(_: Iterator[object]) -> Iterator[WorkerState]:
     """Yield the worker's state once, for ``mapPartitions``: the driver's first tiny job."""
-    yield WorkerState(state(), code_digest(), f"{place()} on {socket.gethostname()}")
+    where = f"{place()} on {socket.gethostname()}"
+    yield WorkerState(state(), code_digest(), where, versions())
 
 
 def main() -> None:

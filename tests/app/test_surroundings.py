@@ -1,12 +1,14 @@
 """Where a job runs: what lies in its folder, how it was shipped, what its environment says."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,22 @@ def test_workers_with_other_code_end_the_run(
     ]
     done = spark_submit(*words, PYTHONPATH=str(tmp_path / "wrong"))
     assert_told(done, "the workers run another irisspark", str(tmp_path / "old"))
+
+
+def test_workers_on_other_packages_are_told(
+    spark_submit: Run, archive: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "keras-3.0.1.dist-info").mkdir(parents=True)
+    about = "Metadata-Version: 2.1\nName: keras\nVersion: 3.0.1\n"
+    (theirs / "keras-3.0.1.dist-info" / "METADATA").write_text(about)
+    words = ["--master", "local[2]", "--conf", f"spark.executorEnv.PYTHONPATH={theirs}", archive]
+    done = spark_submit(*words, *JOB, "-dataPath", "iris.txt", "-fastWorkers", "false")
+    assert_done(done)
+    told = re.findall("irisspark: the workers run (.*)", done.stdout)
+    assert len(told) == 1
+    assert told[0].startswith("keras 3.0.1 (")
+    assert f"the driver keras {metadata.version('keras')}: numbers may differ" in told[0]
 
 
 def test_a_locale_that_is_not_utf8_is_named(spark_submit: Run, archive: Path) -> None:
