@@ -4,7 +4,7 @@
 
 import pytest
 
-from irisspark.startup.job_errors import Place, cause, is_crash, job_problem, overhead_mb
+from irisspark.startup.job_errors import Place, cause, is_crash, is_final, job_problem, overhead_mb
 
 LOST = "Job aborted due to stage failure: Task 1 in stage 3.0 failed 4 times, most recent failure: "
 STANDALONE = (
@@ -61,6 +61,9 @@ class SparkError(Exception):
         return str(self)
 
 
+SOMEWHERE = Place("yarn", 8, {})
+
+
 def setting(**values: str) -> dict[str, str]:
     return {f"spark.executor.{name}": value for name, value in values.items()}
 
@@ -71,6 +74,7 @@ def setting(**values: str) -> dict[str, str]:
         (STANDALONE, "spark://m:7077", {"cores": "4"}, ["code 137", "spark.executor.cores=2"]),
         (YARN, "yarn", {"memoryOverhead": "3g", "cores": "2"},
          ["exceeding physical memory limits", "memoryOverhead=6144m", "cores=1"]),
+        (YARN, "yarn", {"memoryOverhead": "100m"}, ["memoryOverhead=1408m"]),
         (YARN_143, "yarn", {}, ["status: 143", "memoryOverhead=2816m"]),
         (KUBERNETES, "k8s://https://c", {"memory": "20g"}, ["code 137", "memoryOverhead=6144m"]),
         (CRASHED, "local[8]", {}, ["too little memory", "--master local[4] in place of local[8]"]),
@@ -83,6 +87,29 @@ def test_killed_processes_are_a_line_with_a_setting_and_a_number(text, master, s
     assert "\n" not in line
     assert "memory" in line
     assert all(words in line for words in said), line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[PYTHON_VERSION_MISMATCH] Python in worker has different version: 3.12 than that in driver: "
+        "3.11, PySpark cannot run with different minor versions.",
+        "[PYTHON_VERSION_MISMATCH] Python in worker has different version (3, 12) than that in "
+        "driver 3.11, PySpark cannot run with different minor versions.",
+    ],
+)
+def test_another_python_is_a_line_that_names_both(text):
+    line = job_problem(SparkError(f"Traceback (most recent call last):\n{text}\n"), SOMEWHERE)
+    assert line is not None
+    assert line.startswith("the workers run Python 3.12, and the driver Python 3.11: ")
+
+
+def test_what_another_daemon_would_not_mend_is_final():
+    assert is_final(SparkError(YARN))
+    assert is_final(SparkError(STANDALONE))
+    assert not is_final(SparkError(NOT_FOUND))
+    assert not is_final(SparkError(CRASHED))
+    assert not is_final(ConnectionResetError("executor 1 lost"))
 
 
 def test_other_errors_are_not_explained_by_memory():

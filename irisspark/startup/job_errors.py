@@ -13,6 +13,7 @@ CORES_KEY = "spark.executor.cores"
 
 _WORKER_MB = 1024
 _TRACE_OF_A_WORKER = "Traceback (most recent call last)"
+_MISMATCH = re.compile(r"different version:? \(?([\d., ]+?)\)? than that in driver:? ([\d.]+\d)")
 _LACKING = re.compile(r"^(?:ModuleNotFoundError|ImportError): (.+)$", re.MULTILINE)
 _CAUSES = re.compile(
     r"(?:Caused by|most recent failure)[^\n]*?: ((?:[\w.$]+(?:Exception|Error)): [^\n]+)"
@@ -50,6 +51,13 @@ def is_crash(error: BaseException) -> bool:
     return _is_of_spark(error) and any(sign in str(error) for sign in _CRASHED)
 
 
+def is_final(error: BaseException) -> bool:
+    """Tell whether no daemon would do better: executors are killed, or run another Python."""
+    text = str(error)
+    signs = (_KILLED, _LOST, _MISMATCH)
+    return _is_of_spark(error) and any(sign.search(text) for sign in signs)
+
+
 def _is_of_spark(error: BaseException) -> bool:
     """Tell it from an error of the connection to the JVM itself."""
     return getattr(error, "java_exception", None) is not None
@@ -68,6 +76,11 @@ def job_problem(error: Exception, place: Place) -> str | None:
         return (
             f"the Python of the workers lacks what irisspark needs: {lacking[1]}; set "
             "PYSPARK_PYTHON to a Python in which its requirements are installed, on every machine"
+        )
+    if (mismatch := _MISMATCH.search(text)) is not None:
+        return (
+            f"the workers run Python {mismatch[1].replace(', ', '.')}, and the driver Python "
+            f"{mismatch[2]}: set PYSPARK_PYTHON to a Python {mismatch[2]}, on every machine"
         )
     if (killed := _killed(error, place)) is not None:
         return killed
@@ -141,7 +154,8 @@ def _advise(place: Place) -> str:
     fewer = f"--conf {CORES_KEY}={max(1, cores // 2)}"
     if place.master.startswith(("yarn", "k8s")):
         now = settings.get(OVERHEAD_KEY)
-        more = 2 * (_megabytes(now) if now else overhead_mb(settings))
+        needed = overhead_mb(settings)
+        more = max(2 * _megabytes(now), needed) if now else 2 * needed
         advice = f"give its Python workers more, with --conf {OVERHEAD_KEY}={more}m"
         return f"{advice}, or let fewer run at once, with {fewer}" if cores > 1 else advice
     return (

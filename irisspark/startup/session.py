@@ -17,7 +17,7 @@ from irisspark.startup import fork_server, worker_daemon
 from irisspark.startup.executors import Patience
 from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
-from irisspark.startup.job_errors import Place, is_crash, job_problem
+from irisspark.startup.job_errors import Place, is_crash, is_final, job_problem
 from irisspark.startup.own_code import code_digest, difference, find_archive, place, versions
 from irisspark.startup.progress import watched
 from irisspark.startup.spark_conf import (
@@ -195,6 +195,8 @@ class OwnSession(Session):
             return
         start = self._warm_up.wait(self._patience.look)
         warm_up, self._warm_up = self._warm_up, None
+        if start.error is not None and is_final(start.error.__cause__ or start.error):
+            raise start.error
         if self._uses_daemon and start.problem:
             _say(f"the workers start on Spark's own daemon, which is slower: {start.problem}")
         if start.error is None:
