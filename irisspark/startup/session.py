@@ -32,6 +32,7 @@ from irisspark.startup.spark_conf import (
     turn_on_daemon,
 )
 from irisspark.startup.spark_log import shorten_log
+from irisspark.startup.start_watch import StartWatch
 from irisspark.startup.warm_up import WarmUp
 
 if TYPE_CHECKING:
@@ -203,8 +204,9 @@ class OwnSession(Session):
             return _check_workers(warm_up.states)
         if not self._uses_daemon:
             raise start.error
-        self._context = _without_daemon(self._context, self._conf)
-        self.warm_up(uses_daemon=False, wait_for=self._patience.limit_seconds)
+        limit = self._patience.limit_seconds
+        self._context = _without_daemon(self._context, self._conf, limit)
+        self.warm_up(uses_daemon=False, wait_for=limit)
         self.wait_for_workers()
 
     def stop(self) -> None:
@@ -266,7 +268,7 @@ def open_session(
         conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", server.path)
     session = None
     try:
-        session = OwnSession(_start(conf), conf, shipped, server)
+        session = OwnSession(_start(conf, wait_for), conf, shipped, server)
         session.warm_up(uses_daemon=uses_daemon, wait_for=wait_for)
         if importing:
             importing.join()
@@ -308,19 +310,13 @@ def _check_workers(states: list[worker_daemon.WorkerState]) -> None:
             )
 
 
-def _start(conf: SparkConf) -> SparkContext:
-    from pyspark import SparkContext
-
+def _start(conf: SparkConf, wait_for: int) -> SparkContext:
     level = conf.get(_LOG_LEVEL, None)
     ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         if level:  # Spark would log the trace of an error that is told in a line
             conf.set(_LOG_LEVEL, "OFF")
-        context = SparkContext(conf=conf)
-    except Exception as error:
-        if lower_overhead(conf, error):
-            return _start(conf)
-        raise IrissparkError(f"Spark did not start: {first_line(error)}") from error
+        context = _open(conf, wait_for)
     finally:
         if level:
             conf.set(_LOG_LEVEL, level)
@@ -334,6 +330,20 @@ def _start(conf: SparkConf) -> SparkContext:
     return context
 
 
+def _open(conf: SparkConf, wait_for: int) -> SparkContext:
+    from pyspark import SparkContext
+
+    watch = StartWatch(conf, wait_for)
+    try:
+        with watch:
+            return SparkContext(conf=conf)
+    except Exception as error:
+        if watch.problem is None and lower_overhead(conf, error):
+            return _open(conf, wait_for)
+        reason = watch.problem or f"Spark did not start: {first_line(error)}"
+        raise IrissparkError(reason) from error
+
+
 def _stop(context: SparkContext) -> None:
     """Stop Spark without waiting for pyspark's accumulator server, which looks up once a second."""
     server = getattr(context, "_accumulatorServer", None)
@@ -344,7 +354,7 @@ def _stop(context: SparkContext) -> None:
         context.stop()
 
 
-def _without_daemon(context: SparkContext, conf: SparkConf) -> SparkContext:
+def _without_daemon(context: SparkContext, conf: SparkConf, wait_for: int) -> SparkContext:
     """Go on with Spark's own daemon: executors read the setting when they start."""
     if is_local(conf):
         environment = context._jvm.org.apache.spark.SparkEnv.get()
@@ -352,4 +362,4 @@ def _without_daemon(context: SparkContext, conf: SparkConf) -> SparkContext:
         return context
     _stop(context)
     # Set and not removed: the JVM's system properties, which a conf begins with, have ours too.
-    return _start(conf.set(DAEMON_KEY, _SPARKS_DAEMON))
+    return _start(conf.set(DAEMON_KEY, _SPARKS_DAEMON), wait_for)

@@ -120,7 +120,7 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
     command += ["org.codehaus.janino.SimpleCompiler", str(HADOOP / "Cluster.java"), "Cluster"]
     with ExitStack() as stack:
         words = [str(folder), "2", "2"]
-        _start(stack, "Hadoop", [*command, *words], folder / "log", "\nready\n", cwd=folder)
+        _start(stack, "Hadoop", [*command, *words], folder / "log", "\nready\n", folder)
         yield Hadoop(folder / "conf", folder / "irisspark")
 
 

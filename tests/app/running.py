@@ -3,9 +3,10 @@
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from irisspark.bundle import packing
 
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPARK_HOME = packing.find_spark_home()
 SPARK_CLASS = (str(SPARK_HOME / "bin" / "spark-class"),)
 HADOOP = Path(__file__).parent / "hadoop"
-START_SECONDS = 90
+START_SECONDS = 240
 RUN_SECONDS = 300
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,3 +62,24 @@ class Hadoop:
 
     conf: Path
     work_dir: Path
+
+    def stdouts(self) -> list[str]:
+        """Read what the applications' containers have printed."""
+        return [path.read_text() for path in self.work_dir.rglob("stdout")]
+
+    def list_applications(self, state: str) -> str:
+        """Ask YARN for the applications in a state, as its own command does."""
+        command = ["java", "-cp", f"{self.conf}:{SPARK_HOME / 'jars'}/*"]
+        command += ["org.apache.hadoop.yarn.client.cli.ApplicationCLI"]
+        command += ["application", "-list", "-appStates", state]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def write_hadoop_settings(file: Path, settings: Mapping[str, str]) -> None:
+    """Write a file in the format of core-site.xml."""
+    root = ElementTree.Element("configuration")
+    for name, value in settings.items():
+        item = ElementTree.SubElement(root, "property")
+        ElementTree.SubElement(item, "name").text = name
+        ElementTree.SubElement(item, "value").text = value
+    ElementTree.ElementTree(root).write(file)
