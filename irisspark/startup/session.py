@@ -254,8 +254,6 @@ def open_session(
     open_gateway(importing.join if importing and jvm_waits else lambda: None)
     if importing and not jvm_waits:  # only now: the import leads away what a JVM of ours inherits
         importing.start()
-    if not verbose:
-        shorten_log()
     conf = configure(use_local=use_local, verbose=verbose)
     master = str(conf.get("spark.master"))
     check_master(master)
@@ -274,6 +272,8 @@ def open_session(
             importing.join()
         if server:
             server.start(worker_daemon.serve)
+        if not verbose:  # only now: while the import has Python's lock, each call of it waits
+            shorten_log()
         yield session
     finally:
         if server:

@@ -37,7 +37,6 @@ def shorten_log() -> None:
         root.addAppender(appender, None, None)
         context.updateLoggers()
         core.config.Configurator.setLevel(_LATE, log4j.Level.OFF)
-        set_level("WARN")  # until the context sets what the user has chosen
 
 
 def set_level(name: str) -> None:
