@@ -136,6 +136,21 @@ def test_header_that_is_a_comment_is_numpys_own(tmp_path):
         assert bad_of(batches).total == 0
 
 
+@pytest.mark.parametrize("label", [b"0", b"setosa"])
+@pytest.mark.parametrize("names", [b"#,0,1,label", b"%change,2019,2020,label", b"# 1,2,3,label"])
+def test_no_row_is_lost_to_a_header_like_a_comment_with_numbers(tmp_path, names, label):
+    file = data_file(tmp_path / "a.csv", names + b"\n7,5,3,%s\n8,4,2,%s\n" % (label, label))
+    head = CsvReader(HEADER).head([file], open_local)
+    assert head.names == tuple(names.decode().split(","))
+    assert [row[0] for row in head.rows] == ["7", "8"]
+
+
+def test_a_commented_row_above_a_header_is_none(tmp_path):
+    for names in (b"x,y,label", b"2019,y,label"):
+        file = data_file(tmp_path / "a.csv", b"#1,2,0\n" + names + b"\n3,4,1\n")
+        assert CsvReader(HEADER).head([file], open_local).names == tuple(names.decode().split(","))
+
+
 @pytest.mark.parametrize("split_bytes", [1, 9, 1e9])
 def test_header_in_the_middle_is_bad_for_a_reason_of_its_own(tmp_path, split_bytes):
     data = b'x,y,label\n1,2,0\n"x",y,label\n3,4,1\nx,y,label\nx,4,label\n'

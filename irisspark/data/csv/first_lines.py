@@ -101,15 +101,21 @@ def leading(records: Records, csv: CsvFormat) -> tuple[int, int]:
 def find_header(records: Records, csv: CsvFormat) -> int:
     """Find the index of the header among the first records of a file.
 
-    It is the first record that is no comment; but a comment right above rows, as wide as they are
-    and without a number, is the header that numpy and others write.
+    It is the first record that is no comment; but a comment right above rows, as wide as they are,
+    is the header that numpy and others write, where it holds no number or they hold little else.
     """
     first, before = leading(records, csv)
     if before == first or first == len(records):
         return first
     cells, above = (split_cells(records[i], csv.delimiter) for i in (first, before))
-    is_header = len(above) == len(cells) > 1 and has_number(cells) and not has_number(above)
-    return before if is_header else first
+    if not len(above) == len(cells) > 1 or not has_number(cells):
+        return first
+    return first if has_number(above) and not _are_numbers(cells) else before
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Tell whether cells are numbers, but for one, as a label may be."""
+    return sum(not is_number(cell) for cell in cells) <= 1
 
 
 def first_row(records: Records, csv: CsvFormat) -> int:
