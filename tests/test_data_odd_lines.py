@@ -145,6 +145,16 @@ def test_no_row_is_lost_to_a_header_like_a_comment_with_numbers(tmp_path, names,
     assert [row[0] for row in head.rows] == ["7", "8"]
 
 
+def test_a_header_may_hold_quotes_escaped_by_a_backslash(tmp_path):
+    data = b'"say \\"a, b\\"",y,label\n1,2,0\n3,4,1\n5,6,2\n'
+    files = [data_file(tmp_path / name, data) for name in ("a.csv", "b.csv")]
+    names = CsvReader(HEADER).head(files, open_local).names
+    assert names == ('say "a, b"', "y", "label")
+    batches = read_splits(files, Columns(3, (0, 1), label=2, targets=THREE, names=names), HEADER)
+    assert [row[2] for row in rows_of(batches)] == [(1, 2), (3, 4), (5, 6)] * 2
+    assert bad_of(batches).total == 0
+
+
 def test_a_commented_row_above_a_header_is_none(tmp_path):
     for names in (b"x,y,label", b"2019,y,label"):
         file = data_file(tmp_path / "a.csv", b"#1,2,0\n" + names + b"\n3,4,1\n")

@@ -106,7 +106,7 @@ def _header_end(data: bytes, columns: Columns, csv: CsvFormat, path: str) -> int
     Raises:
         DataError: It is another header than that of the first file.
     """
-    records = records_of(data, csv)
+    records = records_of(with_doubled_quotes(data, columns.num_columns, csv), csv)
     for index in range(len(records)):
         cells = split_cells(records[index], csv.delimiter)
         if cells == columns.names:
