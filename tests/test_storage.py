@@ -112,6 +112,11 @@ def test_braces():
     assert split_list("a{b,c},d\\,e,{f,g") == ["a{b,c}", "d\\,e", "{f", "g"]
 
 
+def test_a_range_that_runs_backwards_is_told(tree):
+    with pytest.raises(DataError, match=r"d_\[9-0\]\.csv is no pattern: bad character range 9-0"):
+        found("d_[9-0].csv")
+
+
 def test_a_file_travels_with_its_filesystem(tree):
     (file,) = pickle.loads(pickle.dumps(find_data("d_2023.csv", {}, str)))
     with opener(str)(file) as stream:

@@ -77,7 +77,8 @@ def find_data(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[D
         resolve: From such a name to its path here.
 
     Raises:
-        DataError: There is no such file, it cannot be read, or a folder holds none.
+        DataError: There is no such file, it cannot be read, a folder holds none, or a pattern is
+            none.
     """
     try:
         whole = path in shipped or locate(path).exists
@@ -86,6 +87,8 @@ def find_data(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[D
         return [file for files in found for file in files]
     except OSError as error:
         raise DataError(f"-dataPath {path}: {reason(error)}") from error
+    except re.error as error:
+        raise DataError(f"-dataPath {path} is no pattern: {error.msg}") from error
 
 
 def _find_files(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[DataFile]:
