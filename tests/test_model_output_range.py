@@ -83,6 +83,16 @@ def _shared(x):
     return layers.Average()([model(x), model(ops.negative(x))])
 
 
+class _FiveTimes(layers.Layer):
+    activation = staticmethod(keras.activations.softmax)
+
+    def call(self, x):
+        return 5 * self.activation(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
 PROBABILITIES = {
     "softmax": layers.Dense(3, "softmax"),
     "ops.softmax": _chain(layers.Dense(3), ops.softmax),
@@ -107,6 +117,9 @@ PROBABILITIES = {
     "Flatten": lambda x: layers.Flatten()(layers.Reshape((1, 1, 3))(layers.Dense(3, "softmax")(x))),
     "squeeze": lambda x: ops.squeeze(ops.expand_dims(layers.Dense(3, "softmax")(x), 1), axis=1),
     "last step": lambda x: _steps(x)[:, -1],
+    "last step of swapped ones": lambda x: layers.Permute((2, 1, 3))(
+        layers.Softmax()(layers.Reshape((2, 1, 3))(x))
+    )[:, 0, 0],
     "last step, all named": lambda x: _steps(x)[:, 0, :],
     "TimeDistributed": lambda x: layers.GlobalAveragePooling1D()(
         layers.TimeDistributed(layers.Dense(3, "softmax"))(layers.Reshape((2, 3))(x))
@@ -146,6 +159,7 @@ UNIT_INTERVAL = {
     "two softmaxes side by side": lambda x: layers.Flatten()(_steps(x)),
     "one column of each": lambda x: _steps(x)[:, :, 0],
     "gated": lambda x: layers.LSTM(3, activation="softmax")(layers.Reshape((2, 3))(x)),
+    "transposed from behind": lambda x: ops.transpose(_steps(x), (0, -1, 1))[:, 0],
     "largest of maps": lambda x: layers.GlobalMaxPooling2D()(_grid(x)),
     "padded": lambda x: layers.Flatten()(layers.ZeroPadding1D(1)(_steps(x))),
     "at most a little": lambda x: ops.minimum(layers.Dense(3, "softmax")(x), 1e-7),
@@ -168,6 +182,9 @@ NEITHER = {
         layers.Dense(3, "softmax")(x), training=True
     ),
     "another's sum": _sum_of_another,
+    "a layer of one's own at each step": lambda x: layers.TimeDistributed(_FiveTimes())(
+        layers.Reshape((2, 3))(x)
+    )[:, 0],
     "tanh": layers.Dense(3, "tanh"),
     "relu": layers.Dense(3, "relu"),
 }

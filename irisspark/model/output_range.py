@@ -288,7 +288,8 @@ def _hull(ranges: Inputs) -> Range:
 
 def _permuted(operation: Any, call: _Call) -> Range:
     axes = getattr(operation, "dims", None) or getattr(operation, "axes", None)
-    stays = axes is not None and max(axes) == axes[-1]
+    rank = len(call.output.shape)
+    stays = axes is not None and axes[-1] in (-1, rank - 1)
     return call.first if stays else _unsorted(call.first)
 
 
@@ -512,6 +513,8 @@ def _time_distributed(operation: Any, call: _Call) -> Range:
     import keras
 
     inner = operation.layer
+    if not keras_private.is_kerass_own(inner):
+        return _UNKNOWN
     if isinstance(inner, keras.Model):
         return _Reader().of(inner.outputs[0]) if getattr(inner, "outputs", None) else _UNKNOWN
     kind = type(inner).__name__
