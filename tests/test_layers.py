@@ -159,6 +159,7 @@ FILES = {
     "startup/nameless": "EITHER",
     "startup/addresses": "EITHER",
     "startup/imports": "EITHER",
+    "startup/import_system": "EITHER",
     "startup/descriptors": "EITHER",
     "startup/broadcasts": "EITHER",
     #

@@ -13,13 +13,12 @@ import threading
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from importlib.abc import MetaPathFinder
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from irisspark.startup.descriptors import silent_errors
+from irisspark.startup.import_system import hidden
 
 DEFAULTS = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -170,19 +169,6 @@ def importing_ahead() -> threading.Thread:
     return threading.Thread(target=import_ahead, daemon=True)
 
 
-class _Hiding(MetaPathFinder):
-    """Says to the thread that made it that some packages are not installed, and to no other."""
-
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> None:
-        if name in ("pandas", "sklearn") and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
 @contextlib.contextmanager
 def fast_imports() -> Iterator[None]:
     """Import TensorFlow and Keras without what takes half of the time and serves nothing here.
@@ -190,13 +176,11 @@ def fast_imports() -> Iterator[None]:
     Garbage collections find nothing in modules. Keras imports pandas and scikit-learn where they
     are installed, for adapters that irisspark does not use; to it they are not installed.
     """
-    hiding = _Hiding()
     was_enabled = gc.isenabled()
     gc.disable()
-    sys.meta_path.insert(0, hiding)
     try:
-        yield
+        with hidden("pandas", "sklearn"):
+            yield
     finally:
-        sys.meta_path.remove(hiding)
         if was_enabled:
             gc.enable()

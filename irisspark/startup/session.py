@@ -17,6 +17,7 @@ from irisspark.startup import fork_server, worker_daemon
 from irisspark.startup.executors import Patience
 from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
+from irisspark.startup.import_system import hidden, keep_archives
 from irisspark.startup.job_errors import Place, is_crash, is_final, job_problem
 from irisspark.startup.own_code import code_digest, difference, find_archive, place, versions
 from irisspark.startup.progress import watched
@@ -250,11 +251,12 @@ def open_session(
         importing.start()
     if not verbose:  # py4j would log the trace of every failed call, of which cli tells in a line
         logging.getLogger("py4j").setLevel(logging.CRITICAL)
-    # The JVM of spark-submit knows the master; a conf made before the gateway is open does not.
-    open_gateway(importing.join if importing and jvm_waits else lambda: None)
-    if importing and not jvm_waits:  # only now: the import leads away what a JVM of ours inherits
-        importing.start()
-    conf = configure(use_local=use_local, verbose=verbose)
+    with hidden("pandas"):  # which pyspark imports at its first call to Java with an argument
+        # The JVM of spark-submit knows the master; a conf before the gateway is open does not.
+        open_gateway(importing.join if importing and jvm_waits else lambda: None)
+        if importing and not jvm_waits:  # only now: the import leads away what a JVM inherits
+            importing.start()
+        conf = configure(use_local=use_local, verbose=verbose)
     master = str(conf.get("spark.master"))
     check_master(master)
     shipped = shipped_names(conf)
@@ -326,6 +328,7 @@ def _start(conf: SparkConf, wait_for: int) -> SparkContext:
         signal.signal(signal.SIGINT, ctrl_c)  # pyspark puts one of its own in the place of ours
     archive = find_archive()
     if archive is not None:
+        keep_archives()
         context.addPyFile(str(archive))
     return context
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from zipimport import zipimporter
 
 from irisspark.startup import fork_server
 from irisspark.startup.descriptors import leading
+from irisspark.startup.import_system import keep_archives
 from irisspark.startup.imports import (
     fast_imports,
     leave_no_files,
@@ -151,7 +151,7 @@ def _prepare(daemon: Any) -> None:
         leave_no_files()
     finally:
         gc.freeze()  # a collection before it would free nothing worth its 0.4 s
-        _keep_archives()
+        keep_archives()
         daemon.gc = _with_collect(gc, Collector())
         daemon.worker = acknowledge_quickly(daemon.worker)
 
@@ -185,24 +185,6 @@ def _quiet_imports() -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-
-
-class KeptArchive(zipimporter):
-    """An importer of a zip or jar whose table of contents is read once.
-
-    ``importlib.invalidate_caches()``, which Spark up to 4.0 calls in every task, makes Python
-    3.10-3.12 read the whole table of every archive on the path again. Archives that were there
-    before the fork do not change, and modules in them stay importable.
-    """
-
-    def invalidate_caches(self) -> None:
-        """Keep the table."""
-
-
-def _keep_archives() -> None:
-    for path, importer in list(sys.path_importer_cache.items()):
-        if type(importer) is zipimporter:
-            sys.path_importer_cache[path] = KeptArchive(path)
 
 
 class Collector:

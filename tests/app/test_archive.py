@@ -122,6 +122,24 @@ print(irisspark.cli.__file__)
     assert done.stdout.decode().strip() == f"{archive}/irisspark/cli.pyc"
 
 
+START = """
+import sys
+from irisspark.startup.imports import importing_ahead
+from irisspark.startup.session import open_session
+with open_session(use_local=True, importing=importing_ahead()):
+    pass
+archives = [i for p, i in sys.path_importer_cache.items() if p.startswith(sys.argv[1])]
+print("pandas" in sys.modules, len(archives) > 1, {type(i).__name__ for i in archives})
+"""
+
+
+def test_a_start_imports_no_pandas_and_reads_the_archives_table_once(archive: Path) -> None:
+    environ = clean_environ(PYTHONPATH=str(archive))
+    command = [sys.executable, "-Pc", START, str(archive)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=RUN_SECONDS)
+    assert done.stdout == "False True {'KeptArchive'}\n", done.stderr
+
+
 def test_other_pythons_read_the_source(archive: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(archive) as held, zipfile.ZipFile(other, "w") as written:

@@ -21,6 +21,7 @@ from zipimport import zipimporter
 import pytest
 
 from irisspark.startup import worker_daemon
+from irisspark.startup.import_system import keep_archives
 
 pytestmark = pytest.mark.spark
 
@@ -271,7 +272,7 @@ def test_kept_archive_is_not_read_again_and_stays_importable(tmp_path, monkeypat
     monkeypatch.syspath_prepend(str(path))
     assert importlib.import_module("kept_first").value == 1
     assert type(sys.path_importer_cache[str(path)]) is zipimporter
-    worker_daemon._keep_archives()
+    keep_archives()
     bytes_before = path.read_bytes()
     path.write_bytes(b"")  # a second reading of the table would fail and drop the modules
     importlib.invalidate_caches()
