@@ -5,7 +5,6 @@ The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
 from irisspark.startup.imports import importing_ahead
+from irisspark.startup.notices import say
 from irisspark.startup.session import Session, open_session
 from irisspark.storage import finding
 from irisspark.storage.staging import Staging, check_output
@@ -83,12 +83,12 @@ def _run(options: Options) -> int:
     if (lost := command_line.lost_letters(options, utf8=has_all_letters())) is not None:
         raise OptionsError(lost)
     for note in command_line.notes(options):
-        _say(note)
+        say(note)
     clock = Clock()
     if options.output_path is None:
         return _work(options, clock, None)
     for note in check_output(options.output_path, overwrite=options.overwrite):
-        _say(note)
+        say(note)
     staging = Staging(options.output_path, overwrite=options.overwrite)
     try:
         return _work(options, clock, staging)
@@ -122,7 +122,7 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
         clock.lap("evaluate")
         run = describe_run(session, options, model, dataset, result, clock)
     if result.comparison.note is not None:
-        _say(result.comparison.note)
+        say(result.comparison.note)
     if isinstance(result, PredictionResult):
         return _finish_predictions(result, run, staging)
     return _finish(options, result, run, staging, trained)
@@ -152,7 +152,7 @@ def _show_model(session: Session, options: Options) -> int:
     path = finding.find_model(options.model_path, session.shipped, session.resolve)
     opened = loading.open_network(path, trust=options.trust_model, training_seed=options.seed)
     for note in opened.notes:
-        _say(note)
+        say(note)
     opened.model.summary(print_fn=print)
     return EXIT_DONE
 
@@ -166,7 +166,7 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
         training_seed=options.seed if options.train else None,
     )
     for note in model.notes:
-        _say(note)
+        say(note)
     return model
 
 
@@ -189,10 +189,10 @@ def _finish(
         staging.publish(files | (trained.files if trained is not None else {}))
     _report_bad_rows(result)
     if options.verbose:
-        _say(phases_text(run))
+        say(phases_text(run))
     unmet = report.unmet(content, options.require)
     for line in unmet:
-        _say(f"-require: {line}")
+        say(f"-require: {line}")
     sys.stderr.flush()
     print(report.text(result.scores, options.stats), end="", flush=True)
     return EXIT_UNMET if unmet else EXIT_DONE
@@ -214,23 +214,18 @@ def _report_bad_rows(result: EvaluationResult | PredictionResult) -> None:
     if not result.bad.total:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in result.bad.counts.items())
-    _say(f"{result.bad.total} bad rows were left out: {reasons}")
+    say(f"{result.bad.total} bad rows were left out: {reasons}")
     for example in result.bad_examples:
-        _say(f"  {example}")
+        say(f"  {example}")
     if result.bad.total > len(result.bad_examples):
-        _say(f"  ... and {result.bad.total - len(result.bad_examples)} more")
+        say(f"  ... and {result.bad.total - len(result.bad_examples)} more")
 
 
 def _show(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError):  # the end of a terminal or a JVM is no reason to fail
-        print(f"irisspark: {message}", file=sys.stderr, flush=True)
-
-
 def _complain(message: str, verbose: bool) -> None:
     if verbose:
         traceback.print_exc()
-    _say(message)
+    say(message)

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from irisspark.startup import addresses, handover
 from irisspark.startup.imports import DEFAULTS, FORCED, importing_ahead
+from irisspark.startup.notices import say
 
 _WAIT_SECONDS = 300.0  # for spark-submit's Python, which a large --packages may hold up
 
@@ -36,11 +37,7 @@ def hand_over() -> int | None:
     code = handover.wait_for(connection)
     if code:
         return int(code)
-    print(
-        "irisspark: the driver's process was killed; look at the memory of this machine",
-        file=sys.stderr,
-        flush=True,
-    )
+    say("the driver's process was killed; look at the memory of this machine")
     return 1
 
 

@@ -160,6 +160,7 @@ FILES = {
     "startup/addresses": "EITHER",
     "startup/imports": "EITHER",
     "startup/import_system": "EITHER",
+    "startup/notices": "DRIVER",
     "startup/descriptors": "EITHER",
     "startup/broadcasts": "EITHER",
     #

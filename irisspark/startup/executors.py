@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from irisspark.errors import IrissparkError
+from irisspark.startup.notices import say
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -45,7 +45,7 @@ class Patience:
         if is_over:
             raise IrissparkError(f"{message}; ended by -waitFor {self.limit_seconds}")
         self._told = True
-        print(f"irisspark: {message}; waiting on", file=sys.stderr, flush=True)
+        say(f"{message}; waiting on")
 
 
 def _has_executors(context: Any) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from irisspark.startup.notices import say
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -58,7 +59,7 @@ def _watch(context: SparkContext, has_ended: threading.Event) -> None:
                 said = since
             elif now is not None and time.monotonic() - said > QUIET_SECONDS:
                 said = time.monotonic()
-                print(f"irisspark: {describe(now, said - since)}", file=sys.stderr, flush=True)
+                say(describe(now, said - since))
 
 
 def look(context: SparkContext) -> Progress | None:

@@ -7,7 +7,6 @@ import functools
 import logging
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +18,7 @@ from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
 from irisspark.startup.import_system import hidden, keep_archives
 from irisspark.startup.job_errors import Place, is_crash, is_final, job_problem
+from irisspark.startup.notices import say
 from irisspark.startup.own_code import code_digest, difference, find_archive, place, versions
 from irisspark.startup.progress import watched
 from irisspark.startup.spark_conf import (
@@ -96,7 +96,7 @@ class Session:
             except Exception as error:
                 attempts_left -= 1
                 if attempts_left and is_crash(error):
-                    _say("a worker's process died; its job is run again")
+                    say("a worker's process died; its job is run again")
                     continue
                 if (problem := job_problem(error, self._place())) is not None:
                     raise IrissparkError(problem) from error
@@ -200,7 +200,7 @@ class OwnSession(Session):
         if start.error is not None and is_final(start.error.__cause__ or start.error):
             raise start.error
         if self._uses_daemon and start.problem:
-            _say(f"the workers start on Spark's own daemon, which is slower: {start.problem}")
+            say(f"the workers start on Spark's own daemon, which is slower: {start.problem}")
         if start.error is None:
             return _check_workers(warm_up.states)
         if not self._uses_daemon:
@@ -284,10 +284,6 @@ def open_session(
             session.stop()
 
 
-def _say(message: str) -> None:
-    print(f"irisspark: {message}", file=sys.stderr, flush=True)
-
-
 def _check_workers(states: list[worker_daemon.WorkerState]) -> None:
     """Refuse workers that run other code than the driver, whose numbers would mean something else.
 
@@ -306,7 +302,7 @@ def _check_workers(states: list[worker_daemon.WorkerState]) -> None:
     for state in states:
         sides = difference(state.versions, versions())
         if sides is not None:
-            return _say(
+            return say(
                 f"the workers run {sides[0]} ({state.place}), the driver {sides[1]}: numbers may "
                 "differ; let PYSPARK_PYTHON name the same packages on every machine"
             )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from irisspark.startup.executors import NOTICE_SECONDS
+from irisspark.startup.notices import say
 from irisspark.startup.yarn import YarnApplication
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class StartWatch:
     def _tell(self, more: str) -> None:
         message = self._describe()
         if not self._is_over.is_set():
-            print(f"irisspark: {message}; {more}", file=sys.stderr, flush=True)
+            say(f"{message}; {more}")
 
     def _end(self) -> None:
         message = self._describe()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irisspark.errors import IrissparkError
 from irisspark.startup import job_errors, worker_daemon
+from irisspark.startup.notices import say
 from irisspark.startup.spark_log import set_level
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class WarmUp:
                 return False
             if seconds > SAY_SECONDS and not said:
                 said = True
-                _say(
+                say(
                     f"the workers have not started after {SAY_SECONDS:.0f} s; "
                     f"they are given up after {GIVE_UP_SECONDS:.0f} s"
                 )
@@ -174,7 +174,3 @@ def _count_tasks(context: SparkContext) -> int:
         return 0
     infos = context._jsc.sc().statusTracker().getExecutorInfos()
     return sum(info.numRunningTasks() for info in infos)
-
-
-def _say(message: str) -> None:
-    print(f"irisspark: {message}", file=sys.stderr, flush=True)
