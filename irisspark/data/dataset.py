@@ -274,11 +274,11 @@ def _tasks_before(
     """Cut what lies before the last position of each file into tasks of about equal size."""
     indices = sorted(positions)
     files = tuple(dataset.files[index] for index in indices)
-    num_tasks = _num_tasks(sum(file.size for file in files), session.parallelism)
-    size = sum(file.size for file in files)
+    num_bytes = sum(file.size for file in files)
+    num_tasks = _num_tasks(num_bytes, session.parallelism)
     wanted = [
         replace(split, file_index=indices[split.file_index])
-        for split in cut(files, max(size / num_tasks, 1))
+        for split in cut(files, max(num_bytes / num_tasks, 1))
         if split.start < max(positions[indices[split.file_index]])
     ]
     return _dealt(wanted, max(1, min(session.parallelism, len(wanted))))

@@ -158,7 +158,8 @@ class Reference:
         # A badly scaled model differs by the way it is computed alone: then so does the driver's.
         predict = self._compiled()
         compiled = predict()
-        noise = np.maximum(_distance(compiled, output), _rounding_noise(self._network, predict))
+        noise = _rounding_noise(self._network, predict, compiled)
+        noise = np.maximum(_distance(compiled, output), noise)
         if not _close(predicted, compiled, tolerance, _NOISE_MARGIN * noise):
             raise ModelError(_other_predictions(predicted, compiled, source))
         return Comparison(len(output), _largest(predicted, compiled))
@@ -175,22 +176,21 @@ def _callable(network: keras.Model) -> Callable[..., Any]:
     return call
 
 
-def _rounding_noise(network: keras.Model, predict: Callable[[], Array]) -> Array:
-    """Measure how far the outputs move when float32 is rounded another way, [rows, 1].
+def _rounding_noise(network: keras.Model, predict: Callable[[], Array], output: Array) -> Array:
+    """Measure how far ``output`` moves when float32 is rounded another way, [rows, 1].
 
     Other processors add up in another order. A change of each weight by its last bit is as much,
     and unlike one of the features it leaves integers, and what is looked up by them, alone.
     """
     rng = np.random.default_rng(0)
     kept = [(v, v.numpy()) for v in network.variables if "float" in v.dtype]
-    before = predict()
-    noise = np.zeros((len(before), 1))
+    noise = np.zeros((len(output), 1))
     try:
         for _ in range(_ROUNDINGS):
             for variable, value in kept:
                 signs = rng.choice([-_FLOAT32_ROUNDING, _FLOAT32_ROUNDING], size=value.shape)
                 variable.assign((value * (1 + signs)).astype(value.dtype))
-            moved = _distance(predict(), before).max(axis=-1, keepdims=True)
+            moved = _distance(predict(), output).max(axis=-1, keepdims=True)
             noise = np.maximum(noise, moved)
     finally:
         for variable, value in kept:

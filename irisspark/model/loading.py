@@ -275,8 +275,7 @@ def _with_plain_output(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]
         return model, ()
     plain = keras.Model(inputs, model.outputs[0], name=model.name)
     if model.compiled:
-        config = keras.saving.deserialize_keras_object(model.get_compile_config())
-        plain.compile(**_of_one_output(config) | {"optimizer": model.optimizer})
+        plain.compile(**_of_one_output(_compile_arguments(model)))
     kind = "dictionary" if isinstance(outputs, dict) else "list"
     return plain, (f"the model puts out a {kind} of one: it is read, and saved, without it",)
 
@@ -335,9 +334,16 @@ def with_input(model: keras.Model, *, dtype: str, batch_rows: int | None) -> ker
             model, input_tensors=structured, clone_function=lambda layer: layer
         )
     if model.compiled:
-        compiled = keras.saving.deserialize_keras_object(model.get_compile_config())
-        clone.compile(**compiled | {"optimizer": model.optimizer})
+        clone.compile(**_compile_arguments(model))
     return clone
+
+
+def _compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """Give what another model of the same layers is compiled with, the optimizer itself in it."""
+    import keras
+
+    arguments: dict[str, Any] = keras.saving.deserialize_keras_object(model.get_compile_config())
+    return arguments | {"optimizer": model.optimizer}
 
 
 def _loss_of(model: keras.Model, override: str | None) -> tuple[dict[str, Any] | str | None, float]:

@@ -7,6 +7,7 @@ and said.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ def _loss(leaf: Any) -> Any:
     import keras
 
     with keras.saving.custom_object_scope(keras_private.short_names()):
-        found = keras.losses.get(_copied(leaf))
+        found = keras.losses.get(deepcopy(leaf))
     if not callable(found) or isinstance(found, type):
         raise ValueError("it is no loss")
     return leaf if isinstance(leaf, str) else found
@@ -93,7 +94,7 @@ def _metric(leaf: Any) -> Any:
     if isinstance(leaf, str) and leaf in _BY_NAME:
         return leaf
     with keras.saving.custom_object_scope(keras_private.short_names()):
-        found = keras.metrics.get(_copied(leaf))
+        found = keras.metrics.get(deepcopy(leaf))
     if not callable(found) or isinstance(found, type):
         raise ValueError("it is no metric")
     return leaf if isinstance(leaf, str) else found
@@ -143,7 +144,7 @@ def _optimizer(stored: Mapping[str, Any], for_training: bool, notes: list[str]) 
 def _made_optimizer(leaf: Any) -> Any:
     import keras
 
-    return keras.optimizers.get(_copied(leaf))
+    return keras.optimizers.get(deepcopy(leaf))
 
 
 def _without_schedules(value: Any) -> tuple[Any, list[str]]:
@@ -166,7 +167,7 @@ def why_not(leaf: Any, read: Callable[[Any], Any] = _loss) -> str | None:
     try:
         check_config(leaf, "the file", trust=False)
         with keras_private.safe_mode(True):
-            read(_copied(leaf))
+            read(deepcopy(leaf))  # Keras changes what it is given
     except ModelError:
         return "it is not Keras's own, and a model file does not hold its code"
     except Exception as error:
@@ -213,10 +214,3 @@ def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, Mapping):
         return {key: _map_leaves(item, change) for key, item in value.items()}
     return [_map_leaves(item, change) for item in value]
-
-
-def _copied(leaf: Any) -> Any:
-    """A copy of a configuration: Keras changes what it is given."""
-    if isinstance(leaf, Mapping):
-        return {key: _copied(item) for key, item in leaf.items()}
-    return [_copied(item) for item in leaf] if isinstance(leaf, list) else leaf
