@@ -9,6 +9,7 @@ from irisspark.data.csv import first_lines
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
 from irisspark.data.csv.kinds import check_text
+from irisspark.data.csv.records import UTF8_BOM
 from irisspark.errors import DataError
 
 IRIS = Head(
@@ -129,13 +130,18 @@ def test_first_line_that_reads_like_names(cells, is_header):
     assert first_rows.looks_like_names(cells, ROW.rows, resolve(ROW)) == is_header
 
 
+def first_records(data: bytes, csv: CsvFormat) -> list[tuple[str, ...]]:
+    records = first_lines.records_of(data.removeprefix(UTF8_BOM), csv)
+    return [*first_lines.cells_from(records, 0, csv, 2)]
+
+
 def test_first_records_are_read_without_mark_blank_lines_and_quotes():
     data = b'\xef\xbb\xbf\r\n\n"a ""b""",c\xff\r\n1,"2,5"\n3,4\n'
-    assert first_lines.read_records(data, CsvFormat(), 2) == [
+    assert first_records(data, CsvFormat()) == [
         ('a "b"', "c\\xff"), ("1", "2,5")
     ]  # fmt: skip
-    assert first_lines.read_records(b"", CsvFormat(), 2) == []
-    assert first_lines.read_records(b'"a\nb",c\n', CsvFormat(multi_line=True), 2) == [("a\nb", "c")]
+    assert first_records(b"", CsvFormat()) == []
+    assert first_records(b'"a\nb",c\n', CsvFormat(multi_line=True)) == [("a\nb", "c")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -20,13 +20,7 @@ _PLAIN = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"
 _BY_NAME = frozenset({"accuracy", "acc", "crossentropy", "ce"})  # Keras finds out which it is
 _RATE = "learning_rate"
 _NOT_OWN = "it is not Keras's own, and a model file does not hold its code"
-_UNKNOWN = (
-    "locate",
-    "Unknown",
-    "interpret",
-    "Could not",
-    "custom class",
-)  # how Keras says that it has no such
+_UNKNOWN = ("locate", "Unknown", "interpret", "Could not")  # how Keras says that it has no such
 
 
 @dataclass(frozen=True)
@@ -169,13 +163,10 @@ def why_not(leaf: Any, read: Callable[[Any], Any] = _loss) -> str | None:
         with keras_private.safe_mode(True):
             read(deepcopy(leaf))  # Keras changes what it is given
     except ModelError:
-        return "it is not Keras's own, and a model file does not hold its code"
+        return _NOT_OWN
     except Exception as error:
         found = first_line(error)
-        unknown = any(word in found for word in ("locate", "Unknown", "interpret", "Could not"))
-        return (
-            "it is not Keras's own, and a model file does not hold its code" if unknown else found
-        )
+        return _NOT_OWN if any(word in found for word in _UNKNOWN) else found
     return None
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from irisspark.data.cells import is_number
 from irisspark.data.csv.csv_format import CsvFormat
-from irisspark.data.csv.records import UTF8_BOM, Records, find_records
+from irisspark.data.csv.records import Records, find_records
 from irisspark.errors import DataError
 
 _DELIMITERS = {",": ",", ";": "';'", "\t": "tab", "|": "'|'"}
@@ -16,12 +16,6 @@ _COMMENT = re.compile(rb'[ \t]*"?[ \t]*(#|%|\||//)')
 # Excel writes these for values, and so are they missing ones or bad numbers.
 _EXCEL_VALUE = re.compile(rb'[ \t]*"?#(N/?A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)', re.IGNORECASE)
 _SEPARATOR = re.compile(rb'"?sep=(.?)"?', re.IGNORECASE | re.DOTALL)
-
-
-def read_records(data: bytes, csv: CsvFormat, limit: int) -> list[tuple[str, ...]]:
-    """Read the cells of the first records, at most ``limit``; a byte order mark is left out."""
-    found = records_of(data.removeprefix(UTF8_BOM), csv)
-    return [split_cells(found[index], csv.delimiter) for index in range(min(limit, len(found)))]
 
 
 def records_of(data: bytes, csv: CsvFormat) -> Records:
