@@ -34,13 +34,21 @@ def temporary_folder() -> Iterator[str]:
 
 def clear() -> None:
     """Remove this user's folders with something in them that no process holds."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in own_folders(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if folder.lstat().st_uid == os.geteuid() and any(folder.iterdir()):
+            if any(folder.iterdir()):
                 _remove_abandoned(folder)
 
 
 _clear_once = functools.cache(clear)
+
+
+def own_folders(pattern: str) -> Iterator[Path]:
+    """Go through this user's temporary folders of such a name."""
+    for folder in Path(tempfile.gettempdir()).glob(pattern):
+        with contextlib.suppress(OSError):  # it is gone by now
+            if folder.lstat().st_uid == os.geteuid():
+                yield folder
 
 
 def _remove_abandoned(folder: Path) -> None:

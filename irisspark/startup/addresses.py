@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from irisspark.temporary import own_folders
+
 _PREFIX = "irisspark-"
 _UNFINISHED = ".new"
 _NAMES = {"driver", "fork-server"}
@@ -53,10 +55,9 @@ def remove(path: str) -> None:
 
 def clear() -> None:
     """Remove this user's folders of sockets at which nobody listens: processes were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}????????"):
+    for folder in own_folders(f"{_PREFIX}????????"):
         with contextlib.suppress(OSError):
-            if folder.lstat().st_uid == os.geteuid():
-                _clear_one(folder)
+            _clear_one(folder)
 
 
 def _clear_one(folder: Path) -> None:
