@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
-from zipimport import zipimporter
+from zipimport import ZipImportError, zipimporter
 
 
 class _Hiding(MetaPathFinder):
@@ -53,4 +53,5 @@ def keep_archives() -> None:
     """Read the tables of the archives that are on the path no more."""
     for path, importer in list(sys.path_importer_cache.items()):
         if type(importer) is zipimporter:
-            sys.path_importer_cache[path] = KeptArchive(path)
+            with contextlib.suppress(ZipImportError):  # a context that was stopped took its copy
+                sys.path_importer_cache[path] = KeptArchive(path)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,13 +112,16 @@ def test_training_under_the_fork_server_survives_the_loss_of_workers(
     """Two are killed in two epochs; the trained model is that of a training without it."""
     (tmp_path / "place").mkdir()
     place = endings.Place(tmp_path / "place", checkout / "submit.sh", sample_model)
+    data = place.folder / "iris.txt"
+    data.write_text(data.read_text() * 60)  # so that an epoch takes most of a second
     words = [*endings.TRAIN, "-workers", "2", "-batchSizePerWorker", "5"]
-    words[words.index("5000")] = "12"
+    words[words.index("5000")] = "6"
     outcomes = []
     for killed_at in ((), ("epoch 2/", "epoch 4/")):
         run = place.start(*words)
         for text in killed_at:
             run.wait_for(text, 300)
+            time.sleep(0.1)  # the next epoch has begun
             workers = workers_of(run)
             assert workers, (endings.processes_of(run.process.pid), run.output)
             os.kill(workers[0], 9)

@@ -251,14 +251,18 @@ def test_job_that_makes_no_progress_says_what_it_waits_for(tmp_path):
     progress.QUIET_SECONDS = 1.0
 
     def linger(numbers):
-        time.sleep(4 * next(numbers))
+        time.sleep(6 * next(numbers))
         yield 1
 
     with open_session() as session:
         session.run(session.spread([0, 1]).mapPartitions(linger).collect)
     Path(sys.argv[1]).write_text("{}")
     """
-    app, _ = run(tmp_path, textwrap.dedent(script), stderr=subprocess.PIPE)
+    # What Spark tells of a stage grows old until the next event, and a heartbeat is one.
+    submit = "--master local[2] --conf spark.executor.heartbeatInterval=500ms pyspark-shell"
+    app, _ = run(
+        tmp_path, textwrap.dedent(script), stderr=subprocess.PIPE, PYSPARK_SUBMIT_ARGS=submit
+    )
     _, err = app.communicate(timeout=240)
     said = [line for line in err.decode().splitlines() if "irisspark: " in line]
     assert any(

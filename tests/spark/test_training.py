@@ -369,7 +369,7 @@ def python_workers() -> list[int]:
 
 def test_a_worker_killed_in_the_middle_of_an_epoch_changes_nothing(run, tmp_path, wine_model):
     rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(8000, 13)), rng.integers(0, 3, 8000)
+    features, labels = rng.normal(size=(16000, 13)), rng.integers(0, 3, 16000)
     data = write_csv(tmp_path / "many.csv", features, labels)
     words = ["-workers", "2", "-epochs", "3", "-batchSizePerWorker", "1"]
     expected = run(wine_model, data, *words)
@@ -377,16 +377,22 @@ def test_a_worker_killed_in_the_middle_of_an_epoch_changes_nothing(run, tmp_path
 
     def kill() -> None:
         time.sleep(0.2)
-        for pid in python_workers()[:1]:
-            os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
+        while not (workers := python_workers()):
+            time.sleep(0.02)
+        os.kill(workers[0], signal.SIGKILL)
+        killed.append(workers[0])
+
+    killing = []
 
     def say(line: str) -> None:
         if line.startswith(("epoch 1/", "epoch 2/")):
-            threading.Thread(target=kill).start()
+            killing.append(threading.Thread(target=kill, daemon=True))
+            killing[-1].start()
 
     run.say = say
     result = run(wine_model, data, *words)
+    for thread in killing:
+        thread.join(10)
     assert len(killed) == 2
     assert_same(weights_of(expected), weights_of(result))
 

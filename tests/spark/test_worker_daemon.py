@@ -6,6 +6,7 @@ applications are small scripts run beside the tests. What they saw comes back as
 
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -278,6 +279,19 @@ def test_kept_archive_is_not_read_again_and_stays_importable(tmp_path, monkeypat
     importlib.invalidate_caches()
     path.write_bytes(bytes_before)
     assert importlib.import_module("kept_later").value == 2
+
+
+def test_archive_that_is_gone_does_not_keep_others_from_being_kept(tmp_path, monkeypatch):
+    """Spark takes its copy of the archive away with the context; the next one starts after it."""
+    paths = [tmp_path / "gone.zip", tmp_path / "there.zip"]
+    for path in paths:
+        with zipfile.ZipFile(path, "w") as package:
+            package.writestr("kept_never.py", "")
+        monkeypatch.syspath_prepend(str(path))
+    assert importlib.util.find_spec("kept_somewhere") is None  # each has an importer now
+    paths[0].unlink()
+    keep_archives()
+    assert type(sys.path_importer_cache[str(paths[1])]).__name__ == "KeptArchive"
 
 
 def test_collector_spends_a_twentieth_of_the_time(monkeypatch):
