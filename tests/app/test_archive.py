@@ -4,11 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
-from running import ROOT, RUN_SECONDS, Cluster, Run, clean_environ
+from running import ROOT, RUN_SECONDS, SPARK_HOME, Cluster, Run, clean_environ
 
 from irisspark.bundle import packing
 from irisspark.errors import IrissparkError, OptionsError
@@ -79,20 +80,6 @@ def test_same_source_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None
         os.utime(path, (1, 1))
     again = packing.build(tmp_path / "again.zip", package)[0]
     assert again.read_bytes() == archive.read_bytes()
-
-
-def test_installed_package_builds_the_same_archive(archive: Path, tmp_path: Path) -> None:
-    source, installed = tmp_path / "source", tmp_path / "installed"
-    source.mkdir()
-    for name in ("setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "irisspark", source / "irisspark")
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", installed]
-    subprocess.run([*install, source], check=True, timeout=RUN_SECONDS)
-    command = [sys.executable, installed / "bin" / "irisspark-bundle", "out.zip"]
-    subprocess.run(command, check=True, cwd=tmp_path, env=clean_environ(PYTHONPATH=str(installed)))
-    assert (tmp_path / "out.zip").read_bytes() == archive.read_bytes()
-    assert (tmp_path / "out.jar").read_bytes() == archive.read_bytes()
 
 
 def test_changed_module_makes_the_archive_stale(tmp_path: Path) -> None:
@@ -258,3 +245,34 @@ def test_jar_runs_in_cluster_mode(archive: Path, spark_submit: Run, cluster: Clu
     outputs = [file for folder in cluster.work_dirs for file in folder.glob("driver-*/stdout")]
     assert len(outputs) == 1, done.stderr
     assert_block(outputs[0].read_text())
+
+
+def test_wheel_in_an_environment_of_its_own_builds_the_same_archive_and_runs_it(
+    archive: Path, tmp_path: Path, job_folder: Path
+) -> None:
+    """The packages that it requires are shared with the Python that runs the tests."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("setup.py", "README.md"):
+        shutil.copy(ROOT / name, source)
+    hidden = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "irisspark", source / "irisspark", ignore=hidden)
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("irisspark-*.whl")
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+
+    environ = clean_environ(PYSPARK_PYTHON=str(python))
+    options = {"cwd": job_folder, "env": environ, "check": True, "capture_output": True}
+    subprocess.run([python, "-P", "-m", "irisspark.bundle"], **options)
+    assert (job_folder / "irisspark.zip").read_bytes() == archive.read_bytes()
+    spark_submit = SPARK_HOME / "bin" / "spark-submit"
+    words = [spark_submit, "--master", "local[2]", *FILES, "irisspark.zip", *PLAIN]
+    done = subprocess.run(words, text=True, timeout=RUN_SECONDS, **options)
+    assert_block(done.stdout)
