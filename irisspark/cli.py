@@ -14,6 +14,7 @@ from irisspark import report, settings
 from irisspark.data.dataset import Dataset, open_dataset
 from irisspark.errors import (
     IrissparkError,
+    ModelError,
     OptionsError,
     first_line,
     has_all_letters,
@@ -24,6 +25,7 @@ from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluat
 from irisspark.evaluation.predictions import PredictionResult
 from irisspark.model import loading
 from irisspark.model.loading import LoadedModel
+from irisspark.model.output import RegressionMeaning
 from irisspark.options import Options
 from irisspark.report import prediction_report
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
@@ -163,10 +165,13 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
         loss=options.loss,
         trust=options.trust_model,
         num_classes=options.num_classes,
+        task=options.task,
         training_seed=options.seed if options.train else None,
     )
     for note in model.notes:
         say(note)
+    if options.top_n > 1 and isinstance(model.spec.output, RegressionMeaning):
+        raise ModelError(f"-topN {options.top_n}: the model is a regression, which has no classes")
     return model
 
 

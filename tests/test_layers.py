@@ -38,8 +38,10 @@ FILES = {
     "keras_import/__main__": "DRIVER",
     #
     "report/__init__": "PURE",
-    "report/prediction_report": "PURE",
     "report/gate": "PURE",
+    "report/results": "PURE",
+    "report/prediction_report": "PURE",
+    "report/regression_report": "PURE",
     "report/documents": "PURE",
     "report/text_block": "PURE",
     #
@@ -48,7 +50,7 @@ FILES = {
     "evaluation/comparison": "DRIVER",
     "evaluation/worker/counting": "WORKER",
     "evaluation/worker/prediction_file": "WORKER",
-    "evaluation/worker/classification": "WORKER",
+    "evaluation/worker/problems": "WORKER",
     #
     "training/running": "DRIVER",
     "training/rounds": "DRIVER",
@@ -75,7 +77,6 @@ FILES = {
     "data/csv/first_lines": "PURE",
     "data/csv/records": "PURE",
     "data/csv/blocks": "PURE",
-    "data/csv/numbers": "PURE",
     "data/csv/kinds": "PURE",
     "data/csv/csv_format": "PURE",
     "data/reader": "PURE",
@@ -84,6 +85,7 @@ FILES = {
     "data/first_rows": "PURE",
     "data/columns": "PURE",
     "data/targets": "PURE",
+    "data/numbers": "PURE",
     "data/cells": "PURE",
     "data/timing": "PURE",
     "data/splits": "PURE",
@@ -173,6 +175,7 @@ FILES = {
     "options/values": "PURE",
     #
     "metrics/__init__": "PURE",
+    "metrics/regression": "PURE",
     "metrics/tally": "PURE",
     "metrics/scores": "PURE",
     "metrics/eval_counts": "PURE",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from irisspark.errors import ModelError
-from irisspark.model.output import resolve
+from irisspark.model.output import OutputMeaning, RegressionMeaning, resolve
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,20 @@ def test_each_row_of_the_table(units, activation, loss, from_logits, kind, proba
     ("activation", "loss"),
     [("linear", "mean_squared_error"), ("linear", "mean_absolute_error"), ("linear", None)],
 )
-def test_a_regression_is_refused(activation, loss):
-    with pytest.raises(ModelError, match="a regression"):
-        resolve(1, activation, loss, from_logits=False)
+def test_one_unbounded_unit_is_a_regression_unless_the_user_says_otherwise(activation, loss):
+    meaning = resolve(1, activation, loss, from_logits=False)
+    assert isinstance(meaning, RegressionMeaning)
+    assert activation in meaning.why
+    with pytest.raises(ModelError, match="no classifier"):
+        resolve(1, activation, loss, from_logits=False, task="classification")
+
+
+def test_what_the_user_says_is_a_regression_is_one():
+    assert isinstance(resolve(1, "sigmoid", "mean_squared_error", from_logits=False), OutputMeaning)
+    meaning = resolve(1, "sigmoid", "mean_squared_error", from_logits=False, task="regression")
+    assert meaning == RegressionMeaning()
+    with pytest.raises(ModelError, match="several columns is not available yet"):
+        resolve(3, "linear", "mean_squared_error", from_logits=False, task="regression")
 
 
 def test_a_softmax_over_one_unit_is_refused():

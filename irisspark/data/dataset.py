@@ -23,8 +23,9 @@ from irisspark.data.first_rows import (
 from irisspark.data.holdout import Holdout
 from irisspark.data.reader import Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
-from irisspark.data.targets import LabelCodes, numeric_class_names
+from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
 from irisspark.errors import DataError
+from irisspark.model.output import RegressionMeaning
 from irisspark.storage.finding import find_data
 from irisspark.storage.opening import DataFile, Opener, opener
 
@@ -83,6 +84,12 @@ class Dataset:
         """Bytes of all files on disk."""
         return sum(file.size for file in self.files)
 
+    @property
+    def label_name(self) -> str:
+        """The name of the label's column; ``col_0`` in data without names, as Deeplearning4j's."""
+        names, label = self.columns.names, self.columns.label
+        return "col_0" if names is None or label is None else names[label].strip() or "col_0"
+
     def tasks(self, parallelism: int) -> list[TaskSplits]:
         """Cut the files into tasks, and leave out those that would have no splits."""
         num_tasks = _num_tasks(self.num_bytes, parallelism)
@@ -116,6 +123,11 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     reader.check(head, columns)
     _check_kinds(head, columns, spec)
     names = choice.class_names
+    if isinstance(spec.output, RegressionMeaning):
+        if names is not None:
+            raise DataError(f"-classNames: the model is a regression ({spec.output.why})")
+        targets = None if columns.label is None else Quantities()
+        return Dataset(files, reader, replace(columns, targets=targets), open_file, None)
     if names is not None and len(names) != spec.output.num_classes:
         raise DataError(
             f"-classNames gives {len(names)} names, but the model has "

@@ -29,7 +29,7 @@ def fault(row: BadRow, columns: Columns) -> str:
     if row.reason == bad_rows.MISSING:
         return "the value is missing" + (f" ({row.value})" if row.value.strip() else "")
     if row.reason == bad_rows.NOT_A_NUMBER:
-        if columns.dtype.startswith(("float", "bfloat")):
+        if row.column == columns.label or columns.dtype.startswith(("float", "bfloat")):
             return f"'{row.value}' is not a number"
         return f"'{row.value}' is not a whole number that the model's input ({columns.dtype}) holds"
     if row.reason == bad_rows.NOT_FINITE:

@@ -32,7 +32,8 @@ class PredictionPlan:
         kept: Names of the kept columns.
         label: Name of the label's column, None where there is no label.
         scores: Names of the scores' columns, one for each of the scores that a row has.
-        class_values: What label and prediction hold for each class: its number or its name.
+        class_values: What label and prediction hold for each class: its number or its name; empty
+            for a regression, in which they are numbers.
         probabilities: True where the scores are probabilities, False for the model's raw output.
     """
 

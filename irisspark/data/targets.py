@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from irisspark.data.cells import decode, parse_number
+from irisspark.data.numbers import convert_numbers
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
 class Targets(Protocol):
-    """Makes the array of targets of a column of labels."""
+    """Makes the array of targets of a column of labels.
+
+    Attributes:
+        of_classes: True where a label names a class, False where it is a number.
+    """
+
+    of_classes: ClassVar[bool]
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -41,6 +48,7 @@ class LabelCodes:
         class_names: The classes in the order of the model's outputs.
     """
 
+    of_classes: ClassVar[bool] = True
     class_names: tuple[str, ...]
 
     @cached_property
@@ -86,6 +94,30 @@ class LabelCodes:
             number = parse_number(text)
             index = None if number is None else self._by_number.get(number)
         return index
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """Labels that are numbers, float64, and not classes."""
+
+    of_classes: ClassVar[bool] = False
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """A number."""
+        return pa.float64()
+
+    def convert(self, cells: pa.Array) -> Array | None:
+        """Give float64 [rows]; None if one is missing, or not finite."""
+        if cells.null_count:
+            return None
+        values: Array = np.from_dlpack(cells)
+        return values if np.isfinite(values).all() else None
+
+    def convert_bytes(self, cells: pa.Array) -> tuple[Array, Mask]:
+        """Give (float64 [rows], 0 for none; bool [rows], whether there is none)."""
+        values, is_bad, _ = convert_numbers(cells, np.dtype(np.float64))
+        return values, is_bad
 
 
 def numeric_class_names(num_classes: int) -> tuple[str, ...]:

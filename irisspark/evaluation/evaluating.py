@@ -16,10 +16,12 @@ from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.comparison import Comparison, Reference
 from irisspark.evaluation.worker import counting
-from irisspark.evaluation.worker.classification import problem_of
 from irisspark.evaluation.worker.counting import Outcome
 from irisspark.evaluation.worker.prediction_file import PredictionFile
+from irisspark.evaluation.worker.problems import problem_of
+from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
+from irisspark.model.output import RegressionMeaning
 from irisspark.model.shared_file import share_file
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ class EvaluationResult(ScanResult):
         scores: Every metric.
     """
 
-    scores: Scores
+    scores: Scores | RegressionScores
 
     @property
     def num_rows(self) -> int:
@@ -133,9 +135,9 @@ def evaluate(
     found = scan(session, model, dataset, settings, predictions)
     outcome, problem = found.outcome, problem_of(model.spec.output, settings.top_n)
     assert outcome.counts is not None
-    return EvaluationResult(
-        **vars(found), scores=problem.score(outcome.counts, dataset.class_names)
-    )
+    is_regression = isinstance(model.spec.output, RegressionMeaning)
+    names = (dataset.label_name,) if is_regression else dataset.class_names
+    return EvaluationResult(**vars(found), scores=problem.score(outcome.counts, names))
 
 
 def scan(
@@ -231,5 +233,5 @@ def _num_nan_rows(outcome: Outcome) -> int:
 
 def _has_rows(outcome: Outcome) -> bool:
     if outcome.counts is not None:
-        return bool(outcome.counts.confusion.any())
+        return outcome.counts.rows > 0
     return bool(outcome.prediction_files)

@@ -11,6 +11,7 @@ from irisspark.data.targets import numeric_class_names
 from irisspark.errors import IrissparkError
 from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanResult, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
+from irisspark.model.output import OutputMeaning, RegressionMeaning
 from irisspark.storage.location import Location, locate, reason
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class PredictionResult(ScanResult):
     """What a run found that only predicts.
 
     Attributes:
-        class_names: The classes in the order of the model's outputs.
+        class_names: The classes in the order of the model's outputs; empty for a regression.
         num_predicted: How many rows each class was given.
     """
 
@@ -66,7 +67,9 @@ def prepare(
         ) from error
     names = _class_names(dataset, spec)
     meaning = spec.output
-    if meaning.probabilities:
+    if isinstance(meaning, RegressionMeaning):
+        scores = []
+    elif meaning.probabilities:
         scores = [f"probability_{name}" for name in names]
     else:  # one unit scores the second class
         scores = [f"score_{name}" for name in names[-meaning.num_units :]]
@@ -81,7 +84,7 @@ def prepare(
         label=label,
         scores=tuple(unique[first : first + len(scores)]),
         class_values=tuple(int(name) for name in names) if numbers else names,
-        probabilities=meaning.probabilities,
+        probabilities=isinstance(meaning, OutputMeaning) and meaning.probabilities,
     )
 
 

@@ -62,6 +62,11 @@ class EvalCounts:
         """Number of classes."""
         return len(self.confusion)
 
+    @property
+    def rows(self) -> int:
+        """Rows that were counted."""
+        return int(self.confusion.sum())
+
     def __add__(self, other: EvalCounts) -> EvalCounts:
         """Return the counts of both sets of rows.
 

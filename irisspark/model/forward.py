@@ -32,7 +32,8 @@ def build_once(key: str, build: Callable[[], T]) -> T:
 def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
     """Give the compiled function of a model, built once in this process.
 
-    It takes (features [block_rows, num_features], labels int64 [block_rows]) and gives
+    It takes (features [block_rows, num_features], labels [block_rows] in the ``label_dtype`` of
+    the output) and gives
     (output [block_rows, units], losses float [block_rows] or None).
     """
 
@@ -63,7 +64,7 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
             return output, tf.zeros((0,))
         if target == "one_hot":
             y_true = tf.one_hot(labels, num_units)
-        elif target == "binary":
+        elif target in ("binary", "number"):
             y_true = tf.cast(labels, "float32")[:, None]
         else:
             y_true = labels
@@ -71,7 +72,7 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
 
     signature = [
         tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
-        tf.TensorSpec((spec.block_rows,), "int64"),
+        tf.TensorSpec((spec.block_rows,), spec.output.label_dtype),
     ]
     # The concrete function spares each block the search for the one that fits its arguments.
     function = tf.function(run, input_signature=signature, autograph=False)
@@ -102,14 +103,14 @@ def use_threads(num_threads: int) -> None:
 
 
 class LabelledRows(Protocol):
-    """Rows of any kind: features [rows, num_features], labels int64 [rows] or None."""
+    """Rows of any kind: features [rows, num_features], labels [rows] or None."""
 
     @property
     def features(self) -> Array:
         """The features."""
 
     @property
-    def labels(self) -> npt.NDArray[np.int64] | None:
+    def labels(self) -> Array | None:
         """The labels."""
 
     def __len__(self) -> int:
@@ -117,7 +118,7 @@ class LabelledRows(Protocol):
 
 
 def fixed_blocks(
-    batches: Iterable[LabelledRows], block_rows: int
+    batches: Iterable[LabelledRows], block_rows: int, label_dtype: str = "int64"
 ) -> Iterator[tuple[Array, Array, int]]:
     """Regroup batches into blocks of exactly ``block_rows`` rows, the last one padded with zeros.
 
@@ -127,11 +128,11 @@ def fixed_blocks(
     Rows are copied only where a block is made of those of two batches.
 
     Yields:
-        (features [block_rows, num_features], labels int64 [block_rows], rows that count). The
+        (features [block_rows, num_features], labels [block_rows], rows that count). The
         arrays are only valid until the next block is asked for.
     """
     features: Array | None = None
-    labels = np.zeros(block_rows, dtype=np.int64)
+    labels: Array = np.zeros(block_rows, dtype=label_dtype)
     filled = 0
     for batch in batches:
         if features is None:

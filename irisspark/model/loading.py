@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 from irisspark.errors import ModelError, first_line
 from irisspark.model import keras_file, keras_private
 from irisspark.model.from_file import OpenedModel, open_model
-from irisspark.model.output import REGRESSION_LOSSES, SIGMOIDS, OutputMeaning, resolve
+from irisspark.model.output import (
+    REGRESSION_LOSSES,
+    SIGMOIDS,
+    Meaning,
+    RegressionMeaning,
+    Task,
+    resolve,
+)
 from irisspark.model.output_range import output_range
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.deadline import deadline
@@ -65,6 +72,7 @@ def load(
     loss: str | None = None,
     trust: bool = False,
     num_classes: int | None = None,
+    task: Task = "auto",
     training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a model file for the cluster.
@@ -74,6 +82,7 @@ def load(
         loss: Keras's name of a loss that takes the place of the file's.
         trust: Whether Lambda layers may run.
         num_classes: What the user says the number of classes is.
+        task: What the user says the model is for.
         training_seed: As for ``model.from_file.open_model``.
 
     Raises:
@@ -85,7 +94,7 @@ def load(
     model, notes = _with_plain_output(model)
     model = _with_integer_input(model)
     loss_config, loss_weight = _loss_of(model, loss)
-    meaning = _meaning(model, loss_config)
+    meaning = _meaning(model, loss_config, task)
     _check_num_classes(num_classes, meaning)
     if not model.compiled:
         # elephas refuses a model that is not compiled; this never reaches the report.
@@ -107,18 +116,25 @@ def load(
         half_precision=_is_half_precision(model),
         trusted=trust,
     )
+    if isinstance(meaning, RegressionMeaning):
+        notes = (*notes, f"the task is a regression: {meaning.why}")
     notes = (*opened.notes, *notes)
     return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, notes)
 
 
 def load_network(
-    network: keras.Model, *, loss: str | None = None, training_seed: int | None = None
+    network: keras.Model,
+    *,
+    loss: str | None = None,
+    task: Task = "auto",
+    training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a copy of a model in memory, which stays as it is: not compiled where it was not.
 
     Args:
         network: Of the caller, whose Lambda layers run.
         loss: As for ``load``.
+        task: As for ``load``.
         training_seed: As for ``load``.
 
     Raises:
@@ -127,7 +143,7 @@ def load_network(
     with temporary_folder() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(save(network, path.suffix))
-        loaded = load(str(path), loss=loss, trust=True, training_seed=training_seed)
+        loaded = load(str(path), loss=loss, trust=True, task=task, training_seed=training_seed)
     return replace(loaded, sha256=loaded.spec.digest)  # the file's own has the date in it
 
 
@@ -386,7 +402,7 @@ def _only(value: Any) -> Any:
     return value
 
 
-def _meaning(model: keras.Model, loss: dict[str, Any] | str | None) -> OutputMeaning:
+def _meaning(model: keras.Model, loss: dict[str, Any] | str | None, task: Task) -> Meaning:
     shape = tuple(model.outputs[0].shape)
     if len(shape) != 2 or shape[1] is None:
         raise ModelError(
@@ -395,7 +411,7 @@ def _meaning(model: keras.Model, loss: dict[str, Any] | str | None) -> OutputMea
         )
     name, from_logits = _loss_name(loss)
     activation = _activation(model, name, from_logits=from_logits)
-    return resolve(shape[1], activation, name, from_logits=from_logits)
+    return resolve(shape[1], activation, name, from_logits=from_logits, task=task)
 
 
 def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
@@ -423,7 +439,15 @@ def _activation(model: keras.Model, loss: str | None, *, from_logits: bool) -> s
     return found.name if cut else "sigmoid"
 
 
-def _check_num_classes(num_classes: int | None, meaning: OutputMeaning) -> None:
+def _check_num_classes(num_classes: int | None, meaning: Meaning) -> None:
+    if isinstance(meaning, RegressionMeaning):
+        if num_classes is not None:
+            raise ModelError(
+                f"-numClasses {num_classes}, but the model is a regression, which has no classes: "
+                f"{meaning.why}; for a classifier saved without its loss, pass "
+                "-loss binary_crossentropy"
+            )
+        return
     if num_classes is not None and num_classes != meaning.num_classes:
         raise ModelError(
             f"-numClasses {num_classes}, but the model's output has {meaning.num_units} "

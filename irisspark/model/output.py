@@ -1,12 +1,12 @@
-"""What a model's output means: which class a row is given, and how sure the model is.
+"""What a model's output means: which class a row is given and how sure the model is, or numbers.
 
 The table is EVALUATION's: the number of units, the last activation and the loss decide.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from irisspark.errors import ModelError
 
 Kind = Literal["softmax", "logits", "sigmoids", "scores", "sigmoid", "logit", "margin"]
-Target = Literal["index", "one_hot", "binary"]
+Target = Literal["index", "one_hot", "binary", "number"]
+Task = Literal["auto", "classification", "regression"]
 Array = npt.NDArray[Any]
 
 _PROBABILITIES: frozenset[Kind] = frozenset(["softmax", "logits", "sigmoid", "logit"])
@@ -56,6 +57,21 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class RegressionMeaning:
+    """An output that is a number, and no class.
+
+    Attributes:
+        why: What told, for the user.
+    """
+
+    why: str = field(default="", compare=False)
+    num_units: ClassVar[int] = 1
+    num_classes: ClassVar[int] = 0
+    target: ClassVar[Target] = "number"
+    label_dtype: ClassVar[str] = "float64"
+
+
+@dataclass(frozen=True)
 class OutputMeaning:
     """How the numbers that a model puts out become classes.
 
@@ -68,6 +84,7 @@ class OutputMeaning:
     kind: Kind
     num_units: int
     target: Target
+    label_dtype: ClassVar[str] = "int64"
 
     @property
     def num_classes(self) -> int:
@@ -122,9 +139,17 @@ def _squashed(scores: Array) -> Array:
     return squashed
 
 
+Meaning = OutputMeaning | RegressionMeaning
+
+
 def resolve(
-    num_units: int, activation: str | None, loss: str | None, *, from_logits: bool
-) -> OutputMeaning:
+    num_units: int,
+    activation: str | None,
+    loss: str | None,
+    *,
+    from_logits: bool,
+    task: Task = "auto",
+) -> Meaning:
     """Decide what an output means.
 
     Args:
@@ -132,16 +157,35 @@ def resolve(
         activation: Name of the last activation, None where there is none that Keras knows.
         loss: Keras's name of the loss, None where the model has none.
         from_logits: Whether the loss takes logits.
+        task: What the user says it is.
 
     Raises:
-        ModelError: The output is a regression's, or means nothing.
+        ModelError: The output means nothing, or not what the user says.
     """
+    if task == "regression" or (task == "auto" and _is_regression(num_units, activation, loss)):
+        if num_units > 1:
+            raise ModelError(
+                f"the model puts out {num_units} numbers for a row: a regression with labels in "
+                "several columns is not available yet"
+            )
+        why = f"one unit with the activation {activation or 'linear'} and {_named(loss)}"
+        return RegressionMeaning("-task regression" if task == "regression" else why)
     kind = (_resolve_one if num_units == 1 else _resolve_many)(activation, loss, from_logits)
     if num_units == 1:
         target: Target = "binary"
     else:
         target = "index" if (loss or "").startswith("sparse_") else "one_hot"
     return OutputMeaning(kind, num_units, target)
+
+
+def _is_regression(num_units: int, activation: str | None, loss: str | None) -> bool:
+    """Tell whether an output is neither a probability nor the side of a margin."""
+    of_classes = _BINARY_CROSS_ENTROPIES | _MARGINS | _CROSS_ENTROPIES
+    return num_units == 1 and activation not in SIGMOIDS | {"softmax"} and loss not in of_classes
+
+
+def _named(loss: str | None) -> str:
+    return f"the loss {loss}" if loss else "no loss"
 
 
 def _resolve_many(activation: str | None, loss: str | None, from_logits: bool) -> Kind:
@@ -166,7 +210,7 @@ def _resolve_one(activation: str | None, loss: str | None, from_logits: bool) ->
         return "margin"
     raise ModelError(
         f"the model ends in one unit with the activation {activation or 'linear'} and "
-        f"{'the loss ' + loss if loss else 'no loss'}: a regression, not a classifier; "
-        "irisspark evaluates models with a unit for each class, or with one sigmoid unit "
-        "(for a classifier saved without its loss, pass -loss binary_crossentropy)"
+        f"{_named(loss)}: no classifier, which has a unit for each class, or one sigmoid unit "
+        "(for a classifier saved without its loss, pass -loss binary_crossentropy); "
+        "for a regression pass -task regression, or leave -task out"
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from irisspark.errors import DataError
 from irisspark.model import keras_file, keras_private
-from irisspark.model.output import OutputMeaning
+from irisspark.model.output import Meaning
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +48,7 @@ class ModelSpec:
     loss: dict[str, Any] | str | None
     loss_weight: float
     regularization_loss: float
-    output: OutputMeaning
+    output: Meaning
     input_shape: tuple[int | None, ...]
     input_dtype: str
     batch_rows: int | None = None

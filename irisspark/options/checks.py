@@ -195,6 +195,14 @@ def _class_count(options: Options) -> Iterator[str]:
         yield f"{given}: {len(names)} names, but -numClasses {num_classes}"
 
 
+def _regression_has_no_classes(options: Options) -> Iterator[str]:
+    if options.task != "regression":
+        return
+    for field in ("num_classes", "class_names", "top_n"):
+        if getattr(options, field) != BY_FIELD[field].default:
+            yield f"{_given(options, field)}: a regression has no classes"
+
+
 def _top_n_fits(options: Options) -> Iterator[str]:
     known = options.num_classes or len(options.class_names or ())
     if known and options.top_n > known:
@@ -243,6 +251,10 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
     (frozenset({"patience", "validation_split"}), _patience_needs_validation),
     (frozenset({"class_names", "num_classes"}), _class_count),
     (frozenset({"top_n", "class_names", "num_classes"}), _top_n_fits),
+    (
+        frozenset({"task", "top_n", "class_names", "num_classes"}),
+        _regression_has_no_classes,
+    ),
     (frozenset({"require", "load_data"}), _requirement_is_measured),
     (
         frozenset({"output_path", "overwrite", "checkpoint_path", "model_path", "data_path"}),

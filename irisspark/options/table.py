@@ -62,6 +62,7 @@ class Options:
     feature_indices: tuple[ColumnItem, ...] | None
     keep_columns: tuple[ColumnItem, ...]
     class_names: tuple[str, ...] | None
+    task: Literal["auto", "classification", "regression"]
     bad_rows: str
     multi_line: bool
     averaging_frequency: int
@@ -123,13 +124,15 @@ _SWITCH = "true|false"
 _BAD_ROWS = ("fail", "skip")
 _MODES = ("synchronous", "asynchronous", "hogwild")
 _LAYOUTS = ("0.9", "1.0")
+_TASKS = ("auto", "classification", "regression")
 _OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"),
     *("ftrl", "lion", "nadam", "rmsprop", "sgd"),
 )
 _LOSSES = (
     *("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"),
-    *("categorical_hinge", "hinge", "squared_hinge", "mean_squared_error"),
+    *("categorical_hinge", "hinge", "squared_hinge", "mean_squared_error", "mean_absolute_error"),
+    *("huber", "log_cosh", "poisson", "mean_squared_logarithmic_error"),
 )
 
 # fmt: off
@@ -150,6 +153,7 @@ CSV = (
     Option("-featureIndices", "COLUMNS", read_columns, None, "columns of the features in the model's order: 0-3,7 or header names", "all others"),
     Option("-keepColumns", "COLUMNS", read_columns, (), "columns that are not features (an id): carried into the predictions", "none"),
     Option("-classNames", "NAMES", read_class_names, None, "the classes in the order of the model's outputs: setosa,virginica; a name with a comma in double quotes", "from the data"),
+    Option("-task", "TASK", one_of(*_TASKS), "auto", "auto, classification or regression: what the model is for, where it leaves that open"),
     Option("-badRows", "|".join(_BAD_ROWS), one_of(*_BAD_ROWS), "fail", "fail: the first bad row ends the run; skip: bad rows are counted and the first ten shown"),
     Option("-multiLine", _SWITCH, read_bool, False, "quoted fields may hold line breaks (a file is then read by one worker)"),
 )

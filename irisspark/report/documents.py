@@ -20,8 +20,26 @@ from irisspark.report.text_block import average, text
 
 __all__ = ["confusion_csv", "document", "files", "history_csv", "text", "to_json"]
 
-VERSION = 1
-"""Version of the layout of metrics.json."""
+VERSION = 2
+"""Version of the layout of metrics.json; since 2 it says which ``task`` it is of."""
+
+History = Sequence[Mapping[str, object]]
+
+
+def beginning(task: str, rows: int, bad_rows: Mapping[str, int]) -> dict[str, object]:
+    """Return how each metrics.json begins.
+
+    Args:
+        task: ``classification`` or ``regression``.
+        rows: rows that were evaluated or predicted.
+        bad_rows: skipped rows by reason.
+    """
+    return {
+        "version": VERSION,
+        "task": task,
+        "rows": rows,
+        "bad_rows": {"total": sum(bad_rows.values()), "by_reason": dict(sorted(bad_rows.items()))},
+    }
 
 
 def document(
@@ -42,10 +60,8 @@ def document(
     names = list(scores.class_names)
     named = list(zip(names, scores.per_class, strict=True))
     content: dict[str, Any] = {
-        "version": VERSION,
-        "rows": scores.rows,
+        **beginning("classification", scores.rows, bad_rows),
         "nan_rows": scores.nan_rows,
-        "bad_rows": {"total": sum(bad_rows.values()), "by_reason": dict(sorted(bad_rows.items()))},
         "num_classes": scores.num_classes,
         "class_names": names,
         "confusion_matrix": scores.confusion,
@@ -67,13 +83,13 @@ def document(
         "reliability": _reliability(scores),
         "run": run,
     }
-    plain: dict[str, Any] = _plain(content)
-    return plain
+    found: dict[str, Any] = plain(content)
+    return found
 
 
 def to_json(content: Mapping[str, object]) -> str:
     """Return JSON, indented by 2, with null for NaN and infinity, and one newline at its end."""
-    return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def confusion_csv(scores: Scores) -> str:
@@ -88,7 +104,7 @@ def confusion_csv(scores: Scores) -> str:
 def history_csv(rows: Sequence[Mapping[str, object]]) -> str:
     """Return one line an epoch; columns in the order they first occur; empty where missing."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    values = ([_plain(row.get(column)) for column in columns] for row in rows)
+    values = ([plain(row.get(column)) for column in columns] for row in rows)
     return _csv([columns, *values])
 
 
@@ -172,7 +188,7 @@ def _csv(rows: Sequence[Sequence[object]]) -> str:
     return written.getvalue()
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
     """Turn numpy's and Python's values into JSON's; what JSON has no word for becomes text."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
@@ -181,9 +197,9 @@ def _plain(value: object) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, Set):
-        return sorted((_plain(one) for one in value), key=str)
+        return sorted((plain(one) for one in value), key=str)
     if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return str(value)

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from irisspark.errors import OptionsError
 from irisspark.metrics.eval_counts import no_counts
+from irisspark.metrics.regression import RegressionCounts, score_regression
 from irisspark.metrics.scores import score
-from irisspark.report.documents import document
+from irisspark.report.results import document
 
 
 class RequirementLike(Protocol):
@@ -37,6 +38,11 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
 }
 _BLOCK_AVERAGES = ("precision", "recall", "f1")
+_SHORT = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "rmse": "root_mean_squared_error",
+}
 _ANY_CLASS = "<class>"
 _FREE_PREFIXES = ("run.", "bad_rows.by_reason.")
 
@@ -47,7 +53,7 @@ def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
     Raises:
         OptionsError: names each of them with the nearest names that exist.
     """
-    known = [*_BLOCK_AVERAGES, *_numeric_paths(_template())]
+    known = [*_BLOCK_AVERAGES, *_SHORT, *dict.fromkeys(_known_paths())]
     patterns = [re.escape(name).replace(re.escape(_ANY_CLASS), ".+") for name in known]
     problems = []
     for requirement in requirements:
@@ -73,7 +79,7 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
     lines = []
     for requirement in requirements:
         name, wanted = requirement.metric, f"{requirement.comparison} {requirement.value:.12g}"
-        path = f"dl4j.{name}" if name in _BLOCK_AVERAGES else name
+        path = f"dl4j.{name}" if name in _BLOCK_AVERAGES else _SHORT.get(name, name)
         value = _find(content, path)
         if value is None:
             lines.append(f"{name} does not exist in this run, required {wanted}")
@@ -82,9 +88,12 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
     return lines
 
 
-def _template() -> Mapping[str, Any]:
-    empty = score(no_counts(1, probabilities=True), [_ANY_CLASS], 1)
-    return document(empty, bad_rows={}, run={})
+def _known_paths() -> Iterator[str]:
+    """List what metrics.json may hold, of whatever task."""
+    classes = score(no_counts(1, probabilities=True), [_ANY_CLASS], 1)
+    numbers = score_regression(RegressionCounts(1), [_ANY_CLASS])
+    for empty in (classes, numbers):
+        yield from _numeric_paths(document(empty, bad_rows={}, run={}))
 
 
 def _numeric_paths(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

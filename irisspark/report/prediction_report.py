@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 def document(result: PredictionResult, *, run: Mapping[str, object]) -> dict[str, Any]:
     """Return what metrics.json holds where there is nothing to measure."""
-    counts = result.bad.counts
+    if not result.class_names:
+        beginning = documents.beginning("regression", result.num_rows, result.bad.counts)
+        return {**beginning, "run": dict(run)}
     return {
-        "version": documents.VERSION,
-        "rows": result.num_rows,
-        "bad_rows": {"total": result.bad.total, "by_reason": dict(sorted(counts.items()))},
+        **documents.beginning("classification", result.num_rows, result.bad.counts),
         "num_classes": len(result.class_names),
         "class_names": list(result.class_names),
         "num_predicted": dict(zip(result.class_names, result.num_predicted, strict=True)),
@@ -28,13 +28,14 @@ def document(result: PredictionResult, *, run: Mapping[str, object]) -> dict[str
 def text(result: PredictionResult) -> str:
     """Return report.txt: how many rows each class was given."""
     rows = "row" if result.num_rows == 1 else "rows"
-    width = len(f"{max(result.num_predicted)}")
+    width = len(f"{max(result.num_predicted, default=0)}")
     lines = [
         f"  {count:>{width}} as {name}"
         for name, count in zip(result.class_names, result.num_predicted, strict=True)
         if count
     ]
-    return "\n".join(["", f"{result.num_rows} {rows} predicted:", *lines]) + "\n"
+    end = ":" if lines else ""
+    return "\n".join(["", f"{result.num_rows} {rows} predicted{end}", *lines]) + "\n"
 
 
 def files(result: PredictionResult, content: Mapping[str, object]) -> dict[str, bytes]:

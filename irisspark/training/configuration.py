@@ -9,8 +9,9 @@ from irisspark.errors import ModelError
 from irisspark.model import keras_private
 from irisspark.model.loading import file_of, regularization_loss_of, with_input
 from irisspark.model.optimizers import optimizer_state, rate_owner
-from irisspark.model.output import Kind, OutputMeaning
+from irisspark.model.output import Kind, OutputMeaning, RegressionMeaning
 from irisspark.model.spec import ModelSpec
+from irisspark.training.history import metric_name
 from irisspark.training.worker.replica import seed_states
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def configure(model: LoadedModel, settings: TrainSettings) -> Configured:
     before = network.optimizer
     memory = [variable.numpy() for variable in optimizer_state(before)] if before.built else []
     new_loss = settings.replace_loss or model.spec.loss is None
-    _compile(network, _optimizer_recipe(before, settings), spec.loss if new_loss else None)
+    recipe, metric = _optimizer_recipe(before, settings), metric_name(spec.output)
+    _compile(network, recipe, spec.loss if new_loss else None, metric)
     state = optimizer_state(network.optimizer)
     # A file may hold an optimizer that never made a step, without what it would remember.
     if settings.optimizer is None and len(memory) == len(state):
@@ -117,15 +119,20 @@ def _optimizer_recipe(optimizer: Any, settings: TrainSettings) -> dict[str, Any]
 
 
 def _compile(
-    network: keras.Model, optimizer: dict[str, Any], loss: dict[str, Any] | str | None
+    network: keras.Model,
+    optimizer: dict[str, Any],
+    loss: dict[str, Any] | str | None,
+    metric: str,
 ) -> None:
     """Compile the network with a new optimizer, a new loss where one is given, and its own rest."""
     config = network.get_compile_config() | {"optimizer": optimizer}
     if loss is not None:
-        config |= {"loss": loss, "loss_weights": None, "metrics": ["accuracy"]}
+        config |= {"loss": loss, "loss_weights": None, "metrics": [metric]}
     network.compile_from_config(config)
 
 
 def _with_default_loss(spec: ModelSpec) -> ModelSpec:
+    if isinstance(spec.output, RegressionMeaning):
+        return replace(spec, loss="mean_squared_error")
     loss, meaning = _DEFAULT_LOSSES[spec.output.kind]
     return replace(spec, loss=loss, output=replace(meaning, num_units=spec.output.num_units))

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from irisspark.model.output import Meaning, RegressionMeaning
+
 Row = dict[str, float]
 
 
@@ -17,28 +19,37 @@ class EpochResult:
 
     Attributes:
         loss: Mean over the rows of their batch's loss, before each update.
-        accuracy: Share of the rows whose class was predicted right, before each update.
+        metric: Share of the rows whose class was predicted right, or of a regression the mean
+            absolute error; before each update.
         val_loss: Loss of the held-out rows after the epoch; None without any.
-        val_accuracy: As ``val_loss``.
+        val_metric: As ``val_loss``.
+        metric_name: Keras's name of the metric.
     """
 
     loss: float
-    accuracy: float
+    metric: float
     val_loss: float | None = None
-    val_accuracy: float | None = None
+    val_metric: float | None = None
+    metric_name: str = "accuracy"
+
+
+def metric_name(output: Meaning) -> str:
+    """Name the metric of an epoch as Keras does."""
+    return "mae" if isinstance(output, RegressionMeaning) else "accuracy"
 
 
 def history_row(epoch: int, result: EpochResult, rate: float, seconds: float) -> Row:
     """Give an epoch's row of history.csv; epochs are numbered from 1."""
-    row: Row = {"epoch": epoch, "loss": result.loss, "accuracy": result.accuracy}
-    if result.val_loss is not None and result.val_accuracy is not None:
-        row |= {"val_loss": result.val_loss, "val_accuracy": result.val_accuracy}
+    name = result.metric_name
+    row: Row = {"epoch": epoch, "loss": result.loss, name: result.metric}
+    if result.val_loss is not None and result.val_metric is not None:
+        row |= {"val_loss": result.val_loss, f"val_{name}": result.val_metric}
     return row | {"learning_rate": rate, "seconds": round(seconds, 3)}
 
 
 def epoch_line(row: Row, epochs: int, seconds_left: float) -> str:
     """Say in one line what an epoch came to."""
-    metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
+    metrics = ("loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae")
     found = [f"{name} {row[name]:.4f}" for name in metrics if name in row]
     took = f"{row['seconds']:.1f} s, {_duration(seconds_left)} left"
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *found, took])

@@ -123,8 +123,7 @@ def _check(
         raise DataError(failures[0])
     bad = sum((report.bad for report in found), BadRows())
     if bad.total and settings.stop_at_bad_row:
-        assert dataset.class_names is not None
-        raise bad_row_error(session, dataset, bad, len(dataset.class_names))
+        raise bad_row_error(session, dataset, bad, len(dataset.class_names or ()))
     if any(report.num_rows for report in found):
         return
     if not bad.total:

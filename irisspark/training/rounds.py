@@ -18,7 +18,7 @@ from irisspark.model.shared_file import share_file
 from irisspark.startup.broadcasts import Shared, share
 from irisspark.training import exchange
 from irisspark.training.averaging import chunk_bytes, lay_out, take_chunk
-from irisspark.training.history import EpochResult
+from irisspark.training.history import EpochResult, metric_name
 from irisspark.training.worker import learning
 from irisspark.training.worker.learning import Measured, Recipe, RoundPlan, RoundReport
 
@@ -65,6 +65,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             )
         self._session, self._placed, self._settings = session, placed, settings
         self.variables: list[Array] = [np.asarray(v.numpy()) for v in configured.variables]
+        self._metric_name = metric_name(configured.spec.output)
         self._num_weights = len(configured.network.weights)
         self._file = share_file(session.context, configured.spec.file)
         self._recipe = Recipe(
@@ -123,7 +124,8 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
         rows = sum(report.num_rows for report in reports)
         result = EpochResult(
             loss=math.fsum(report.loss_sum for report in reports) / rows,
-            accuracy=sum(report.num_correct for report in reports) / rows,
+            metric=math.fsum(report.metric_sum for report in reports) / rows,
+            metric_name=self._metric_name,
         )
         return self._measured(result) if self._placed.held_out is not None else result
 
@@ -158,11 +160,11 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             raise TrainingError(f"the held-out rows cannot be measured: {failures[0]}")
         regularization_loss = next(share.regularization_loss for share in found if share.num_rows)
         loss = math.fsum(share.loss_sum for share in found) / self._placed.num_held_out
-        correct = sum(share.num_correct for share in found)
+        metric_sum = math.fsum(share.metric_sum for share in found)
         return replace(
             result,
             val_loss=loss + regularization_loss,
-            val_accuracy=correct / self._placed.num_held_out,
+            val_metric=metric_sum / self._placed.num_held_out,
         )
 
     def _share(self) -> Shared[list[Array]]:

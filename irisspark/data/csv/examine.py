@@ -44,8 +44,8 @@ from irisspark.data.csv.first_lines import (
     is_separator_line,
     split_cells,
 )
-from irisspark.data.csv.numbers import arrow_number_type, convert_numbers, not_representable
 from irisspark.data.csv.records import UTF8_BOM, Records, as_inner_lines, open_quotes
+from irisspark.data.numbers import arrow_number_type, convert_numbers, not_representable
 
 _FIRST_HIGH_BYTE = 0x80
 _NOT_FINITE_TEXT = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -293,7 +293,8 @@ def _reason(cell: bytes, column: int, columns: Columns) -> str:
     text = decode(cell)
     if text is None or "\0" in text:
         return BAD_ENCODING
-    if column == columns.label:
+    is_label = column == columns.label
+    if is_label and columns.targets is not None and columns.targets.of_classes:
         return MISSING if is_missing_label(text) else UNKNOWN_LABEL
     if is_missing(text):
         return MISSING
@@ -301,7 +302,7 @@ def _reason(cell: bytes, column: int, columns: Columns) -> str:
     if number is None:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
         return NOT_FINITE if is_named else NOT_A_NUMBER
-    return NOT_FINITE if np.dtype(columns.dtype).kind == "f" else NOT_A_NUMBER
+    return NOT_FINITE if is_label or np.dtype(columns.dtype).kind == "f" else NOT_A_NUMBER
 
 
 def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:

@@ -32,7 +32,6 @@ from irisspark.data.csv.first_lines import (
     split_cells,
 )
 from irisspark.data.csv.kinds import check_text
-from irisspark.data.csv.numbers import arrow_number_type, not_representable
 from irisspark.data.csv.records import (
     UTF8_BOM,
     Records,
@@ -42,6 +41,7 @@ from irisspark.data.csv.records import (
     quoted_record_end,
 )
 from irisspark.data.csv.wide import is_wide, parse_wide
+from irisspark.data.numbers import arrow_number_type, not_representable
 from irisspark.data.reader import Batch, Piece
 from irisspark.data.splits import Split
 from irisspark.data.timing import timed

@@ -17,8 +17,8 @@ import pyarrow.csv as pacsv
 
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
-from irisspark.data.csv.numbers import arrow_number_type
 from irisspark.data.csv.records import UTF8_BOM
+from irisspark.data.numbers import arrow_number_type
 
 Array = npt.NDArray[Any]
 

@@ -10,9 +10,8 @@ from irisspark.data.bad_rows import BadRows
 from irisspark.data.scanning import Sample, Sampler, Scan, ScanPlan, WorkerStats, peak_memory_bytes
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
-from irisspark.evaluation.worker.classification import problem_of
 from irisspark.evaluation.worker.prediction_file import PredictionFile, PredictionWriter
-from irisspark.metrics import EvalCounts
+from irisspark.evaluation.worker.problems import Counts, problem_of
 from irisspark.model.forward import fixed_blocks, predictor
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.imports import import_tensorflow
@@ -34,7 +33,7 @@ class Outcome:
         samples: What the driver compares, in the order of the input.
     """
 
-    counts: EvalCounts | None = None
+    counts: Counts | None = None
     bad: BadRows = field(default_factory=BadRows)
     failures: tuple[tuple[int, int, str], ...] = ()
     stats: WorkerStats = field(default_factory=WorkerStats)
@@ -46,7 +45,7 @@ class Outcome:
         if self.counts is None or other.counts is None:
             counts = self.counts or other.counts
         else:
-            counts = self.counts + other.counts
+            counts = self.counts + other.counts  # type: ignore[operator]  # both of one model
         return Outcome(
             counts,
             self.bad + other.bad,
@@ -83,7 +82,7 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     build_seconds = time.perf_counter() - started
     scan = Scan(task, plan, open_file)
     problem = problem_of(spec.output, plan.top_n)
-    tally = None if plan.columns.label is None else problem.tally(task.index)
+    counter = None if plan.columns.label is None else problem.counter(task.index)
     writer = _writer(plan, task)
     sampler = Sampler(plan.sample_until)
     predict_seconds = 0.0
@@ -91,15 +90,16 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     failures: tuple[tuple[int, int, str], ...] = ()
     try:
         batches = sampler.watch(scan if writer is None else writer.watch(scan))
-        for features, labels, num_rows in fixed_blocks(batches, spec.block_rows):
+        dtype = spec.output.label_dtype
+        for features, labels, num_rows in fixed_blocks(batches, spec.block_rows, dtype):
             started = time.perf_counter()
             output, losses = predict(features, labels)
             output = output[:num_rows]
             sampler.add(features, output)
-            decoded = spec.output.decode(output)
-            if tally is not None:
+            decoded = problem.decode(output)
+            if counter is not None:
                 of_rows = None if losses is None else losses[:num_rows]
-                problem.count(tally, labels[:num_rows], decoded, of_rows)
+                counter.add(labels[:num_rows], output, decoded, of_rows)
             if writer is not None:
                 writer.add(output, decoded)
             predict_seconds += time.perf_counter() - started
@@ -116,7 +116,7 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
         build_seconds,
         peak_memory_bytes(),
     )
-    counts = None if tally is None else tally.counts
+    counts = None if counter is None else counter.counts
     return Outcome(counts, scan.bad, failures, stats, prediction_files, sampler.sample(task.index))
 
 

@@ -44,7 +44,7 @@ class PredictionFile:
         name: The file in ``PredictionPlan.folder``.
         num_rows: Its rows.
         num_nan_rows: Those whose prediction is not a number.
-        num_predicted: How many rows each class was given.
+        num_predicted: How many rows each class was given; empty for a regression.
     """
 
     index: int
@@ -109,22 +109,26 @@ class PredictionWriter:
             self._read.append(_Rows(file_indices, batch.positions, batch.labels, batch.kept))
             yield batch
 
-    def add(self, output: Array, decoded: Decoded) -> None:
+    def add(self, output: Array, decoded: Decoded | None) -> None:
         """Take the predictions of the next rows.
 
         Args:
             output: [rows, units], what the model put out.
-            decoded: What it means.
+            decoded: The classes that it means; None where it is a number.
 
         Raises:
             DataError: The file cannot be written.
         """
-        scores = decoded.scores if self._plan.probabilities else output
-        self._predicted.append((decoded.y_pred, scores))
-        self._num_pending += len(scores)
-        self._num_rows += len(scores)
-        self._num_nan_rows += int(np.isnan(scores).any(axis=1).sum())
-        self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
+        self._num_pending += len(output)
+        self._num_rows += len(output)
+        if decoded is None:
+            self._predicted.append((output[:, 0], output[:, :0]))
+            self._num_nan_rows += int((~np.isfinite(output)).any(axis=1).sum())
+        else:
+            scores = decoded.scores if self._plan.probabilities else output
+            self._predicted.append((decoded.y_pred, scores))
+            self._num_nan_rows += int(np.isnan(scores).any(axis=1).sum())
+            self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
         if self._num_pending >= self._group_rows:
             self._write_group()
 
@@ -186,6 +190,8 @@ class PredictionWriter:
 
     def _classes(self, codes: Array) -> pa.Array:
         values = self._plan.class_values
+        if not values:  # they are numbers themselves
+            return pa.array(codes)
         if isinstance(values[0], int):
             return pa.array(np.array(values, dtype=np.int64)[codes])
         return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(values, pa.utf8()))

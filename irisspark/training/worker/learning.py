@@ -92,7 +92,8 @@ class RoundReport:
         partition: Number of the worker, from 0.
         num_rows: Rows that it learned from; 0 where it had none in this round.
         loss_sum: Sum over the rows of their batch's loss, before each update.
-        num_correct: Rows whose class was predicted right, before each update.
+        metric_sum: Of a classifier, the rows whose class was predicted right, before each update;
+            of a regression, the sum of the absolute errors.
         diverged: Number of the first batch whose loss or weights are not finite.
         failure: What TensorFlow said where it could not train on these rows.
     """
@@ -100,7 +101,7 @@ class RoundReport:
     partition: int
     num_rows: int = 0
     loss_sum: float = 0.0
-    num_correct: int = 0
+    metric_sum: float = 0.0
     diverged: int | None = None
     failure: str | None = None
 
@@ -113,7 +114,7 @@ class Measured:
         partition: Number of the worker.
         num_rows: Rows.
         loss_sum: Sum of their losses, without regularization.
-        num_correct: Rows whose class is predicted right.
+        metric_sum: As that of ``RoundReport``.
         regularization_loss: The regularization losses of the weights.
         failure: What TensorFlow said where it could not.
     """
@@ -121,7 +122,7 @@ class Measured:
     partition: int
     num_rows: int = 0
     loss_sum: float = 0.0
-    num_correct: int = 0
+    metric_sum: float = 0.0
     regularization_loss: float = 0.0
     failure: str | None = None
 
@@ -215,7 +216,7 @@ class _Learner:
         if done.diverged is not None:
             return replace(learned, diverged=done.diverged)
         return replace(
-            learned, num_rows=done.num_rows, loss_sum=done.loss_sum, num_correct=done.num_correct
+            learned, num_rows=done.num_rows, loss_sum=done.loss_sum, metric_sum=done.metric_sum
         )
 
     def find_diverging(self, first: int, last: int) -> int:
@@ -249,21 +250,22 @@ def measure_rows(
     recipe: Recipe,
     chunks: Iterable[Sequence[Array]],
 ) -> Iterator[Measured]:
-    """Measure the loss and the accuracy of one worker's share of the held-out rows."""
+    """Measure the loss and the metric of one worker's share of the held-out rows."""
     rows = list(blocks)
     if not rows:
         yield Measured(partition)
         return
     model = replica(recipe)
     model.load(put_together(recipe.layout, chunks))
-    loss_sum, num_correct, num_rows = 0.0, 0, 0
+    loss_sum, metric_sum, num_rows = 0.0, 0.0, 0
+    block_rows, dtype = recipe.spec.block_rows, recipe.spec.output.label_dtype
     try:
-        for features, labels, filled in fixed_blocks(rows, recipe.spec.block_rows):
-            losses, correct = model.measure(features, labels)
+        for features, labels, filled in fixed_blocks(rows, block_rows, dtype):
+            losses, metric = model.measure(features, labels)
             loss_sum += float(losses[:filled].astype(np.float64).sum())
-            num_correct += int(correct[:filled].sum())
+            metric_sum += float(metric[:filled].sum(dtype=np.float64))
             num_rows += filled
     except model.errors as error:
         yield Measured(partition, failure=first_line(error))
         return
-    yield Measured(partition, num_rows, loss_sum, num_correct, model.regularization_loss())
+    yield Measured(partition, num_rows, loss_sum, metric_sum, model.regularization_loss())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from irisspark.model import keras_private
 from irisspark.model.forward import use_threads
 from irisspark.model.optimizers import ScaledRate, optimizer_state
+from irisspark.model.output import RegressionMeaning
 from irisspark.model.spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -25,14 +26,14 @@ class Trained:
     Attributes:
         num_rows: Rows that were learned from.
         loss_sum: Sum over the rows of their batch's loss.
-        num_correct: Rows whose class was predicted right, before each update.
+        metric_sum: What ``Replica.metric_of`` gives, added up, before each update.
         diverged: Number of the last batch that was learned from, where its loss or the weights
             after it are not finite; None where all are.
     """
 
     num_rows: int
     loss_sum: float
-    num_correct: int
+    metric_sum: float
     diverged: int | None
 
 
@@ -73,7 +74,7 @@ class Replica:
         self._loss = _batch_loss(spec)
         self._row_losses = spec.build_loss()
         row_spec = tf.TensorSpec((None, num_features), spec.input_dtype)
-        label_spec = tf.TensorSpec((None,), "int64")
+        label_spec = tf.TensorSpec((None,), spec.output.label_dtype)
         number, real = tf.TensorSpec((), "int32"), tf.TensorSpec((), "float32")
         self._train = tf.function(
             self._train_graph,
@@ -87,7 +88,7 @@ class Replica:
             self._measure_graph,
             input_signature=[
                 tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
-                tf.TensorSpec((spec.block_rows,), "int64"),
+                tf.TensorSpec((spec.block_rows,), spec.output.label_dtype),
             ],
             autograph=False,
         )
@@ -151,7 +152,7 @@ class Replica:
         """
         import tensorflow as tf
 
-        batch, loss_sum, num_correct, num_rows, finite = self._train(
+        batch, loss_sum, metric_sum, num_rows, finite = self._train(
             tf.constant(features),
             tf.constant(labels),
             tf.constant(order),
@@ -161,7 +162,7 @@ class Replica:
         return Trained(
             int(num_rows),
             float(loss_sum),
-            int(num_correct),
+            float(metric_sum),
             None if bool(finite) else int(batch) - 1,
         )
 
@@ -188,30 +189,31 @@ class Replica:
 
         Returns:
             int32 [], the batch behind the last one that was learned from, which is ``last`` unless
-            a loss was not finite; float64 [], the sum over the rows of their batch's loss; int64
-            [], rows whose class was right before the update; int64 [], rows; bool [], whether the
+            a loss was not finite; float64 [], the sum over the rows of their batch's loss; float64
+            [], the sum of ``metric_of`` before the update; int64 [], rows; bool [], whether the
             last loss and all weights are finite.
         """
         import tensorflow as tf
 
-        def go_on(batch: Any, loss_sum: Any, num_correct: Any, num_rows: Any, finite: Any) -> Any:
+        def go_on(batch: Any, loss_sum: Any, metric_sum: Any, num_rows: Any, finite: Any) -> Any:
             return tf.logical_and(batch < last, finite)
 
-        def learn(batch: Any, loss_sum: Any, num_correct: Any, num_rows: Any, finite: Any) -> Any:
+        def learn(batch: Any, loss_sum: Any, metric_sum: Any, num_rows: Any, finite: Any) -> Any:
             rows = order[batch * self._batch_size : (batch + 1) * self._batch_size]
             self._rate.scale(start + growth * tf.cast(batch, "float32"))
-            loss, correct = self._update(tf.gather(features, rows), tf.gather(labels, rows))
+            loss, metric = self._update(tf.gather(features, rows), tf.gather(labels, rows))
             count = tf.size(rows)
             return (
                 batch + 1,
                 loss_sum + tf.cast(loss, "float64") * tf.cast(count, "float64"),
-                num_correct + tf.reduce_sum(tf.cast(correct, "int64")),
+                metric_sum + tf.reduce_sum(tf.cast(metric, "float64")),
                 num_rows + tf.cast(count, "int64"),
                 tf.math.is_finite(loss),
             )
 
         zero = tf.constant(0, "int64")
-        begin = (first, tf.constant(0.0, "float64"), zero, zero, tf.constant(True))
+        nothing = tf.constant(0.0, "float64")
+        begin = (first, nothing, nothing, zero, tf.constant(True))
         *done, finite = tf.while_loop(go_on, learn, begin, parallel_iterations=1)
         with tf.control_dependencies(done):
             weights = [weight.value for weight in self._model.weights]
@@ -233,14 +235,14 @@ class Replica:
         trained = self._model.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in trained])
         self._optimizer.apply_gradients(zip(gradients, trained, strict=True))
-        return tf.cast(loss, "float32"), self._is_correct(output, labels)
+        return tf.cast(loss, "float32"), self.metric_of(output, labels)
 
     def measure(self, features: Array, labels: Array) -> tuple[Array, Array]:
-        """Give (losses, whether the class is right), each [block_rows], of one block of rows."""
+        """Give (losses, ``metric_of``), each [block_rows], of one block of rows."""
         import tensorflow as tf
 
-        losses, correct = self._measure(tf.constant(features), tf.constant(labels))
-        return losses.numpy(), correct.numpy()
+        losses, metric = self._measure(tf.constant(features), tf.constant(labels))
+        return losses.numpy(), metric.numpy()
 
     def _measure_graph(self, features: Any, labels: Any) -> Any:
         import tensorflow as tf
@@ -249,7 +251,7 @@ class Replica:
         output = tf.cast(self._model(inputs, training=False), "float32")
         assert self._row_losses is not None
         losses = self._row_losses(self._target(labels), output)
-        return losses * self._spec.loss_weight, self._is_correct(output, labels)
+        return losses * self._spec.loss_weight, self.metric_of(output, labels)
 
     def regularization_loss(self) -> float:
         """Give the regularization losses of the weights."""
@@ -261,16 +263,20 @@ class Replica:
 
         if self._spec.output.target == "one_hot":
             return tf.one_hot(labels, self._spec.output.num_units)
-        if self._spec.output.target == "binary":
+        if self._spec.output.target in ("binary", "number"):
             return tf.cast(labels, "float32")[:, None]
         return labels
 
-    def _is_correct(self, output: Any, labels: Any) -> Any:
+    def metric_of(self, output: Any, labels: Any) -> Any:
+        """Tell of each row whether its class is right, or of a regression the absolute error."""
         import tensorflow as tf
 
-        if self._spec.output.num_units > 1:
+        meaning = self._spec.output
+        if isinstance(meaning, RegressionMeaning):
+            return tf.abs(tf.cast(output[:, 0], "float64") - labels)
+        if meaning.num_units > 1:
             return tf.equal(tf.argmax(output, axis=1), labels)
-        threshold = 0.5 if self._spec.output.kind == "sigmoid" else 0.0
+        threshold = 0.5 if meaning.kind == "sigmoid" else 0.0
         return tf.equal(tf.cast(output[:, 0] > threshold, "int64"), labels)
 
 

@@ -37,14 +37,14 @@ class ReadBlock:
         file_index: Place of the file in the input.
         positions: int64 [rows]: the place of each row; None where nothing is held out.
         features: [rows, num_features] in the dtype of the model's input.
-        labels: int64 [rows].
+        labels: [rows], int64 classes or float64 numbers.
     """
 
     task: int
     file_index: int
     positions: Ints | None
     features: Array
-    labels: Ints
+    labels: Array
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class PlacedRows:
     Attributes:
         index: int64 [rows], the numbers of the rows.
         features: [rows, num_features].
-        labels: int64 [rows].
+        labels: [rows], int64 classes or float64 numbers.
     """
 
     index: Ints
     features: Array
-    labels: Ints
+    labels: Array
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -222,7 +222,8 @@ def digest(blocks: Iterable[PlacedRows]) -> Iterator[tuple[int, int]]:
     """
     num_rows, total = 0, np.uint64(0)
     for block in blocks:
-        row = mix(block.index) + mix(block.labels.astype(np.uint64) ^ np.uint64(1 << 63))
+        labels = np.ascontiguousarray(block.labels).view(np.uint64)
+        row = mix(block.index) + mix(labels ^ np.uint64(1 << 63))
         for column in range(block.features.shape[1]):
             values = np.ascontiguousarray(block.features[:, column])
             bits = values.view(f"u{values.itemsize}").astype(np.uint64)

@@ -1,0 +1,135 @@
+"""The kinds of problem: what is counted of a model's output, and what the counts come to.
+
+What the output of the model means chooses the kind. Whoever adds another gives it these methods,
+its own ``data.targets``, counts and scores, and chooses it in ``problem_of``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from irisspark.metrics import EvalCounts, Scores, Tally, score
+from irisspark.metrics.regression import (
+    RegressionCounts,
+    RegressionScores,
+    RegressionTally,
+    score_regression,
+)
+from irisspark.model.output import Decoded, Meaning, OutputMeaning, RegressionMeaning
+
+Array = npt.NDArray[Any]
+Counts = EvalCounts | RegressionCounts
+
+
+class Counter(Protocol):
+    """Counts the rows of a partition."""
+
+    def add(
+        self, labels: Array, output: Array, decoded: Decoded | None, losses: Array | None
+    ) -> None:
+        """Count rows.
+
+        Args:
+            labels: [rows], as the targets of the problem are.
+            output: float32 [rows, units], as the model put them out.
+            decoded: The classes that they mean; None where they are numbers.
+            losses: float [rows], if the model has a loss.
+        """
+
+    @property
+    def counts(self) -> Counts:
+        """The counts so far."""
+
+
+class _ClassCounter:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def add(
+        self, labels: Array, output: Array, decoded: Decoded | None, losses: Array | None
+    ) -> None:
+        assert decoded is not None
+        self._tally.add(labels, decoded.y_pred, decoded.scores, losses)
+
+    @property
+    def counts(self) -> EvalCounts:
+        return self._tally.counts
+
+
+class _NumberCounter:
+    def __init__(self, tally: RegressionTally) -> None:
+        self._tally = tally
+
+    def add(
+        self, labels: Array, output: Array, decoded: Decoded | None, losses: Array | None
+    ) -> None:
+        self._tally.add(labels.reshape(output.shape), output, losses)
+
+    @property
+    def counts(self) -> RegressionCounts:
+        return self._tally.counts
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Judges classes.
+
+    Attributes:
+        output: What the model's output means.
+        top_n: N of the top-N accuracy.
+    """
+
+    output: OutputMeaning
+    top_n: int
+
+    def counter(self, partition: int) -> Counter:
+        """Begin to count the rows of a partition."""
+        return _ClassCounter(
+            Tally(
+                num_classes=self.output.num_classes,
+                top_n=self.top_n,
+                probabilities=self.output.probabilities,
+                partition=partition,
+            )
+        )
+
+    def decode(self, output: Array) -> Decoded:
+        """Tell the classes that a model's output means."""
+        return self.output.decode(output)
+
+    def score(self, counts: Counts, names: Sequence[str] | None) -> Scores:
+        """Make every metric of the sum of all counts, once; ``names`` are those of the classes."""
+        assert isinstance(counts, EvalCounts)
+        return score(counts, names, self.top_n)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Judges numbers."""
+
+    output: RegressionMeaning
+
+    def counter(self, partition: int) -> Counter:
+        """Begin to count the rows of a partition."""
+        num_columns = self.output.num_units
+        return _NumberCounter(RegressionTally(num_columns=num_columns, partition=partition))
+
+    def decode(self, output: Array) -> None:
+        """Give None: a number means itself."""
+
+    def score(self, counts: Counts, names: Sequence[str] | None) -> RegressionScores:
+        """Make every metric of the sum of all counts, once; ``names`` are those of the labels."""
+        assert isinstance(counts, RegressionCounts)
+        assert names is not None
+        return score_regression(counts, names)
+
+
+def problem_of(output: Meaning, top_n: int) -> Classification | Regression:
+    """Choose the kind of problem by what a model's output means."""
+    if isinstance(output, RegressionMeaning):
+        return Regression(output)
+    return Classification(output, top_n)
