@@ -8,7 +8,9 @@ ROOT = Path(__file__).resolve().parent
 REQUIREMENTS = [
     "elephas==7.3.0",
     "h5py==3.11.0",  # elephas pins it
+    "jinja2>=3.1,<4",
     "keras>=3.15,<4",  # earlier ones have known holes in model loading; wants Python 3.11
+    "matplotlib>=3.8,<4",
     "numpy<2",  # elephas and tensorflow<2.20
     "pandas",
     "pyarrow<25",  # 25 wants numpy 2
@@ -23,6 +25,7 @@ TEST_REQUIREMENTS = [
     "pytest",
     "ruff",
     "scikit-learn",
+    "selenium",  # opens report.html in Debian's chromium
 ]
 
 
@@ -51,6 +54,7 @@ if __name__ == "__main__":
         packages=find_packages(include=["irisspark", "irisspark.*"]),
         package_data={
             "irisspark.bundle": ["launcher/**/*.java", "launcher/*.java"],
+            "irisspark.report": ["page.css", "page.html", "page.js"],
             "irisspark.samples": ["iris.txt"],
         },
         python_requires=">=3.11,<3.13",

@@ -5,9 +5,12 @@ The only place that catches ``IrissparkError``, prints, or chooses an exit code.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from irisspark import options as command_line
 from irisspark import report, settings
@@ -23,11 +26,14 @@ from irisspark.errors import (
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluate
 from irisspark.evaluation.predictions import PredictionResult
+from irisspark.metrics.curves import curves_of
+from irisspark.metrics.regression import RegressionCounts
 from irisspark.model import loading
 from irisspark.model.loading import LoadedModel
 from irisspark.model.output import RegressionMeaning
 from irisspark.options import Options
-from irisspark.report import prediction_report
+from irisspark.report import page, prediction_report
+from irisspark.report.page import Verdict
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
@@ -115,6 +121,8 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
         clock.lap("data")
         session.wait_for_workers()
         clock.lap("workers")
+        if staging is not None:
+            _import_what_draws()
         trained = None
         if options.train:
             trained = train(session, model, dataset, settings.train_settings(options), _show)
@@ -126,7 +134,7 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
     if result.comparison.note is not None:
         say(result.comparison.note)
     if isinstance(result, PredictionResult):
-        return _finish_predictions(result, run, staging)
+        return _finish_predictions(options, result, run, staging)
     return _finish(options, result, run, staging, trained)
 
 
@@ -188,14 +196,15 @@ def _finish(
     content = report.document(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
+    unmet = report.unmet(content, options.require)
     if staging is not None:
         history = trained.history if trained is not None else ()
         files = report.files(result.scores, content, layout=options.stats, history=history)
+        files |= _page(content, options, unmet, result, history)
         staging.publish(files | (trained.files if trained is not None else {}))
     _report_bad_rows(result)
     if options.verbose:
         say(phases_text(run))
-    unmet = report.unmet(content, options.require)
     for line in unmet:
         say(f"-require: {line}")
     sys.stderr.flush()
@@ -203,12 +212,48 @@ def _finish(
     return EXIT_UNMET if unmet else EXIT_DONE
 
 
+def _import_what_draws() -> None:
+    """Import what report.html is made with while the jobs run, in a thread."""
+
+    def import_ahead() -> None:
+        with contextlib.suppress(Exception):  # what goes wrong there shows where it is needed
+            page.import_libraries()
+
+    threading.Thread(target=import_ahead, daemon=True).start()
+
+
+def _page(
+    content: Mapping[str, Any],
+    options: Options,
+    unmet: Sequence[str],
+    result: EvaluationResult | PredictionResult,
+    history: Sequence[Mapping[str, float]] = (),
+) -> dict[str, bytes]:
+    """Make report.html; what keeps it from being made costs nothing else of the run."""
+    counts = result.outcome.counts
+    if content["task"] == "regression" or isinstance(counts, RegressionCounts):
+        return {}  # of which there is no page yet
+    try:
+        written = page.html(
+            content,
+            verdict=Verdict.of(options.require, unmet),
+            curves=curves_of(counts),
+            history=history,
+        )
+    except Exception as error:
+        say(f"report.html cannot be made, the other results can: {first_line(error)}")
+        return {}
+    return {"report.html": written.encode()}
+
+
 def _finish_predictions(
-    result: PredictionResult, run: dict[str, object], staging: Staging | None
+    options: Options, result: PredictionResult, run: dict[str, object], staging: Staging | None
 ) -> int:
     """Publish predictions where there is nothing to measure, and say how many there are."""
     assert staging is not None
-    staging.publish(prediction_report.files(result, prediction_report.document(result, run=run)))
+    content = prediction_report.document(result, run=run)
+    files = prediction_report.files(result, content)
+    staging.publish(files | _page(content, options, (), result))
     _report_bad_rows(result)
     sys.stderr.flush()
     print(prediction_report.text(result), end="", flush=True)

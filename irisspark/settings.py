@@ -21,6 +21,7 @@ def data_settings(options: Options) -> DataSettings:
             keep=options.keep_columns,
             class_names=options.class_names,
         ),
+        show_values=options.show_values,
     )
 
 

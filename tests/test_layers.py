@@ -38,6 +38,9 @@ FILES = {
     "keras_import/__main__": "DRIVER",
     #
     "report/__init__": "PURE",
+    "report/page": "PURE",
+    "report/page_tables": "PURE",
+    "report/pictures": "PURE",
     "report/gate": "PURE",
     "report/results": "PURE",
     "report/prediction_report": "PURE",
@@ -177,6 +180,7 @@ FILES = {
     "metrics/__init__": "PURE",
     "metrics/regression": "PURE",
     "metrics/tally": "PURE",
+    "metrics/curves": "PURE",
     "metrics/scores": "PURE",
     "metrics/eval_counts": "PURE",
     "metrics/sparse_counts": "PURE",

@@ -25,7 +25,7 @@ from irisspark.temporary import temporary_folder
 PACKAGE = Path(__file__).resolve().parents[1]
 MANIFEST_NAME = "META-INF/MANIFEST.MF"
 MANIFEST = b"Manifest-Version: 1.0\r\nMain-Class: KerasImportCSVSparkRunner\r\n\r\n"
-PACKED_SUFFIXES = frozenset({".py", ".txt", ".java"})
+PACKED_SUFFIXES = frozenset({".py", ".txt", ".java", ".html", ".css", ".js"})
 
 # Janino's command line takes javac's options. It stands in Spark's jars/, so a JRE is enough.
 JANINO = "org.codehaus.commons.compiler.samples.CompilerDemo"

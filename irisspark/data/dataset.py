@@ -49,11 +49,13 @@ class DataSettings:
         path: Where it is: a shipped name, a file, folder or glob, or several with commas.
         csv: How it is written.
         columns: What its columns are for.
+        show_values: Whether messages may hold the contents of cells.
     """
 
     path: str
     csv: CsvFormat = field(default_factory=CsvFormat)
     columns: ColumnChoice = field(default_factory=ColumnChoice)
+    show_values: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Dataset:
             nor the labels name them.
         named_classes: True where the user names the classes.
         holdout: The rows that an evaluation is limited to, None for all.
+        show_values: Whether messages may hold the contents of cells.
     """
 
     files: tuple[DataFile, ...]
@@ -78,6 +81,7 @@ class Dataset:
     class_names: tuple[str, ...] | None
     named_classes: bool = False
     holdout: Holdout | None = None
+    show_values: bool = True
 
     @property
     def num_bytes(self) -> int:
@@ -116,7 +120,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     """
     files = tuple(find_data(settings.path, session.shipped, session.resolve))
     open_file = opener(session.resolve)
-    reader, choice = CsvReader(settings.csv), settings.columns
+    reader, choice = CsvReader(settings.csv, settings.show_values), settings.columns
     head = reader.head(files, open_file)
     columns = resolve(choice, head, spec.input_dtype)
     _check_width(head, columns, spec, choice, reader)
@@ -133,7 +137,15 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
             f"-classNames gives {len(names)} names, but the model has "
             f"{spec.output.num_classes} classes"
         )
-    dataset = Dataset(files, reader, columns, open_file, names, names is not None)
+    dataset = Dataset(
+        files,
+        reader,
+        columns,
+        open_file,
+        names,
+        named_classes=names is not None,
+        show_values=settings.show_values,
+    )
     if columns.label is None:
         return dataset
     names = names or _class_names(session, dataset, head, spec)
@@ -207,7 +219,7 @@ def _class_names(
     if not labels:
         label = dataset.columns.name(dataset.columns.label)
         raise DataError(f"{head.path}: the label, {label}, is missing in every row")
-    raise DataError(explain.unknown_labels(labels, num_classes))
+    raise DataError(explain.unknown_labels(labels, num_classes, show_values=dataset.show_values))
 
 
 def _first_labels(dataset: Dataset, head: Head, num_classes: int) -> queries.FoundLabels:
@@ -309,7 +321,7 @@ def describe_all(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> 
     numbered = zip(rows, find_lines(session, dataset, rows), strict=True)
     return tuple(
         f"{explain.place(row, files[row.file_index].path, line, columns)}: "
-        f"{explain.fault(row, columns)}"
+        f"{explain.fault(row, columns, show_values=dataset.show_values)}"
         for row, line in numbered
     )
 
@@ -322,7 +334,8 @@ def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes:
     if row.reason == UNKNOWN_LABEL:
         message += f"; {hint}" if hint is not None else ""
         found = find_labels(session, dataset, num_classes)
-        return DataError(f"{message}; {explain.unknown_labels(found, num_classes)}")
+        labels = explain.unknown_labels(found, num_classes, show_values=dataset.show_values)
+        return DataError(f"{message}; {labels}")
     return DataError(f"{message}; {hint}")
 
 
@@ -343,8 +356,8 @@ def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: 
     strange = [text for text in labels if codes.encode(text) is None]
     has_text_classes = any(parse_number(name) is None for name in codes.class_names)
     if has_text_classes or any(parse_number(text) is not None for text in strange):
+        found = explain.unknown_labels(labels, num_classes, show_values=dataset.show_values)
         raise DataError(
-            f"{bad.counts[UNKNOWN_LABEL]} rows have labels that are no class; "
-            f"{explain.unknown_labels(labels, num_classes)}; or, to leave rows with other labels "
-            f"out, pass -classNames {','.join(codes.class_names)}"
+            f"{bad.counts[UNKNOWN_LABEL]} rows have labels that are no class; {found}; or, to "
+            f"leave rows with other labels out, pass -classNames {','.join(codes.class_names)}"
         )

@@ -11,6 +11,15 @@ from irisspark.data.cells import parse_number, shorten
 from irisspark.data.columns import Columns
 
 _MAX_SHOWN_LABELS = 20
+_FAULTS = {
+    bad_rows.MISSING: "the value is missing",
+    bad_rows.NOT_A_NUMBER: "the value is not a number that the model's input holds",
+    bad_rows.NOT_FINITE: "the value is not a finite number",
+    bad_rows.BROKEN_QUOTES: "a quote is opened and never closed",
+    bad_rows.BAD_ENCODING: "the value holds bytes that are not UTF-8 text",
+    bad_rows.UNKNOWN_LABEL: "the label is none of the classes",
+}
+"""What is wrong with a row, without the contents of its cells."""
 MAX_LABELS = 5000
 """So many labels are collected, or one for each class of a model that has more."""
 
@@ -21,8 +30,10 @@ def place(row: BadRow, path: str, line: int | None, columns: Columns) -> str:
     return where if row.column == WHOLE_LINE else f"{where}, {columns.name(row.column)}"
 
 
-def fault(row: BadRow, columns: Columns) -> str:
-    """Say what is wrong with a bad row."""
+def fault(row: BadRow, columns: Columns, *, show_values: bool = True) -> str:
+    """Say what is wrong with a bad row, and what its cell holds where that may be shown."""
+    if not show_values:
+        return _FAULTS.get(row.reason) or fault(row, columns)
     if row.reason == bad_rows.WRONG_COLUMNS:
         found = "1 column" if row.value == "1" else f"{row.value} columns"
         return f"{found} where the first line has {columns.num_columns}"
@@ -43,14 +54,21 @@ def fault(row: BadRow, columns: Columns) -> str:
     return f"the label '{row.value}' is none of the classes"
 
 
-def unknown_labels(found: Sequence[str], num_classes: int) -> str:
+def unknown_labels(found: Sequence[str], num_classes: int, *, show_values: bool = True) -> str:
     """Say which labels the data has where they are not those of the model, and what to pass.
 
     Args:
         found: Every label of the data, distinct; of more than ``MAX_LABELS``, and than there are
             classes, the first ones and one more.
         num_classes: How many classes the model has.
+        show_values: Whether the labels themselves may be said.
     """
+    if not show_values:
+        return (
+            f"the data has {min(len(found), MAX_LABELS)} labels, which are not shown with "
+            f"-showValues false; the model's classes are 0 to {num_classes - 1}: pass -classNames "
+            f"with all {num_classes} names, in the order of the model's outputs"
+        )
     numbers = [parse_number(text) for text in found]
     if all(number is not None for number in numbers):
         named = {_number_name(number): number for number in numbers if number is not None}

@@ -39,26 +39,32 @@ RUNS = {
     "trained": "iris.txt -train true -epochs 2 -validationSplit 0.2 -patience 1",
     "predicted": "new.csv -labelIndex none -predictions true",
     "skipped": "broken.csv -badRows skip -classNames 0,1,2",
+    "hidden": "broken.csv -badRows skip -classNames 0,1,2 -showValues false",
 }
 
 
 @pytest.fixture(scope="module")
-def metrics(
+def results(
     one_driver: OneDriver,
     sample_model: Path,
     archive: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Any]:
-    """What metrics.json holds after a run of each kind."""
+) -> Path:
+    """A folder of results after a run of each kind, with what it printed as ``output``."""
     folder = tmp_path_factory.mktemp("metrics")
     write_files(folder, sample_model, archive)
-    found = {}
     for name, words in RUNS.items():
         job = f"-modelPath my_model.h5 -outputPath {name} -dataPath {words}"
         code, output = one_driver.run(job.split(), folder)
         assert code == 0, output
-        found[name] = json.loads((folder / name / "metrics.json").read_text())
-    return found
+        (folder / name / "output").write_text(output)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def metrics(results: Path) -> dict[str, Any]:
+    """What metrics.json holds after a run of each kind."""
+    return {name: json.loads((results / name / "metrics.json").read_text()) for name in RUNS}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -66,7 +72,27 @@ def test_metrics_of_each_kind_of_run_fit_the_schema(name: str, metrics: dict[str
     check_metrics(metrics[name])
     assert ("training" in metrics[name]["run"]) == (name == "trained")
     assert ("num_predicted" in metrics[name]) == (name == "predicted")
-    assert (metrics[name]["bad_rows"]["total"] == 3) == (name == "skipped")
+    assert (metrics[name]["bad_rows"]["total"] == 3) == (name in ("skipped", "hidden"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_report_of_each_kind_of_run_shows_its_figures(name: str, results: Path) -> None:
+    page = (results / name / "report.html").read_text()
+    content = json.loads((results / name / "metrics.json").read_text())
+    assert ("Loss fell" in page) == (name == "trained")
+    assert ("Good enough" in page) == (name == "evaluated")
+    assert ("3 were left out" in page) == (name in ("skipped", "hidden"))
+    assert page.count('<svg role="img"') == {"trained": 7, "predicted": 0}.get(name, 3)
+    if name != "predicted":
+        assert f"Accuracy<b>{content['accuracy']:.4f}</b>" in page
+
+
+def test_values_are_shown_only_where_they_may_be(results: Path) -> None:
+    for written in ("report.html", "metrics.json", "output"):
+        assert "oops" in (results / "skipped" / written).read_text()
+        hidden = (results / "hidden" / written).read_text()
+        assert "oops" not in hidden
+        assert "column 1: the value is not a number" in hidden
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,13 @@ _BYTES_PER_ROW, _MIN_BYTES, _MAX_BYTES = 100 * 6, 4 << 20, 16 << 20
 
 @dataclass(frozen=True)
 class CsvReader:
-    """Reads CSV that is written as ``csv`` says; positions are offsets of lines, in bytes."""
+    """Reads CSV that is written as ``csv`` says; positions are offsets of lines, in bytes.
+
+    ``show_values`` says whether messages may hold the contents of cells.
+    """
 
     csv: CsvFormat = field(default_factory=CsvFormat)
+    show_values: bool = True
 
     def head(self, files: Sequence[DataFile], open_file: Opener) -> Head:
         """Read the header, and the first rows, which may stand in a later file.
@@ -97,12 +101,14 @@ class CsvReader:
         """
         first = head.names or head.rows[0]
         rows = first_rows.rows_of_width(head, columns.num_columns)
-        shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")
+        shown = ""
+        if self.show_values:
+            shown = f" ({', '.join(first[:6])}{', ...' if len(first) > 6 else ''})"
         if head.names is None and first_rows.looks_like_names(first, rows[1:], columns):
-            raise DataError(f"{head.path}: line 1 looks like a header ({shown}): pass -header true")
+            raise DataError(f"{head.path}: line 1 looks like a header{shown}: pass -header true")
         if head.names is not None and first_rows.looks_like_row(first, rows, columns):
             raise DataError(
-                f"{head.path}: line 1 looks like a row of data ({shown}), which -header true "
+                f"{head.path}: line 1 looks like a row of data{shown}, which -header true "
                 "takes for names: leave -header true out"
             )
 
