@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from irisspark.startup.gateway import PORT
-
 END_SECONDS = 8.0
 
 _POLL_SECONDS = 1.0
@@ -39,6 +37,7 @@ class Told(KeyboardInterrupt):
 
 
 _told: Told | None = None
+_parent = os.getppid()
 
 
 def told(error: BaseException) -> Told | None:
@@ -69,8 +68,6 @@ def listen(leave: Callable[[int], object]) -> None:
     for number in _MEANINGS:
         signal.signal(number, _tell)
     threading.Thread(target=_end_late, args=(read, leave), daemon=True).start()
-    if PORT in os.environ:
-        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _tell(number: int, _: object) -> None:
@@ -91,8 +88,15 @@ def _end_late(signals: int, leave: Callable[[int], object]) -> NoReturn:
     os._exit(128 + number)
 
 
-def _end_with_parent(parent: int) -> None:
-    """End with the JVM: nobody takes the results of a driver whose JVM was killed."""
+def end_with_parent() -> None:
+    """End with the JVM that started this process: where it was killed nobody takes the results.
+
+    That is for a process whose JVM is its parent: a shell may end before what it has started.
+    """
+    threading.Thread(target=_end_with, args=(_parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

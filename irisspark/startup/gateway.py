@@ -1,32 +1,38 @@
-"""The JVM that the driver talks to: that of spark-submit, or one of its own."""
+"""The JVM that the driver talks to: that of spark-submit, or one of its own.
+
+Whatever listens at the port that the environment names is asked over a socket of our own first:
+py4j would wait without end for an answer. These are its messages, as py4j's ``protocol`` has them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable
 
 from irisspark.errors import IrissparkError, first_line
+from irisspark.startup import ending
 from irisspark.startup.nameless import has_name, java_options, user_name
 from irisspark.startup.spark_log import set_level
 
 PORT, _SECRET = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"
 _ARGS, _LAST_ARG = "PYSPARK_SUBMIT_ARGS", "pyspark-shell"
-_SECONDS = 5.0
+_ANSWER_SECONDS = 20.0  # a JVM that has just been started, on a machine that is busy
+_MAX_ANSWER_BYTES = 1000
+_DONE, _NULL = b"!yv", b"!yn"
+_GET_SPARK = b"c\nz:org.apache.spark.SparkEnv\nget\ne\n"
 
 
 def has_jvm() -> bool:
     """Tell whether a JVM waits for this process; what names one that has ended is forgotten."""
     if PORT not in os.environ:
         return False
-    try:
-        address = ("127.0.0.1", int(os.environ[PORT]))
-        with socket.create_connection(address, _SECONDS):
-            return True
-    except (OSError, ValueError, OverflowError):
-        _forget()
-        return False
+    if _ask() is not None:
+        return True
+    _forget()
+    return False
 
 
 def open_gateway(before_start: Callable[[], None]) -> None:
@@ -45,7 +51,8 @@ def open_gateway(before_start: Callable[[], None]) -> None:
     from pyspark.errors import PySparkException
 
     if PORT in os.environ:
-        if _connects_to_ours():
+        if _is_ours() and _connects():
+            ending.end_with_parent()
             return _settle_user()
         _forget()
         before_start()
@@ -60,20 +67,45 @@ def open_gateway(before_start: Callable[[], None]) -> None:
     _settle_user()
 
 
-def _connects_to_ours() -> bool:
-    """Connect to the JVM that is named, unless it does not let this process in, or runs a Spark."""
+def _is_ours() -> bool:
+    """Tell whether the JVM that is named lets this process in, and runs no Spark yet."""
+    return _ask(_GET_SPARK) == [_NULL]
+
+
+def _ask(*commands: bytes) -> list[bytes] | None:
+    """Give the answers of the JVM that is named; None where it does not let this process in."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    try:
+        address = ("127.0.0.1", int(os.environ[PORT]))
+        with socket.create_connection(address, _ANSWER_SECONDS) as connection:
+            if _answer(connection, f"A\n{os.environ[_SECRET]}\n".encode(), deadline) != _DONE:
+                return None
+            return [_answer(connection, command, deadline) for command in commands]
+    except (OSError, KeyError, ValueError, OverflowError):
+        return None
+
+
+def _answer(connection: socket.socket, command: bytes, deadline: float) -> bytes:
+    """Send a command, and give the line that answers it."""
+    connection.sendall(command)
+    line = b""
+    while not line.endswith(b"\n"):
+        connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+        part = connection.recv(_MAX_ANSWER_BYTES)
+        if not part or len(line) > _MAX_ANSWER_BYTES:
+            raise ConnectionError("no answer of py4j's")
+        line += part
+    return line[:-1]
+
+
+def _connects() -> bool:
     from pyspark import SparkContext
 
     try:
         SparkContext._ensure_initialized()
-        is_ours = SparkContext._jvm.org.apache.spark.SparkEnv.get() is None
-    except Exception:
-        is_ours = False
-    if not is_ours and SparkContext._gateway is not None:
-        with contextlib.suppress(Exception):
-            SparkContext._gateway.close()  # and not ``shutdown``, which would end it for others
-        SparkContext._gateway = SparkContext._jvm = None
-    return is_ours
+    except Exception:  # it has ended since
+        return False
+    return True
 
 
 def _forget() -> None:
@@ -96,6 +128,5 @@ def quiet_log() -> None:
     if not has_jvm():
         return
     with contextlib.suppress(Exception):  # a line of log more is no reason to fail
-        if not _connects_to_ours():
-            return
-        set_level("WARN")
+        if _is_ours() and _connects():
+            set_level("WARN")
