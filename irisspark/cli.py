@@ -37,7 +37,7 @@ from irisspark.report.page import Verdict
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
-from irisspark.startup.imports import importing_ahead
+from irisspark.startup.import_ahead import importing_ahead
 from irisspark.startup.notices import say
 from irisspark.startup.session import Session, open_session
 from irisspark.storage import finding

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from irisspark.startup import addresses, handover
-from irisspark.startup.imports import DEFAULTS, FORCED, importing_ahead
+from irisspark.startup.import_ahead import importing_ahead
+from irisspark.startup.imports import DEFAULTS, FORCED
 from irisspark.startup.notices import say
 
 _WAIT_SECONDS = 300.0  # for spark-submit's Python, which a large --packages may hold up

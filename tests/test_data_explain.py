@@ -4,6 +4,7 @@ import pytest
 
 from irisspark.data import explain
 from irisspark.data.bad_rows import BadRow
+from irisspark.data.cells import shorten
 from irisspark.data.columns import Columns
 from irisspark.data.csv.advice import advice, other_header
 from irisspark.data.csv.csv_format import CsvFormat
@@ -94,3 +95,9 @@ def test_other_header_names_both_files_and_the_first_difference(found, said):
     message = other_header(found, "/d/two.csv", COLUMNS)
     assert message.startswith("/d/two.csv begins with another header than /d/one.csv")
     assert said in message
+
+
+def test_what_a_message_shows_of_a_cell_is_one_line_and_nothing_that_a_terminal_obeys():
+    shown = shorten("a\nb\r\x1b[31m\0\x85\u2028\tä")
+    assert shown == "a\\nb\\r\\x1b[31m\\x00\\x85\\u2028\\tä"
+    assert shorten("\n" * 1000) == "\\n" * 28 + "\\..."

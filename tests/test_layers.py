@@ -145,6 +145,7 @@ FILES = {
     "storage/places": "PURE",
     #
     "startup/session": "DRIVER",
+    "startup/import_ahead": "DRIVER",
     "startup/deadline": "DRIVER",
     "startup/warm_up": "DRIVER",
     "startup/progress": "DRIVER",
@@ -224,7 +225,8 @@ FILE_LIBRARIES = {"glob", "os", "pathlib", "shutil", "tempfile"}
 # TensorFlow is imported in irisspark's way at the doors: of the driver, of a task, of a tool.
 DOORS = {
     *("__main__", "early_driver", "cli", "keras_import/__main__", "samples/train_model"),
-    *("startup/worker_daemon", "evaluation/worker/counting", "training/worker/learning"),
+    *("startup/import_ahead", "startup/worker_daemon"),
+    *("evaluation/worker/counting", "training/worker/learning"),
 }
 # What starts a job of Spark; ``Session.run`` is given it as it is, or in a lambda.
 ACTIONS = {"collect", "foreach", "runJob", "toLocalIterator", "treeAggregate", "treeReduce"}

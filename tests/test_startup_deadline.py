@@ -1,5 +1,6 @@
 """What takes too long ends with exit code 1 and a line, even in C code that holds Python's lock."""
 
+import os
 import subprocess
 import sys
 import time
@@ -12,14 +13,18 @@ ENDLESS = "import re; re.match('(a+)+$', 'a' * 60 + 'b')"  # which no thread and
 SLOW = "import time; time.sleep(60)"
 
 
-def run(seconds: float, block: str) -> tuple[int, str, float]:
+def run(seconds: float, block: str, path: str | None = None) -> tuple[int, str, float]:
     program = (
         "from irisspark.startup.deadline import deadline\n"
         f"with deadline({seconds}, 'it \"took\" $too long'):\n    {block}\nprint('done')"
     )
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", program],
+        env={**os.environ, "PATH": path or os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=50,
     )
     return done.returncode, done.stdout + done.stderr, time.monotonic() - started
 
@@ -51,3 +56,22 @@ def test_without_a_process_for_the_message_the_end_stays(monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=50)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_the_message_needs_no_more_than_a_shell_has(tmp_path):
+    """``timeout`` is GNU's, and macOS has none."""
+    for name in ("sh", "sleep", "cat"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    exit_code, output, _ = run(0.5, ENDLESS, path=str(tmp_path))
+    assert (exit_code, output) == (1, 'it "took" $too long\n')
+
+
+def test_a_notice_comes_before_the_message():
+    program = (
+        "import time\nfrom irisspark.startup.deadline import deadline\n"
+        f"with deadline(1.0, 'over', notice=(0.3, r'so\\far')):\n    {ENDLESS}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (1, "so\\far\nover\n")

@@ -7,6 +7,7 @@ import re
 NUMBER_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER_PATTERN)
 _MAX_SHOWN_CHARS = 60
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # What pandas reads as missing, without the spellings of NaN (those are "not finite"), and what
 # files of UCI, SAS, Hive and spreadsheets hold.
@@ -51,8 +52,10 @@ def is_word(text: str) -> bool:
 
 
 def shorten(text: str) -> str:
-    """Cut a text to what a message can show."""
-    return text if len(text) <= _MAX_SHOWN_CHARS else text[: _MAX_SHOWN_CHARS - 3] + "..."
+    """Cut a text to what a message can show: in a line, and nothing that a terminal obeys."""
+    begin = text[: _MAX_SHOWN_CHARS + 1]
+    shown = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), begin)
+    return shown if len(shown) <= _MAX_SHOWN_CHARS else shown[: _MAX_SHOWN_CHARS - 3] + "..."
 
 
 def is_missing(text: str) -> bool:

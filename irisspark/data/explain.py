@@ -75,7 +75,7 @@ def unknown_labels(found: Sequence[str], num_classes: int, *, show_values: bool 
         labels = sorted(named, key=lambda name: named[name])
     else:
         labels = sorted(found)
-    shown = ", ".join(labels[:_MAX_SHOWN_LABELS])
+    shown = ", ".join(map(shorten, labels[:_MAX_SHOWN_LABELS]))
     limit = max(MAX_LABELS, num_classes)
     count = f"more than {limit}" if len(found) > limit else str(len(labels))
     more = f", ... ({count} in all)" if len(labels) > _MAX_SHOWN_LABELS else ""
@@ -86,7 +86,7 @@ def unknown_labels(found: Sequence[str], num_classes: int, *, show_values: bool 
         and all(n in range(num_classes) for n in numbers if n is not None)
         and any(number is not None for number in numbers)
     ):
-        shown = ", ".join(repr(shorten(text)) for text in sorted(strange)[:_MAX_SHOWN_LABELS])
+        shown = ", ".join(f"'{shorten(text)}'" for text in sorted(strange)[:_MAX_SHOWN_LABELS])
         return f"{message}: mend the rows labelled {shown}, or pass -badRows skip to leave them out"
     if len(labels) == num_classes:
         return f"{message}: pass -classNames {','.join(labels)}"

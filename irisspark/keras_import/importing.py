@@ -11,6 +11,7 @@ from irisspark.keras_import.building.network import (
     Layer,
     Network,
     TensorRef,
+    fitting,
     map_networks,
     map_refs,
 )
@@ -32,6 +33,11 @@ def import_stored(stored: StoredModel) -> ImportedModel:
     Raises:
         ModelError: something in the model is not in Keras 3, or does not fit together.
     """
+    with fitting(f"the settings of the model in {stored.path}"):
+        return _import(stored)
+
+
+def _import(stored: StoredModel) -> ImportedModel:
     findings = Findings()
     network = parse_model(stored.model_config, stored.path)
     era = era_of(stored.keras_version, network)

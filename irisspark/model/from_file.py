@@ -45,6 +45,10 @@ def open_model(path: str, *, trust: bool = False, training_seed: int | None = No
     Raises:
         ModelError: the file is no model, is damaged or unsafe, or cannot be rebuilt.
     """
+    return told(path, lambda: _open(path, trust, training_seed))
+
+
+def _open(path: str, trust: bool, training_seed: int | None) -> OpenedModel:
     version = file_version(path)
     if version and version.startswith("3"):
         return _open_keras_3(path, version, trust, training_seed)

@@ -7,15 +7,28 @@ import faulthandler
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
-# Says a line when the time is over; the end of its input, which is this process's, ends it too.
-_SAY = 'timeout "$1" cat >/dev/null; [ $? -ne 124 ] || echo "$2" >&2'
+# Says each line when its time is over. The end of its input, which is this process's, ends all.
+_SAY = """
+(
+    while [ $# -gt 1 ]; do
+        sleep "$1"
+        printf '%s\\n' "$2" >&2
+        shift 2
+    done
+) &
+cat >/dev/null
+kill -KILL 0
+"""
 _GRACE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def deadline(seconds: float, message: str) -> Iterator[None]:
+def deadline(
+    seconds: float, message: str, *, notice: tuple[float, str] | None = None
+) -> Iterator[None]:
     """End the process with exit code 1, and a line on standard error, if the block takes longer.
 
     A thread or a signal of Python's would wait for C code that holds its lock, as h5py does; the
@@ -24,8 +37,11 @@ def deadline(seconds: float, message: str) -> Iterator[None]:
     Args:
         seconds: How long the block may take.
         message: What is said then.
+        notice: What is said before, and after how many seconds.
     """
-    watcher = _say_after(seconds, message)
+    early, note = notice or (0.0, "")
+    lines = [(early, note)] if notice else []
+    watcher = _say_after([*lines, (seconds - early, message)])
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # for its trace
             faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=nowhere)
@@ -38,16 +54,30 @@ def deadline(seconds: float, message: str) -> Iterator[None]:
             _end(watcher)
 
 
-def _say_after(seconds: float, message: str) -> subprocess.Popen[bytes] | None:
-    """Start what says the message; None where no process can be started, and nothing is said."""
+def _say_after(lines: Sequence[tuple[float, str]]) -> subprocess.Popen[bytes] | None:
+    """Start what says lines, each so many seconds after the one before.
+
+    Returns:
+        None where no process can be started, and nothing is said.
+    """
+    words = [word for seconds, line in lines for word in (f"{seconds:.15g}", line)]
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _SAY, "sh", f"{seconds:.3f}", message],
+            ["/bin/sh", "-c", _SAY, "sh", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=_stderr(),
             start_new_session=True,  # to end it with all that it has started
         )
     except OSError:
+        return None
+
+
+def _stderr() -> int | None:
+    """Give where Python's errors go: descriptor 2 may lead elsewhere, as during an import."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
         return None
 
 

@@ -159,16 +159,6 @@ def leave_no_files() -> None:
     loader.load_source = load_and_remove  # type: ignore[attr-defined]
 
 
-def importing_ahead() -> threading.Thread:
-    """Make the thread that imports them; what goes wrong there shows where they are needed."""
-
-    def import_ahead() -> None:
-        with contextlib.suppress(Exception):
-            import_tensorflow()
-
-    return threading.Thread(target=import_ahead, daemon=True)
-
-
 @contextlib.contextmanager
 def fast_imports() -> Iterator[None]:
     """Import TensorFlow and Keras without what takes half of the time and serves nothing here.

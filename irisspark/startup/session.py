@@ -16,6 +16,7 @@ from irisspark.startup import fork_server, worker_daemon
 from irisspark.startup.executors import Patience
 from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
+from irisspark.startup.import_ahead import wait_for_import
 from irisspark.startup.import_system import hidden, keep_archives
 from irisspark.startup.job_errors import Place, is_crash, is_final, job_problem
 from irisspark.startup.notices import say
@@ -253,7 +254,7 @@ def open_session(
         logging.getLogger("py4j").setLevel(logging.CRITICAL)
     with hidden("pandas"):  # which pyspark imports at its first call to Java with an argument
         # The JVM of spark-submit knows the master; a conf before the gateway is open does not.
-        open_gateway(importing.join if importing and jvm_waits else lambda: None)
+        open_gateway(functools.partial(wait_for_import, importing))
         if importing and not jvm_waits:  # only now: the import leads away what a JVM inherits
             importing.start()
         conf = configure(use_local=use_local, verbose=verbose)
@@ -270,8 +271,7 @@ def open_session(
     try:
         session = OwnSession(_start(conf, wait_for), conf, shipped, server)
         session.warm_up(uses_daemon=uses_daemon, wait_for=wait_for)
-        if importing:
-            importing.join()
+        wait_for_import(importing)
         if server:
             server.start(worker_daemon.serve)
         if not verbose:  # only now: while the import has Python's lock, each call of it waits

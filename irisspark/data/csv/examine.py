@@ -319,5 +319,4 @@ def _kept(cells: pa.Array, is_good: Mask) -> pa.Array:
 
 
 def _shown(value: bytes) -> str:
-    text = value.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    return shorten(text)
+    return shorten(value.decode("utf-8", "backslashreplace"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
+
+from irisspark.errors import IrissparkError, ModelError, first_line
 
 Array = NDArray[Any]
 Config = dict[str, Any]
@@ -85,10 +88,29 @@ class Network:
 
 
 def map_layer(layer: Layer, change: Callable[[Layer], Layer]) -> Layer:
-    """Apply ``change`` to the layers inside ``layer``, then to itself."""
+    """Apply ``change`` to the layers inside ``layer``, then to itself.
+
+    Raises:
+        ModelError: the layer's settings are not such as Keras writes.
+    """
     inner = {key: map_layer(wrapped, change) for key, wrapped in layer.inner.items()}
     network = layer.network.map_layers(change) if layer.network else None
-    return change(replace(layer, inner=inner, network=network))
+    with fitting(f"the settings of layer {layer.name!r} ({layer.class_name})"):
+        return change(replace(layer, inner=inner, network=network))
+
+
+@contextlib.contextmanager
+def fitting(what: str) -> Iterator[None]:
+    """Say in a line that settings do not fit together, where an odd one brings about any error."""
+    try:
+        yield
+    except IrissparkError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelError(
+            f"{what} do not fit together ({reason}): the file is damaged, or not Keras's"
+        ) from error
 
 
 def walk_layer(layer: Layer) -> Iterator[Layer]:

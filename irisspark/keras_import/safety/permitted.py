@@ -86,11 +86,11 @@ def _is_own(class_name: str, module: Any, registered: Any, config: Any) -> bool:
             return False
     if class_name == "function":
         return (
-            module in _FUNCTION_MODULES
+            str(module) in _FUNCTION_MODULES
             and str(config).isidentifier()
             and not registered_custom(registered, config)
         )
-    return module is None or module in _MODULES
+    return module is None or str(module) in _MODULES  # a damaged file has anything there
 
 
 def registered_custom(registered: Any, config: Any) -> bool:
