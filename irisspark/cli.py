@@ -118,6 +118,8 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
         model = _load_model(session, options)
         clock.lap("model")
         dataset = open_dataset(session, settings.data_settings(options), model.spec)
+        if dataset.note is not None:
+            say(dataset.note)
         clock.lap("data")
         session.wait_for_workers()
         clock.lap("workers")

@@ -11,6 +11,8 @@ from irisspark.data.first_rows import (
     describe_text,
     looks_like_names,
     looks_like_row,
+    may_be_names,
+    may_be_row,
     one_hot_columns,
 )
 
@@ -40,7 +42,7 @@ def columns_of(num_columns: int = 5, **choice) -> Columns:
     ],
 )
 def test_first_line_that_is_no_row(rows, first):
-    assert looks_like_names(first, rows, columns_of())
+    assert looks_like_names(first, rows, columns_of(), 3)
 
 
 @pytest.mark.parametrize("rows", [NUMBERS, TEXTS, PIXELS, []])
@@ -60,17 +62,71 @@ def test_first_line_that_is_no_row(rows, first):
     ],
 )
 def test_first_line_that_is_a_row_a_bad_one_perhaps(rows, first):
-    assert not looks_like_names(first, rows, columns_of())
+    assert not looks_like_names(first, rows, columns_of(), 3)
+    assert not may_be_names(first, rows, columns_of())
 
 
 def test_label_in_front_is_no_feature():
     rows = [("1", "7", "0", "3"), ("2", "1", "9", "3")]
     columns = columns_of(4, label=0)
-    assert looks_like_names(("label", "1x1", "1x2", "2x1"), rows, columns)
-    assert looks_like_names(("label", "1", "2", "3"), rows, columns) is False  # but three of them
-    assert looks_like_names(("label", "1", "2", "3", "4"), [], columns_of(5, label=0)) is False
+    assert looks_like_names(("label", "1x1", "1x2", "2x1"), rows, columns, 3)
+    assert (
+        looks_like_names(("label", "1", "2", "3"), rows, columns, 3) is False
+    )  # but three of them
+    assert looks_like_names(("label", "1", "2", "3", "4"), [], columns_of(5, label=0), 3) is False
     wide = [("1", "7", "0", "3", "5")]
-    assert looks_like_names(("label", "1", "2", "3", "4"), wide, columns_of(5, label=0))
+    assert looks_like_names(("label", "1", "2", "3", "4"), wide, columns_of(5, label=0), 3)
+
+
+def test_column_numbers_whose_last_may_be_a_label_may_be_a_row():
+    first = ("0", "1", "2", "3", "4")
+    assert looks_like_names(first, PIXELS, columns_of(), 3)  # the label 4 is none of 0 to 2
+    assert not looks_like_names(first, PIXELS, columns_of(), 10)
+    assert may_be_names(first, PIXELS, columns_of())
+    assert looks_like_names(first, NUMBERS, columns_of(), 10)  # they are written with a point
+    assert looks_like_names(first, TEXTS, columns_of(), 10)
+    named = columns_of(class_names=("4", "0", "1"))
+    assert not looks_like_names(first, PIXELS, named, 3)
+    wide = [str(number) for number in range(10)]
+    assert looks_like_names(wide, [["7", *wide[:9]], ["1"] * 10], columns_of(10), 10)
+
+
+ALL_FEATURES = columns_of(4, label=None)
+WAVELENGTHS = ("400.5", "401.0", "401.5", "402.0")
+SPECTRA = [("0.1", "0.9", "0.3", "0.2"), ("0.2", "0.8", "0.5", "0.1")]
+WINDOWS = [tuple(str(start + i) for i in range(4)) for start in range(1, 5)]
+
+
+def test_a_window_of_a_series_is_a_row():
+    first, *others = WINDOWS
+    assert not looks_like_names(first, others, ALL_FEATURES, 3)
+    assert may_be_names(first, others, ALL_FEATURES)
+    wide = [[str(start + i) for i in range(20)] for start in range(1, 5)]
+    assert not looks_like_names(wide[0], wide[1:], columns_of(20, label=None), 3)
+    rising = [["1", "2", "4", "9"], ["2", "3", "7", "8"], ["1", "5", "6", "7"]]
+    assert not may_be_names(rising[0], rising[1:], ALL_FEATURES)
+
+
+def test_one_word_among_features_is_a_bad_row_without_labels_too():
+    first = ("0.3", "oops", "0.1", "0.7")
+    assert not looks_like_names(first, SPECTRA, ALL_FEATURES, 3)
+    assert looks_like_names(("0.3", "oops", "a", "0.7"), SPECTRA, ALL_FEATURES, 3)
+    counted = ("id", "0", "1", "2", "3")
+    rows = [(str(i), *row) for i, row in enumerate(SPECTRA)]
+    assert looks_like_names(counted, rows, columns_of(5, label=None), 3)
+
+
+@pytest.mark.parametrize("step", [0.5, -2.0, 1.0])
+def test_wavelengths_are_a_header(step):
+    wide = [str(400.5 + step * i) for i in range(8)]
+    rows = [row + row for row in SPECTRA]
+    assert looks_like_names(wide, rows, columns_of(8, label=None), 3)
+    assert looks_like_names([*wide, "label"], [(*row, "x") for row in rows], columns_of(9), 3)
+    assert not looks_like_names([*wide, "x"], [(*row, "x") for row in rows], columns_of(9), 3)
+    assert not looks_like_names([*wide, "1"], [(*row, "0") for row in rows], columns_of(9), 3)
+    few = wide[:4]
+    assert not looks_like_names(few, SPECTRA, ALL_FEATURES, 3)  # four may be an accident
+    assert may_be_names(few, SPECTRA, ALL_FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +134,26 @@ def test_label_in_front_is_no_feature():
     [
         (NUMBERS[0], NUMBERS, True),
         (TEXTS[0], TEXTS, True),
-        (("400.5", "401.0", "401.5", "402.0", "label"), NUMBERS, False),  # wavelengths
+        (("400.5", "401.0", "401.5", "402.0", "label"), NUMBERS, False),
+        ((*WAVELENGTHS, "1"), NUMBERS, False),
         (("0", "1", "2", "3", "4"), NUMBERS, False),
+        (("2019", "2020", "2021", "2022", "0"), PIXELS, False),
+        (PIXELS[0], PIXELS, True),  # two names are the same
+        (("True", "False", "True", "True", "0"), PIXELS, True),
         (("a", "b", "c", "d", "e"), NUMBERS, False),
         (("5.1", "b", "c", "d", "0"), NUMBERS, False),
     ],
 )
 def test_names_that_are_a_row(names, rows, is_row):
     assert looks_like_row(names, rows, columns_of()) == is_row
+
+
+def test_names_that_are_numbers_may_be_a_row():
+    assert not looks_like_row(WAVELENGTHS, SPECTRA, ALL_FEATURES)
+    assert may_be_row(WAVELENGTHS, SPECTRA, ALL_FEATURES)
+    assert looks_like_row(SPECTRA[0], SPECTRA, ALL_FEATURES)
+    assert may_be_row(("7", "5", "3", "9", "1"), PIXELS, columns_of())
+    assert not may_be_row(("7", "5", "3", "9", "label"), PIXELS, columns_of())
 
 
 def test_numbers_written_in_another_way_are_no_text():

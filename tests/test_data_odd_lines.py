@@ -39,21 +39,36 @@ COMMENTS = [
 
 
 @pytest.mark.parametrize("comment", COMMENTS)
-def test_comments_are_left_out_wherever_they_stand_and_however_the_file_is_cut(tmp_path, comment):
-    lines = [comment, b"1,2,0", b"3,4,1", comment, comment, b"5,6,2", comment]
+def test_comments_before_the_rows_are_left_out_and_later_ones_are_counted(tmp_path, comment):
+    before, lines = [comment, b"", comment], [b"1,2,0", comment, comment, b"5,6,2", comment]
     for end in (b"\n", b"\r\n"):
-        file = data_file(tmp_path / "a.csv", end.join(lines))
-        for split_bytes in (1, 7, 30, 1e9):
-            batches = read_splits([file], COLUMNS, split_bytes=split_bytes, block_bytes=16)
-            assert bad_of(batches).total == 0
-            assert [(row[2], row[3]) for row in rows_of(batches)] == [
-                ((1, 2), 0), ((3, 4), 1), ((5, 6), 2)
-            ]  # fmt: skip
+        file = data_file(tmp_path / "a.csv", end.join([*before, *lines]))
+        for block_bytes in (1, 16, 1 << 20):
+            batches = read_splits([file], COLUMNS, block_bytes=block_bytes)
+            assert bad_of(batches).counts == {"comment": 3}
+            assert [(row[2], row[3]) for row in rows_of(batches)] == [((1, 2), 0), ((5, 6), 2)]
     assert CsvReader().head([file], open_local).rows[0] == ("1", "2", "0")
 
 
+@pytest.mark.parametrize("split_bytes", [1, 7, 30, 1e9])
+def test_comments_behind_the_first_row_are_counted_however_the_file_is_cut(tmp_path, split_bytes):
+    lines = [b"1,2,0", *COMMENTS, b"sep=;", b"5,6,2", b"#17"]
+    file = data_file(tmp_path / "a.csv", b"\n".join(lines))
+    batches = read_splits([file], COLUMNS, split_bytes=split_bytes, block_bytes=16)
+    assert bad_of(batches).counts == {"comment": len(COMMENTS) + 2}
+    assert len(rows_of(batches)) == 2
+
+
+def test_comments_between_a_header_and_the_rows_are_left_out(tmp_path):
+    file = data_file(tmp_path / "a.csv", b"# a\nx,y,label\n# m, s\n#\n1,2,0\n# a\n")
+    for block_bytes in (1, 1 << 20):
+        batches = read_splits([file], NAMED, HEADER, block_bytes=block_bytes)
+        assert bad_of(batches).counts == {"comment": 1}
+        assert len(rows_of(batches)) == 1
+
+
 def test_comments_are_those_of_pandas():
-    data = b"# a\n1,2,0\n#b,c,d\n5,6,2\n# b,c,d,e\n"
+    data = b"# a\n#b,c,d\n# b,c,d,e\n1,2,0\n5,6,2\n"
     expected = pd.read_csv(io.BytesIO(data), comment="#", header=None).to_numpy()
     batch = parse(data, COLUMNS)
     assert batch.bad.total == 0
@@ -293,6 +308,50 @@ def test_a_backslash_before_a_quote(line, kept):
     assert batch.bad.total == 0
     assert batch.kept[0].to_pylist() == ["x", kept, "y"]
     assert batch.positions.tolist() == [0, 6, 7 + len(line)]
+
+
+def _is_no_row(text: str) -> bool:
+    """RFC 4180 makes a cell of what precedes this, and a row where as many cells follow."""
+    return '",' not in text
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.text(alphabet='ab", \n', max_size=8).filter(_is_no_row), min_size=1, max_size=5),
+    st.integers(1, 60),
+)
+def test_escaped_quotes_over_lines_are_read_as_the_csv_module_reads_them(
+    tmp_path_factory, texts, block_bytes
+):
+    text = io.StringIO()
+    settings_of_spark = {"doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_NONNUMERIC}
+    writer = csv.writer(text, lineterminator="\n", **settings_of_spark)
+    writer.writerows([number, text, 0] for number, text in enumerate(["x\ny", *texts, "last"]))
+    data = text.getvalue()
+    expected = [row[1] for row in csv.reader(io.StringIO(data), doublequote=False, escapechar="\\")]
+    assert expected == ["x\ny", *texts, "last"]
+    file = data_file(tmp_path_factory.mktemp("csv") / "a.csv", data.encode())
+    columns = Columns(3, (0,), label=2, targets=THREE, keep=(1,))
+    form = CsvFormat(multi_line=True)
+    assert [row[1] for row in CsvReader(form).head([file], open_local).rows] == expected
+    batches = read_splits([file], columns, form, block_bytes=block_bytes)
+    assert bad_of(batches).total == 0
+    rows = rows_of(batches)
+    assert [row[4][0] for row in rows] == expected
+    lines = data.encode()[: rows[-1][1]].decode().count("\n")
+    assert lines == sum(text.count("\n") + 1 for text in expected[:-1])
+
+
+@pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])
+def test_rows_over_lines_that_are_no_escaped_ones_stay_as_they_are(tmp_path, block_bytes):
+    data = b'7,x,1\n1,"C:\\dir\\",0\n2,"a ""b""\n\\",1\n3,"open\\" x,2\n4,z,0\n'
+    file = data_file(tmp_path / "a.csv", data)
+    columns = Columns(3, (0,), label=2, targets=THREE, keep=(1,))
+    batches = read_splits([file], columns, CsvFormat(multi_line=True), block_bytes=block_bytes)
+    assert [row[4][0] for row in rows_of(batches)] == [
+        "x", "C:\\dir\\", 'a "b"\n\\', "open\\ x", "z"
+    ]  # fmt: skip
+    assert bad_of(batches).total == 0
 
 
 @given(st.text(alphabet='a1,"\\\r\n', max_size=60).map(str.encode), st.integers(1, 4))

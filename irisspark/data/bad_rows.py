@@ -15,6 +15,7 @@ UNKNOWN_LABEL = "unknown label"
 BROKEN_QUOTES = "broken quotes"
 BAD_ENCODING = "bad encoding"
 REPEATED_HEADER = "repeated header"
+COMMENT = "comment"
 REASONS = (
     WRONG_COLUMNS,
     NOT_A_NUMBER,
@@ -24,6 +25,7 @@ REASONS = (
     BROKEN_QUOTES,
     BAD_ENCODING,
     REPEATED_HEADER,
+    COMMENT,
 )
 
 MAX_SAMPLED_ROWS = 10

@@ -72,6 +72,7 @@ class Dataset:
         named_classes: True where the user names the classes.
         holdout: The rows that an evaluation is limited to, None for all.
         show_values: Whether messages may hold the contents of cells.
+        note: A line for the user on how the data is read.
     """
 
     files: tuple[DataFile, ...]
@@ -82,6 +83,7 @@ class Dataset:
     named_classes: bool = False
     holdout: Holdout | None = None
     show_values: bool = True
+    note: str | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -124,14 +126,22 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     head = reader.head(files, open_file)
     columns = resolve(choice, head, spec.input_dtype)
     _check_width(head, columns, spec, choice, reader)
-    reader.check(head, columns)
+    note = reader.check(head, columns, spec.output.num_classes)
     _check_kinds(head, columns, spec)
     names = choice.class_names
     if isinstance(spec.output, RegressionMeaning):
         if names is not None:
             raise DataError(f"-classNames: the model is a regression ({spec.output.why})")
         targets = None if columns.label is None else Quantities()
-        return Dataset(files, reader, replace(columns, targets=targets), open_file, None)
+        return Dataset(
+            files,
+            reader,
+            replace(columns, targets=targets),
+            open_file,
+            class_names=None,
+            show_values=settings.show_values,
+            note=note,
+        )
     if names is not None and len(names) != spec.output.num_classes:
         raise DataError(
             f"-classNames gives {len(names)} names, but the model has "
@@ -145,6 +155,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
         names,
         named_classes=names is not None,
         show_values=settings.show_values,
+        note=note,
     )
     if columns.label is None:
         return dataset

@@ -49,6 +49,8 @@ def fault(row: BadRow, columns: Columns, *, show_values: bool = True) -> str:
         return f"a quote is opened and never closed in '{row.value}'"
     if row.reason == bad_rows.REPEATED_HEADER:
         return "the header stands here again, as where files were put together"
+    if row.reason == bad_rows.COMMENT:
+        return f"'{row.value}' begins like a comment, behind the first row of the data"
     if row.reason == bad_rows.BAD_ENCODING:
         return f"'{row.value}' holds bytes that are not UTF-8 text"
     return f"the label '{row.value}' is none of the classes"

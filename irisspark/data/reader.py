@@ -93,8 +93,11 @@ class Reader(Protocol):
             DataError: There are no rows, or what is there is not of this format.
         """
 
-    def check(self, head: Head, columns: Columns) -> None:
+    def check(self, head: Head, columns: Columns, num_classes: int) -> str | None:
         """Hold the beginning of the data against what the columns are for.
+
+        Returns:
+            A line for the user on what is taken for what, where it may be either; else None.
 
         Raises:
             DataError: The data is read in another way than it was written.

@@ -634,6 +634,18 @@ def test_names_that_are_a_row_are_not_lost(here, model, iris, tmp_path):
         run(here, model, path, "-header", "true")
 
 
+def test_a_first_line_that_may_be_either_is_told(here, model, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1,2,3,4\n2,3,4,5\n3,4,5,6\n")
+    predict = ("-labelIndex", "none", "-predictions", "true", "-outputPath", "out")
+    read = opened(here, model, path, *predict)
+    taken = opened(here, model, path, *predict, "-header", "true")
+    assert "line 1 (1, 2, 3, 4) is read as a row of data; if it is a header, pass" in str(read.note)
+    assert "line 1 (1, 2, 3, 4) is taken for names, as -header true says; if" in str(taken.note)
+    path.write_text("5.1,3.5,1.4,0.2\n4.9,3.0,1.4,0.2\n")
+    assert opened(here, model, path, *predict).note is None
+
+
 def test_other_file_in_a_later_part_is_named(spark, model, iris, tmp_path):
     iris.to_csv(tmp_path / "a.csv", index=False, header=False)
     iris.to_parquet(tmp_path / "b.csv")

@@ -33,7 +33,7 @@ def _advice(row: BadRow, columns: Columns, csv: CsvFormat) -> str:
         return hint
     if row.reason == bad_rows.BAD_ENCODING:
         return "save the file as UTF-8 (iconv -f LATIN1 -t UTF-8)"
-    if row.reason == bad_rows.REPEATED_HEADER:
+    if row.reason in (bad_rows.REPEATED_HEADER, bad_rows.COMMENT):
         return "take it out, or pass -badRows skip to leave such lines out"
     return "mend the row, or pass -badRows skip to leave such rows out"
 

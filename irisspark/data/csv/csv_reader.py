@@ -10,11 +10,11 @@ from irisspark.data import first_rows
 from irisspark.data.bad_rows import BadRow
 from irisspark.data.columns import Columns, Head
 from irisspark.data.csv import advice, first_lines
-from irisspark.data.csv.backslashes import likely_width, with_doubled_quotes
+from irisspark.data.csv.backslashes import likely_width, record_end, with_doubled_quotes
 from irisspark.data.csv.blocks import BLOCK_BYTES, count_lines, read_blocks
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.kinds import check_text
-from irisspark.data.csv.reading import read_batches, record_end
+from irisspark.data.csv.reading import read_batches
 from irisspark.data.csv.records import UTF8_BOM
 from irisspark.data.reader import Batch
 from irisspark.data.splits import Split, cut
@@ -23,6 +23,7 @@ from irisspark.storage.opening import DataFile, Opener
 
 _HEAD_BYTES = 64 << 10
 _MIN_ROWS, _MAX_ROWS = 3, 20
+_MAX_SHOWN = 6
 # A block of a wide table holds a hundred rows, more or less: each of its columns costs a little,
 # however few rows it has.
 _BYTES_PER_ROW, _MIN_BYTES, _MAX_BYTES = 100 * 6, 4 << 20, 16 << 20
@@ -79,10 +80,9 @@ class CsvReader:
 
     def _parse_head(self, data: bytes, path: str) -> Head | None:
         text = data.removeprefix(UTF8_BOM)
-        records = first_lines.records_of(text, self.csv)
         if b'\\"' in text:
-            text = with_doubled_quotes(text, likely_width(records, self.csv), self.csv)
-            records = first_lines.records_of(text, self.csv)
+            text = with_doubled_quotes(text, likely_width(text, self.csv), self.csv)
+        records = first_lines.records_of(text, self.csv)
         if len(records):
             first_lines.check_separator(records[0], self.csv, path)
         find = first_lines.find_header if self.csv.header else first_lines.first_row
@@ -93,24 +93,20 @@ class CsvReader:
         names = cells.pop(0) if self.csv.header else None
         return Head(path, len(names or cells[0]), names, tuple(cells[:_MAX_ROWS]))
 
-    def check(self, head: Head, columns: Columns) -> None:
-        """Refuse a first row that reads like a header, names that read like a row, and text.
+    def check(self, head: Head, columns: Columns, num_classes: int) -> str | None:
+        """Refuse a first row that reads like a header, and names that read like a row.
+
+        Returns:
+            What the first line is taken for, where it may be either; else None.
 
         Raises:
             DataError: There is one of these.
         """
         first = head.names or head.rows[0]
-        rows = first_rows.rows_of_width(head, columns.num_columns)
-        shown = ""
-        if self.show_values:
-            shown = f" ({', '.join(first[:6])}{', ...' if len(first) > 6 else ''})"
-        if head.names is None and first_rows.looks_like_names(first, rows[1:], columns):
-            raise DataError(f"{head.path}: line 1 looks like a header{shown}: pass -header true")
-        if head.names is not None and first_rows.looks_like_row(first, rows, columns):
-            raise DataError(
-                f"{head.path}: line 1 looks like a row of data{shown}, which -header true "
-                "takes for names: leave -header true out"
-            )
+        shown = f" ({_shown(first)})" if self.show_values else ""
+        if head.names is None:
+            return _check_first_row(head, columns, num_classes, shown)
+        return _check_names(head.names, head, columns, num_classes, shown)
 
     def hint(self, head: Head) -> str | None:
         """Name the delimiter that would give more columns, or one too many at each line's end."""
@@ -178,6 +174,40 @@ def _check_width(head: Head) -> None:
             f"{head.path}: the first line has {_columns(head.num_columns)} where the lines below "
             f"it have {width}: if it is a title or a header that does not fit, take it out"
         )
+
+
+def _check_first_row(head: Head, columns: Columns, num_classes: int, shown: str) -> str | None:
+    first, below = head.rows[0], first_rows.rows_of_width(head, columns.num_columns)[1:]
+    if first_rows.looks_like_names(first, below, columns, num_classes):
+        raise DataError(f"{head.path}: line 1 looks like a header{shown}: pass -header true")
+    if not first_rows.may_be_names(first, below, columns):
+        return None
+    return (
+        f"{head.path}: line 1{shown} is read as a row of data; if it is a header, pass -header true"
+    )
+
+
+def _check_names(
+    names: Sequence[str], head: Head, columns: Columns, num_classes: int, shown: str
+) -> str | None:
+    below = first_rows.rows_of_width(head, columns.num_columns)
+    if first_rows.looks_like_row(names, below, columns):
+        raise DataError(
+            f"{head.path}: line 1 looks like a row of data{shown}, which -header true "
+            "takes for names: leave -header true out"
+        )
+    are_names = first_rows.looks_like_names(names, below, columns, num_classes)
+    if are_names or not first_rows.may_be_row(names, below, columns):
+        return None
+    return (
+        f"{head.path}: line 1{shown} is taken for names, as -header true says; if it "
+        "is a row of data, leave -header true out"
+    )
+
+
+def _shown(cells: Sequence[str]) -> str:
+    more = ", ..." if len(cells) > _MAX_SHOWN else ""
+    return ", ".join(cells[:_MAX_SHOWN]) + more
 
 
 def _columns(number: int) -> str:

@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 from irisspark.data.bad_rows import (
     BAD_ENCODING,
     BROKEN_QUOTES,
+    COMMENT,
     MAX_SAMPLED_ROWS,
     MISSING,
     NOT_A_NUMBER,
@@ -105,7 +106,7 @@ def examine(
     csv: CsvFormat,
     suspects: frozenset[int] | None = None,
 ) -> Examined:
-    """Find out which records are good, and leave out those that are no rows at all.
+    """Find out which records are good.
 
     A record's fault is the first one from the left; a whole line at fault comes before that.
 
@@ -128,12 +129,12 @@ def examine(
 def _faults_of_rows(
     faults: dict[int, Fault], records: Records, columns: Columns, csv: CsvFormat
 ) -> Iterator[tuple[int, Fault]]:
-    """Leave comments out, and name the header where it stands again."""
+    """Name comments, and the header where it stands again."""
     for index, fault in faults.items():
         record = records[index]
-        if _is_comment(record, columns, csv) or is_separator_line(record):
-            continue
-        if csv.header and _cells_of_header(record, csv) == columns.names:
+        if is_comment(record, columns, csv):
+            yield index, Fault(COMMENT, WHOLE_LINE, _shown(record))
+        elif csv.header and _cells_of_header(record, csv) == columns.names:
             yield index, Fault(REPEATED_HEADER, WHOLE_LINE, _shown(record))
         else:
             yield index, fault
@@ -144,8 +145,13 @@ def _cells_of_header(record: bytes, csv: CsvFormat) -> tuple[str, ...]:
     return split_cells(record.removeprefix(UTF8_BOM), csv.delimiter)
 
 
-def _is_comment(record: bytes, columns: Columns, csv: CsvFormat) -> bool:
-    """Tell whether a record that is no good row begins like a comment, and cannot be a row."""
+def is_comment(record: bytes, columns: Columns, csv: CsvFormat) -> bool:
+    """Tell whether a record that is no good row begins like a comment, and cannot be a row.
+
+    Before the data it is one; behind the first row it may be a row that was cut off.
+    """
+    if is_separator_line(record):
+        return True
     if not begins_like_comment(record, csv.delimiter):
         return False
     cells = split_cells(record, csv.delimiter)

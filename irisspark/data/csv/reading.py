@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,10 +22,10 @@ import pyarrow.csv as pacsv
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.columns import Columns
 from irisspark.data.csv import advice
-from irisspark.data.csv.backslashes import with_doubled_quotes
-from irisspark.data.csv.blocks import Block, Cutter, end_of_last_line, read_ahead, read_blocks
+from irisspark.data.csv.backslashes import record_end, with_doubled_quotes
+from irisspark.data.csv.blocks import Block, read_ahead, read_blocks
 from irisspark.data.csv.csv_format import CsvFormat
-from irisspark.data.csv.examine import examine
+from irisspark.data.csv.examine import examine, is_comment
 from irisspark.data.csv.first_lines import (
     begins_like_comment,
     is_separator_line,
@@ -38,7 +39,6 @@ from irisspark.data.csv.records import (
     as_inner_lines,
     find_records,
     open_quotes,
-    quoted_record_end,
 )
 from irisspark.data.csv.wide import is_wide, parse_wide
 from irisspark.data.numbers import arrow_number_type, not_representable
@@ -47,6 +47,8 @@ from irisspark.data.splits import Split
 from irisspark.data.timing import timed
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
+
+_FIRST_LINE = re.compile(rb"[\r\n]*[^\r\n]+")
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -77,8 +79,9 @@ def read_batches(
     Raises:
         DataError: The file cannot be read on this machine, or its header is not that of the first.
     """
-    blocks = read_blocks(split, open_file, block_bytes, record_end(csv))
+    blocks = read_blocks(split, open_file, block_bytes, record_end(csv, columns.num_columns))
     awaits_header = csv.header and split.start == 0
+    awaits_row = split.start == 0
     suspects: frozenset[int] | None = None
     for block, seconds in timed(read_ahead(blocks)):
         whole = block
@@ -89,9 +92,13 @@ def read_batches(
             header_end = _header_end(block.data, columns, csv, split.file.path)
             awaits_header = header_end is None
             block = _after(block, len(block.data) if header_end is None else header_end)
+        if awaits_row and not awaits_header:
+            comments_end = _comments_end(block.data, columns, csv)
+            awaits_row = comments_end == len(block.data)
+            block = _after(block, comments_end)
         parsed = parse_block(block, columns, csv, suspects)
         suspects = parsed.suspects
-        yield _batch(parsed, block, csv, _piece(whole, seconds))
+        yield _batch(parsed, block, columns, csv, _piece(whole, seconds))
 
 
 def _after(block: Block, num_bytes: int) -> Block:
@@ -117,19 +124,26 @@ def _header_end(data: bytes, columns: Columns, csv: CsvFormat, path: str) -> int
     return None
 
 
+def _comments_end(data: bytes, columns: Columns, csv: CsvFormat) -> int:
+    """Find the offset of the first record that is no comment, behind ``data`` where none is."""
+    first_line = _FIRST_LINE.match(data)
+    if first_line is not None and not is_comment(first_line[0].lstrip(b"\r\n"), columns, csv):
+        return 0  # a plain file, whose lines need not be found
+    records = records_of(data, csv)
+    for index in range(len(records)):
+        if not is_comment(records[index], columns, csv):
+            return int(records.starts[index])
+    return len(data)
+
+
 def _piece(block: Block, seconds: float) -> Piece:
     end = block.offset + len(block.data)
     return Piece(block.file_index, block.offset, end, len(block.data), seconds)
 
 
-def _batch(parsed: Parsed, block: Block, csv: CsvFormat, piece: Piece) -> Batch:
-    find_positions = functools.partial(_positions, block, csv, parsed.good)
+def _batch(parsed: Parsed, block: Block, columns: Columns, csv: CsvFormat, piece: Piece) -> Batch:
+    find_positions = functools.partial(_positions, block, columns.num_columns, csv, parsed.good)
     return Batch(parsed.features, parsed.labels, parsed.kept, piece, find_positions, parsed.bad)
-
-
-def record_end(csv: CsvFormat) -> Cutter:
-    """Give the function that finds where the last whole record of some bytes ends."""
-    return quoted_record_end(csv.delimiter) if csv.multi_line else end_of_last_line
 
 
 def parse_block(
@@ -148,9 +162,9 @@ def parse_block(
     return parsed or _parse_examined(block, columns, csv, suspects)
 
 
-def _positions(block: Block, csv: CsvFormat, good: Ints | None) -> Ints:
+def _positions(block: Block, num_columns: int, csv: CsvFormat, good: Ints | None) -> Ints:
     """Find where the good records of a block start in their file, in bytes."""
-    starts = _records(block, csv).starts
+    starts = records_of(with_doubled_quotes(block.data, num_columns, csv), csv).starts
     return block.offset + (starts if good is None else starts[good])
 
 
