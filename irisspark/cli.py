@@ -72,18 +72,21 @@ def _explain(error: BaseException, *, verbose: bool) -> int:
     code = EXIT_FAILED
     where = "(-verbose true shows where)"
     if isinstance(error, IrissparkError):
-        message, code = str(error), error.exit_code
+        lines, code = error.lines, error.exit_code
         if not verbose:
             quiet_log()
     elif isinstance(error, KeyboardInterrupt):
-        message, code = str(error) or "interrupted", getattr(error, "exit_code", EXIT_INTERRUPTED)
+        lines = [str(error) or "interrupted"]
+        code = getattr(error, "exit_code", EXIT_INTERRUPTED)
     elif isinstance(error, ImportError):
-        message = missing_package(error)
+        lines = [missing_package(error)]
     elif isinstance(error, OSError):  # no room, no folder for temporary files, the system's limits
-        message = f"{error} {where}"
+        lines = [f"{error} {where}"]
     else:
-        message = f"unexpected {type(error).__name__}: {first_line(error)} {where}"
-    _complain(message, verbose)
+        lines = [f"unexpected {type(error).__name__}: {first_line(error)} {where}"]
+    if verbose:
+        traceback.print_exc()
+    say(*lines)
     return code
 
 
@@ -206,7 +209,7 @@ def _finish(
         staging.publish(files | (trained.files if trained is not None else {}))
     _report_bad_rows(result)
     if options.verbose:
-        say(phases_text(run))
+        say(*phases_text(run).splitlines())
     for line in unmet:
         say(f"-require: {line}")
     sys.stderr.flush()
@@ -275,9 +278,3 @@ def _report_bad_rows(result: EvaluationResult | PredictionResult) -> None:
 
 def _show(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _complain(message: str, verbose: bool) -> None:
-    if verbose:
-        traceback.print_exc()
-    say(message)

@@ -6,10 +6,12 @@ A message says what was found, where, and what to do. Every argument goes to
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import ClassVar
 
 _MAX_LINE_CHARS = 300
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 LOST_LETTERS = (
     "letters that are not ASCII do not reach irisspark, since the locale of spark-submit is not "
@@ -22,11 +24,29 @@ class IrissparkError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __str__(self) -> str:
+        """Give the message in one line, whatever names and cells it shows."""
+        return printable(super().__str__())
+
+    @property
+    def lines(self) -> list[str]:
+        """The message as lines for the terminal: one."""
+        return [str(self)]
+
 
 class OptionsError(IrissparkError):
-    """The command line is wrong; Spark has not been started."""
+    """The command line is wrong, in a line for each problem; Spark has not been started."""
 
     exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        """Give the message, a line for each problem."""
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """The message as lines for the terminal: one for each problem."""
+        return [printable(line) for line in Exception.__str__(self).split("\n")]
 
 
 class ModelError(IrissparkError):
@@ -39,6 +59,11 @@ class DataError(IrissparkError):
 
 class TrainingError(IrissparkError):
     """The training cannot begin, go on, or be saved."""
+
+
+def printable(text: str) -> str:
+    """Write control characters as escapes: a path or a cell of the user's may hold a line end."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def has_all_letters() -> bool:

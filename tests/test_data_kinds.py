@@ -125,6 +125,13 @@ def test_what_a_file_is_and_what_to_do_is_one_line(kind, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_web_page_named_as_compressed_is_told(tmp_path):
+    path = tmp_path / "data.csv.gz"
+    path.write_bytes(b"<html><body>404</body></html>")
+    with pytest.raises(DataError, match=r"data\.csv\.gz is no CSV but .*a web page"):
+        CsvReader().head([DataFile(str(path), 29)], open_local)
+
+
 def test_a_file_within_a_compressed_one_is_told_too(tmp_path):
     file = data_file(tmp_path / "data.csv.gz", tarred())
     with pytest.raises(DataError, match="what is in it is a tar archive"):

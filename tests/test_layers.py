@@ -143,6 +143,7 @@ FILES = {
     "storage/location": "PURE",
     "storage/globs": "PURE",
     "storage/places": "PURE",
+    "storage/signatures": "PURE",
     #
     "startup/session": "DRIVER",
     "startup/import_ahead": "DRIVER",

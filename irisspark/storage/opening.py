@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, cast
@@ -13,9 +12,11 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from irisspark.errors import DataError
+from irisspark.storage import signatures
 from irisspark.storage.location import Location, reason
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
+_SIGNATURE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,20 @@ def opener(resolve: Callable[[str], str]) -> Opener:
 
 
 def _open_decompressed(location: Location) -> IO[bytes]:
-    suffix = posixpath.splitext(location.path)[1].lower()
+    """Open a file; of those named as compressed what is in them decides, not which name it is.
+
+    Some tools decompress what they fetch, and leave the name as it was.
+    """
     stream = cast(IO[bytes], location.open())
-    if suffix == ".gz":
+    if not location.path.lower().endswith(COMPRESSED_SUFFIXES):
+        return stream
+    start = stream.read(_SIGNATURE_BYTES)
+    stream.seek(0)
+    if start.startswith(signatures.GZIP):
         return cast(IO[bytes], gzip.open(stream, "rb"))
-    if suffix == ".bz2":
+    if start.startswith(signatures.BZIP2):
         return cast(IO[bytes], bz2.open(stream, "rb"))
-    if suffix == ".zst":
+    if start.startswith(signatures.ZSTD):
         return cast(IO[bytes], pa.CompressedInputStream(stream, "zstd"))
     return stream
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from irisspark.data.splits import Split
-from irisspark.errors import DataError
+from irisspark.errors import DataError, first_line
 from irisspark.storage.opening import Opener
 
 BLOCK_BYTES = 4 << 20
@@ -59,6 +59,11 @@ def read_blocks(
             yield from _read_lines(split, stream, block_bytes, find_end)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         # EOFError: gzip and bz2 of a truncated file; ValueError: pyarrow of a damaged zstd
+        if split.file.compressed and getattr(error, "errno", None) is None:
+            raise DataError(
+                f"cannot read {split.file.path}: it is damaged, or was cut off "
+                f"({first_line(error)}): fetch it or write it again"
+            ) from error
         raise DataError(f"cannot read {split.file.path}: {error}") from error
 
 

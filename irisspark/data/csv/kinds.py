@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from irisspark.errors import DataError
+from irisspark.storage import signatures
 from irisspark.storage.opening import COMPRESSED_SUFFIXES
 
 _SAMPLED_BYTES = 4096
@@ -16,18 +17,18 @@ _ENDING = "compressed with {0}: give it a name that ends in {1}"
 
 # fmt: off
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x1f\x8b", _ENDING.format("gzip", ".gz")),
-    (b"\x28\xb5\x2f\xfd", _ENDING.format("zstd", ".zst")),
-    (b"\xfd7zXZ\x00", f"compressed with xz: {_COMPRESSED} (xz -d), or compress it with gzip"),
+    (signatures.GZIP, _ENDING.format("gzip", ".gz")),
+    (signatures.ZSTD, _ENDING.format("zstd", ".zst")),
+    (signatures.XZ, f"compressed with xz: {_COMPRESSED} (xz -d), or compress it with gzip"),
     (b"\x5d\x00\x00", f"compressed with lzma: {_COMPRESSED} (xz -d --format=lzma)"),
     (b"LZIP", f"compressed with lzip: {_COMPRESSED} (lzip -d)"),
     (b"\x04\x22\x4d\x18", f"compressed with lz4: {_COMPRESSED} (lz4 -d)"),
     (b"\x1f\x9d", f"compressed with compress: {_COMPRESSED} (uncompress)"),
     (b"\xff\x06\x00\x00sNaPpY", f"compressed with snappy: {_COMPRESSED}"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it (7z x)"),
-    (b"Rar!\x1a\x07", "a RAR archive: unpack it (unrar x)"),
+    (signatures.SEVEN_ZIP, "a 7z archive: unpack it (7z x)"),
+    (signatures.RAR, "a RAR archive: unpack it (unrar x)"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"an old Office file, such as an .xls workbook: {_TO_CSV}"),
-    (b"PAR1", f"a Parquet file: {_TO_CSV} (pandas.read_parquet, then to_csv)"),
+    (signatures.PARQUET, f"a Parquet file: {_TO_CSV} (pandas.read_parquet, then to_csv)"),
     (b"PARE", "an encrypted Parquet file: export it as CSV"),
     (b"Obj\x01", f"an Avro file: {_TO_CSV}"),
     (b"ORC", f"an ORC file: {_TO_CSV} (pandas.read_orc, then to_csv)"),
@@ -35,8 +36,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"FEA1", f"a Feather file: {_TO_CSV} (pandas.read_feather, then to_csv)"),
     (b"\xff\xff\xff\xff", f"an Arrow stream: {_TO_CSV}"),
     (b"SEQ", f"a Hadoop sequence file: {_TO_CSV}"),
-    (b"\x89HDF\r\n\x1a\n", f"an HDF5 file: if it is the model pass it as -modelPath, else {_TO_CSV}"),
-    (b"\x93NUMPY", f"a numpy array (.npy): {_TO_CSV} (numpy.savetxt with delimiter=',')"),
+    (signatures.HDF5, f"an HDF5 file: if it is the model pass it as -modelPath, else {_TO_CSV}"),
+    (signatures.NUMPY, f"a numpy array (.npy): {_TO_CSV} (numpy.savetxt with delimiter=',')"),
     (b"SQLite format 3\x00", f"an SQLite database: {_TO_CSV}"),
     (b"MATLAB 5.0 MAT-file", f"a MATLAB file: {_TO_CSV} (writematrix)"),
     (b"RDX", f"an R data file: {_TO_CSV} (write.csv)"),
@@ -44,13 +45,13 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"X\n\x00\x00", f"an R data file: {_TO_CSV} (write.csv)"),
     (b"<stata_dta>", f"a Stata file: {_TO_CSV}"),
     (b"$FL2", f"an SPSS file: {_TO_CSV}"),
-    (b"%PDF-", f"a PDF: {_TO_CSV}"),
+    (signatures.PDF, f"a PDF: {_TO_CSV}"),
     (b"{\\rtf", "a rich text document: save it as plain text"),
     (b"\x89PNG\r\n\x1a\n", "an image: irisspark reads numbers, a row of pixels an image"),
     (b"\xff\xd8\xff", "an image: irisspark reads numbers, a row of pixels an image"),
     (b"GIF8", "an image: irisspark reads numbers, a row of pixels an image"),
     (b"\x00\x05\x16\x07", "what a Mac keeps beside a file (AppleDouble): take the file without ._ in its name"),
-    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, which stands for the data: fetch it with git lfs pull"),
+    (signatures.GIT_LFS, "a Git LFS pointer, which stands for the data: fetch it with git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer, which stands for the data: fetch it with git annex get"),
     (b"outs:\n- md5:", "a DVC pointer, which stands for the data: fetch it with dvc pull"),
 )
@@ -70,7 +71,7 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95}\]c(K\x8c]")
 _ARFF = re.compile(rb"(%[^\n]*\n\s*)*@relation\b", re.I)
 _LIBSVM = re.compile(rb"[-+]?[0-9.]+( [0-9]+:[-+0-9.eE]+){2,} ?\r?\n")
 _UTF_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_BZ2 = re.compile(rb"BZh[1-9]1AY&SY")
+_BZ2 = re.compile(signatures.BZIP2 + rb"[1-9]1AY&SY")
 
 
 def check_text(path: str, data: bytes) -> None:
@@ -93,11 +94,11 @@ def check_text(path: str, data: bytes) -> None:
 def kind_of(data: bytes) -> str | None:
     """Say what a file is and what to do with it, by its first bytes; None for what may be CSV."""
     sample = data[:_SAMPLED_BYTES]
-    if sample.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if sample.startswith(signatures.ZIP):
         return next((kind for mark, kind in _IN_ZIP if mark in data[:65536]), _ZIP)
     if _BZ2.match(sample):
         return _ENDING.format("bzip2", ".bz2")
-    if sample[257:262] == b"ustar":
+    if signatures.is_tar(sample):
         return "a tar archive: unpack it (tar xf)"
     for magic, kind in _MAGIC:
         if sample.startswith(magic) and _is_binary_where_said(magic, sample):

@@ -10,11 +10,11 @@ from typing import Any
 
 from irisspark.errors import ModelError
 from irisspark.keras_import.containers.archives import CONFIG, WEIGHTS, is_rubbish, top_of
+from irisspark.storage import signatures
 from irisspark.storage.places import INDEX_SUFFIX, files_of
 
 HDF5, KERAS_ZIP, PAIR = "hdf5", "keras zip", "pair"
 
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _SAVE_IT = "save the model with model.save('model.keras') or model.save('model.h5')"
 _LOAD_AND_SAVE = f"load it with the TensorFlow that wrote it (before 2.16) and {_SAVE_IT}"
 _KERAS_ONLY = "irisspark opens models that Keras saved"
@@ -23,23 +23,23 @@ _MAX_LISTED = 3
 _MAX_JSON_BYTES = 64 << 20
 # The beginnings of what people give for a model by mistake, and what it is.
 _KNOWN = (
-    (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with 'git lfs pull'"),
-    (b"\x1f\x8b", f"a gzip archive: {_UNPACK}"),
-    (b"BZh", f"a bzip2 archive: {_UNPACK}"),
-    (b"\xfd7zXZ\0", f"an xz archive: {_UNPACK}"),
-    (b"\x28\xb5\x2f\xfd", f"a Zstandard archive: {_UNPACK}"),
-    (b"7z\xbc\xaf\x27\x1c", f"a 7z archive: {_UNPACK}"),
-    (b"Rar!", f"a RAR archive: {_UNPACK}"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"PAR1", "a Parquet file, which is data"),
-    (b"%PDF", "a PDF"),
+    (signatures.GIT_LFS, "a Git LFS pointer: fetch the file itself with 'git lfs pull'"),
+    (signatures.GZIP, f"a gzip archive: {_UNPACK}"),
+    (signatures.BZIP2, f"a bzip2 archive: {_UNPACK}"),
+    (signatures.XZ, f"an xz archive: {_UNPACK}"),
+    (signatures.ZSTD, f"a Zstandard archive: {_UNPACK}"),
+    (signatures.SEVEN_ZIP, f"a 7z archive: {_UNPACK}"),
+    (signatures.RAR, f"a RAR archive: {_UNPACK}"),
+    (signatures.NUMPY, "a NumPy array"),
+    (signatures.PARQUET, "a Parquet file, which is data"),
+    (signatures.PDF, "a PDF"),
     (b"model_checkpoint_path:", f"a TensorFlow checkpoint: {_LOAD_AND_SAVE}"),
 )
 # ... and what they have behind their first bytes.
 _INSIDE = (
     (4, b"TFL3", f"a TensorFlow Lite model: {_KERAS_ONLY}"),
     (8, b'{"', f"a safetensors file: {_KERAS_ONLY}"),
-    (257, b"ustar", f"a tar archive: {_UNPACK}"),
+    (signatures.TAR_OFFSET, signatures.TAR, f"a tar archive: {_UNPACK}"),
 )
 _PICKLE = (
     "a Python pickle (as joblib, scikit-learn and PyTorch write them), which is never opened; "
@@ -68,7 +68,7 @@ def kind_of(path: str) -> str:
             return KERAS_ZIP
         raise ModelError(_folder(path))
     start = beginning(path)
-    if start.startswith(_HDF5_MAGIC):
+    if start.startswith(signatures.HDF5):
         return HDF5
     if start.startswith(b"PK"):
         return _kind_of_zip(path)
@@ -97,7 +97,7 @@ def is_hdf5(path: str) -> bool:
     Raises:
         ModelError: the file is missing, or cannot be read.
     """
-    return beginning(path).startswith(_HDF5_MAGIC)
+    return beginning(path).startswith(signatures.HDF5)
 
 
 def _holds(folder: str, name: str) -> bool:
@@ -153,7 +153,7 @@ def _what(start: bytes, path: str) -> str:
     for begin, magic, what in _INSIDE:
         if start[begin : begin + len(magic)] == magic:
             return what
-    if start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5":
+    if start.startswith(signatures.PICKLE_PROTOCOLS):
         return _PICKLE
     for suffixes, what in _SUFFIXES:
         if path.lower().endswith(suffixes):
