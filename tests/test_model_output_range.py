@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -165,6 +167,18 @@ UNIT_INTERVAL = {
     "at least much": lambda x: ops.maximum(layers.Dense(3, "softmax")(x), 0.2),
     "clipped": lambda x: ops.clip(layers.Dense(3)(x), 0, 1),
     "half": lambda x: layers.Dense(3, "softmax")(x) * 0.5,
+    "one column times three ones": lambda x: layers.Dense(1, "softmax")(x) * np.ones(3, "float32"),
+    "one column by three ones": lambda x: layers.Dense(1, "softmax")(x) / np.ones(3, "float32"),
+    "one column and three zeros": lambda x: (
+        layers.Dense(1, "softmax")(x) + np.zeros((1, 3), "float32")
+    ),
+    "one column less three zeros": lambda x: layers.Dense(1, "softmax")(x) - np.zeros(3, "float32"),
+    "one column or a little": lambda x: ops.maximum(
+        layers.Dense(1, "softmax")(x), np.full(3, 1e-7, "float32")
+    ),
+    "one column averaged with none": lambda x: (
+        (layers.Dense(1, "softmax")(x) + 0.0 * layers.Dense(3, "softmax")(x)) / 2
+    ),
 }
 NEITHER = {
     "sparsemax": layers.Dense(3, "sparsemax"),
@@ -188,6 +202,17 @@ NEITHER = {
     "relu": layers.Dense(3, "relu"),
 }
 ALL = {**PROBABILITIES, **UNIT_INTERVAL, **NEITHER}
+
+
+@pytest.mark.parametrize("constant", [1e155, -1e300, np.inf, 5e-324])
+@pytest.mark.parametrize("change", [ops.square, ops.sqrt, ops.abs, ops.exp, ops.log, ops.relu])
+def test_no_number_is_too_large(change, constant):
+    x = keras.Input((6,))
+    y = layers.Dense(3, "sigmoid")(x)
+    for z in (y * constant, y + constant, y - constant, y / constant, constant - y):
+        found = output_range(keras.Model(x, change(change(z) - ops.abs(z))))
+        assert not math.isnan(found.low)
+        assert not math.isnan(found.high)
 
 
 def _model(name):

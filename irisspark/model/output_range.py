@@ -107,10 +107,14 @@ class _Call:
         """Whether what adds up in the first input does so in the output."""
         return _last(self.tensors[0]) == _last(self.output) is not None
 
-    def same_width(self) -> bool:
-        """Whether no input is stretched over the last axis, constants apart."""
-        widths = [_last(t) for t in self.tensors if keras_private.is_symbolic(t)]
-        return len(widths) == len(self.tensors) and set(widths) == {_last(self.output)}
+    @property
+    def stretched(self) -> list[Range]:
+        """The ranges of the inputs; one that is stretched over the last axis adds up to more."""
+        width = _last(self.output)
+        return [
+            one if _last(tensor) == width is not None else _unsorted(one)
+            for tensor, one in zip(self.tensors, self.ranges, strict=True)
+        ]
 
 
 def _made(operation: Any, call: _Call, place: int) -> Range:
@@ -171,7 +175,7 @@ def _camel(name: str) -> str:
 
 
 def _last(tensor: Any) -> int | None:
-    shape = tuple(tensor.shape)
+    shape = tuple(tensor.shape) if hasattr(tensor, "shape") else np.shape(tensor)
     return shape[-1] if shape else None
 
 
@@ -228,7 +232,7 @@ def _absolute(before: Range) -> Range:
 
 def _square(before: Range) -> Range:
     size = _absolute(before)
-    return Range(size.low**2, size.high**2)
+    return Range(_times(size.low, size.low), _times(size.high, size.high))
 
 
 def _relu(before: Range) -> Range:
@@ -322,7 +326,7 @@ def _extreme(operation: Any, call: _Call) -> Range:
 
 
 def _maximum(operation: Any, call: _Call) -> Range:
-    ranges = call.ranges
+    ranges = call.stretched
     floors = [one for one in ranges if 0 <= (1 if (n := _number(one)) is None else n) <= _TOLERANCE]
     rest = [one for one in ranges if one not in floors]
     if floors and len(rest) == 1 and rest[0].probabilities:
@@ -379,13 +383,13 @@ def _clipped(operation: Any, call: _Call) -> Range:
 
 def _rescaled(layer: Any, before: Range) -> Range:
     scale, offset = _constant(layer.scale), _constant(layer.offset)
-    return _sum_of([_product(before, scale), offset], False)
+    if np.size(layer.scale) > 1 or np.size(layer.offset) > 1:
+        before = _unsorted(before)  # it may be stretched
+    return _sum_of([_product(before, scale), offset])
 
 
 def _rescaling(operation: Any, call: _Call) -> Range:
     before = call.first
-    if _number(_constant(operation.scale)) == 1 and _number(_constant(operation.offset)) == 0:
-        return before
     after = _rescaled(operation, before)
     turned = _number(_constant(operation.scale)) == -1 and _number(_constant(operation.offset)) == 1
     return replace(after, opposite=id(call.tensors[0])) if turned else after
@@ -395,6 +399,8 @@ def _product(one: Range, other: Range) -> Range:
     factor = _number(other)
     if factor is None and _number(one) is not None:
         one, other, factor = other, one, _number(one)
+    if factor == 1:
+        return replace(one, opposite=None)
     ends = [_times(a, b) for a in (one.low, one.high) for b in (other.low, other.high)]
     total = one.total * factor if factor is not None and one.total is not None else None
     name = one.name if factor is not None else None
@@ -405,27 +411,27 @@ def _times(a: float, b: float) -> float:
     return 0.0 if a == 0 or b == 0 else a * b
 
 
-def _sum_of(ranges: Inputs, same_width: bool) -> Range:
-    totals = [one.total for one in ranges]
-    known = same_width and all(total is not None for total in totals)
+def _sum_of(ranges: Inputs) -> Range:
+    totals = [one.total for one in ranges if one.total is not None]
     none_added = [one for one in ranges if _number(one) != 0]
     if len(none_added) == 1:
         return none_added[0]
+    low, high = sum(one.low for one in ranges), sum(one.high for one in ranges)
     return Range(
-        sum(one.low for one in ranges),
-        sum(one.high for one in ranges),
-        sum(total for total in totals if total is not None) if known else None,
+        -_INF if math.isnan(low) else low,  # of infinities of both signs
+        _INF if math.isnan(high) else high,
+        sum(totals) if len(totals) == len(ranges) else None,
         name=next((one.name for one in ranges if one.name), None),
     )
 
 
 def _added(operation: Any, call: _Call) -> Range:
-    return _sum_of(call.ranges, call.same_width())
+    return _sum_of(call.stretched)
 
 
 def _subtracted(operation: Any, call: _Call) -> Range:
-    one, other = call.ranges
-    found = _sum_of([one, _product(other, Range(-1.0, -1.0))], call.same_width())
+    one, other = call.stretched
+    found = _sum_of([one, _product(other, Range(-1.0, -1.0))])
     return replace(found, opposite=id(call.tensors[1])) if _number(one) == 1 else found
 
 
@@ -434,11 +440,11 @@ def _negated(operation: Any, call: _Call) -> Range:
 
 
 def _multiplied(operation: Any, call: _Call) -> Range:
-    return reduce(_product, call.ranges)
+    return reduce(_product, call.stretched)
 
 
 def _divided(operation: Any, call: _Call) -> Range:
-    one, other = call.ranges
+    one, other = call.stretched
     divisor = _number(other)
     if divisor:
         return _product(one, Range(1 / divisor, 1 / divisor))
