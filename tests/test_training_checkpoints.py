@@ -2,6 +2,7 @@
 
 import os
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -14,9 +15,13 @@ MADE_WITH = {"-seed": 7, "optimizer": {"class_name": "Adam"}, "-validationSplit"
 
 def checkpoint() -> Checkpoint:
     rng = np.random.default_rng(0)
-    variables = [rng.normal(size=(3, 4)).astype("float32"), np.asarray(12, "int64")]
+    variables = [
+        rng.normal(size=(3, 4)).astype("float32"),
+        rng.normal(size=2).astype(ml_dtypes.bfloat16),
+        np.asarray(12, "int64"),
+    ]
     history = [{"epoch": 1, "loss": 0.1 + 0.2, "seconds": 1.5}]
-    return Checkpoint(variables, history, Best(1, 1 / 3, variables[:1]))
+    return Checkpoint(variables, history, Best(1, 1 / 3, variables[:2]))
 
 
 def test_what_is_saved_is_read_to_the_bit(tmp_path):
@@ -26,7 +31,9 @@ def test_what_is_saved_is_read_to_the_bit(tmp_path):
     for one, other in zip(read.variables, saved.variables, strict=True):
         assert one.dtype == other.dtype
         assert np.array_equal(one, other)
-    assert np.array_equal(read.best.weights[0], saved.best.weights[0])
+    for one, other in zip(read.best.weights, saved.best.weights, strict=True):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
     assert (read.history, read.best.epoch, read.best.val_loss) == (saved.history, 1, 1 / 3)
     assert os.listdir(tmp_path / "c") == [FILE_NAME]
 
@@ -62,6 +69,28 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, kept):
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(TrainingError, match="not a whole checkpoint"):
         checkpoints.load(checkpoint().variables)
+
+
+def test_no_byte_that_is_changed_is_read_as_another_checkpoint(tmp_path):
+    checkpoints, saved = Checkpoints(str(tmp_path), MADE_WITH), checkpoint()
+    checkpoints.save(saved)
+    file = tmp_path / FILE_NAME
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            read = checkpoints.load(saved.variables)
+        except TrainingError:
+            continue
+        assert [a.tobytes() for a in read.variables] == [a.tobytes() for a in saved.variables]
+        assert read.history == saved.history
+
+
+def test_another_kind_of_numpys_files_is_no_checkpoint(tmp_path):
+    with (tmp_path / FILE_NAME).open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(TrainingError, match="not a whole checkpoint"):
+        Checkpoints(str(tmp_path), MADE_WITH).load(checkpoint().variables)
 
 
 @pytest.mark.parametrize("name", MADE_WITH)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,8 +69,8 @@ class Checkpoints:
             "history": checkpoint.history,
             "best": {"epoch": best.epoch, "val_loss": best.val_loss},
         }
-        arrays = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
-        arrays |= {f"best_{i}": array for i, array in enumerate(best.weights)}
+        arrays = {f"variable_{i}": _bits(array) for i, array in enumerate(checkpoint.variables)}
+        arrays |= {f"best_{i}": _bits(array) for i, array in enumerate(best.weights)}
         text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         try:
             self._file.parent.make_folder()
@@ -91,15 +90,9 @@ class Checkpoints:
         Raises:
             TrainingError: It is damaged, or of another training.
         """
-        try:
-            with self._file.open() as file, np.load(file, allow_pickle=False) as stored:
-                about = json.loads(stored["about"].tobytes())
-                self._check_version(about)
-                self._check(about)
-                variables = _arrays(stored, "variable")
-                weights = _arrays(stored, "best")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{self._file.path} is not a whole checkpoint: {error}") from error
+        about, variables, weights = self._read(like)
+        self._check_version(about)
+        self._check(about)
         found, wanted = (
             [(array.shape, array.dtype.name) for array in arrays] for arrays in (variables, like)
         )
@@ -109,6 +102,15 @@ class Checkpoints:
         return Checkpoint(
             variables, about["history"], Best(best["epoch"], best["val_loss"], weights)
         )
+
+    def _read(self, like: Sequence[Array]) -> tuple[dict[str, Any], list[Array], list[Array]]:
+        """Read what the file says about the training, the variables, and the best weights."""
+        try:
+            with self._file.open() as file, np.load(file, allow_pickle=False) as stored:
+                about = json.loads(stored["about"].tobytes())
+                return about, _arrays(stored, "variable", like), _arrays(stored, "best", like)
+        except Exception as error:  # what zipfile and numpy raise at damaged bytes has no end
+            raise TrainingError(f"{self._file.path} is not a whole checkpoint: {error}") from error
 
     def _check_version(self, about: Mapping[str, Any]) -> None:
         if about["version"] != VERSION:
@@ -140,9 +142,18 @@ def check_folder(path: str) -> None:
         )
 
 
-def _arrays(stored: Any, prefix: str) -> list[Array]:
+def _bits(array: Array) -> Array:
+    """Give an array as numpy can store it: of bfloat16, which is not numpy's own, the bits."""
+    return array.view(f"u{array.itemsize}") if array.dtype.kind == "V" else array
+
+
+def _arrays(stored: Any, prefix: str, like: Sequence[Array]) -> list[Array]:
     count = sum(name.startswith(f"{prefix}_") for name in stored.files)
-    return [stored[f"{prefix}_{number}"] for number in range(count)]
+    arrays = [stored[f"{prefix}_{number}"] for number in range(count)]
+    for number, (array, other) in enumerate(zip(arrays, like, strict=False)):
+        if array.dtype == _bits(other).dtype:
+            arrays[number] = array.view(other.dtype)
+    return arrays
 
 
 def _shown(value: object) -> str:
