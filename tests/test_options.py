@@ -122,6 +122,11 @@ def test_class_names_may_hold_commas_and_quotes():
     assert names.class_names == ("a", "b c", "d,e", 'say "hi"', '5" pipe')
 
 
+def test_a_requirement_may_name_a_class_with_spaces():
+    (requirement,) = parse(["-require", "per_class.Iris setosa.f1 >= 0.9"]).require
+    assert requirement == Requirement("per_class.Iris setosa.f1", ">=", 0.9)
+
+
 def test_requirements_are_read_with_every_comparison():
     options = parse(["-require", "accuracy>=0.8,loss<1e-1,f1>0.75, macro.f1<=1 ,recall:0.5"])
     assert options.require == (

@@ -366,6 +366,13 @@ def test_requirements_that_are_not_met_have_a_line_each():
     ]
 
 
+def test_a_reason_that_no_bad_row_has_counts_none():
+    most = [Requirement(f"bad_rows.by_reason.{why}", "<=", 1) for why in ("missing", "not finite")]
+    check_requirement_names(most)
+    content = document(scores_of(IRIS), bad_rows={"missing": 2}, run={})
+    assert unmet(content, most) == ["bad_rows.by_reason.missing is 2, required <= 1"]
+
+
 def test_f1_means_the_block_in_its_layout():
     scores = scores_of([[37, 3], [4, 6]])
     wanted = [Requirement("recall", ">=", 0.7)]
@@ -406,6 +413,7 @@ def test_metric_that_can_exist_is_accepted(name):
         ("per_class.f1", "per_class.<class>.f1"),
         ("roc_auc", "roc_auc.macro"),
         ("class_names", "accuracy"),
+        ("bad_rows.by_reason.mising", "bad_rows.by_reason.missing"),
         ("zzz", "accuracy, precision, recall, f1, macro.f1"),
     ],
 )

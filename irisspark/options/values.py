@@ -22,7 +22,7 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _RANGE = re.compile(r"(\d+)-(\d+)", re.ASCII)
 _ONLY_DIGITS_AND_SIGNS = re.compile(r"[\d\s.:+-]+", re.ASCII)
 _LIST_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^",][^,]*)?)(,|\Z)')
-_REQUIREMENT = re.compile(r"([^\s<>=:]+)\s*(>=|<=|>|<|:)\s*([^\s<>=:]+)")
+_REQUIREMENT = re.compile(r"([^<>=:]*[^\s<>=:])\s*(>=|<=|>|<|:)\s*([^\s<>=:]+)")
 _FRACTIONS = frozenset({"accuracy", "precision", "recall", "f1"})
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from irisspark.data.bad_rows import REASONS
 from irisspark.errors import OptionsError
 from irisspark.metrics.eval_counts import no_counts
 from irisspark.metrics.regression import RegressionCounts, score_regression
@@ -44,7 +45,8 @@ _SHORT = {
     "rmse": "root_mean_squared_error",
 }
 _ANY_CLASS = "<class>"
-_FREE_PREFIXES = ("run.", "bad_rows.by_reason.")
+_FREE_PREFIX = "run."
+_OF_BAD_ROWS = frozenset(f"bad_rows.by_reason.{reason}" for reason in REASONS)
 
 
 def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
@@ -53,13 +55,14 @@ def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
     Raises:
         OptionsError: names each of them with the nearest names that exist.
     """
-    known = [*_BLOCK_AVERAGES, *_SHORT, *dict.fromkeys(_known_paths())]
+    paths = dict.fromkeys(_known_paths())
+    known = [*_BLOCK_AVERAGES, *_SHORT, *paths, *sorted(_OF_BAD_ROWS)]
     patterns = [re.escape(name).replace(re.escape(_ANY_CLASS), ".+") for name in known]
     problems = []
     for requirement in requirements:
         name = requirement.metric
         exists = any(re.fullmatch(pattern, name) for pattern in patterns)
-        if not exists and not name.startswith(_FREE_PREFIXES):
+        if not exists and not name.startswith(_FREE_PREFIX):
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             names = ", ".join(nearest or ["accuracy", *_BLOCK_AVERAGES, "macro.f1"])
             problems.append(f"-require {name}: there is no such metric; did you mean {names}?")
@@ -81,6 +84,8 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
         name, wanted = requirement.metric, f"{requirement.comparison} {requirement.value:.12g}"
         path = f"dl4j.{name}" if name in _BLOCK_AVERAGES else _SHORT.get(name, name)
         value = _find(content, path)
+        if value is None and path in _OF_BAD_ROWS:
+            value = 0  # a reason that no row has is not listed
         if value is None:
             lines.append(f"{name} does not exist in this run, required {wanted}")
         elif not _COMPARISONS[requirement.comparison](value, requirement.value):
@@ -120,4 +125,6 @@ def _find(content: object, path: str) -> float | None:
 
 def _readable(value: float, wanted: float) -> str:
     """Return a figure with as many digits as tell it from the one that was wanted."""
+    if isinstance(value, int):
+        return str(value)
     return f"{value:.4f}" if abs(value - wanted) >= 1e-4 and abs(value) < 1e6 else repr(value)
