@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.dataset import bad_row_error, describe
-from irisspark.data.holdout import HashedRows, Holdout, LastRows
+from irisspark.data.holdout import HashedRows, Holdout, LastRows, mix
 from irisspark.data.scanning import ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, TrainingError
@@ -45,7 +45,7 @@ class Placed:
         held_out: RDD of the held-out rows over the same number of partitions; None without any.
         num_held_out: How many there are.
         holdout: Tells the held-out rows from the others; None without any.
-        digest: Of all training rows and their order: equal for equal data.
+        digest: Of all rows, their order, and which are held out: equal for equal data.
     """
 
     rows: RDD[Any]
@@ -85,17 +85,17 @@ def place(session: Session, dataset: Dataset, settings: TrainSettings) -> Placed
         seed = settings.seed if settings.shuffle else None
         plan = Placement(_starts(found, counts), sum(counts), workers, seed, holdout)
         rows, digests = _place(session, blocks, plan)
-        held_out = None
+        total, held_out = sum(value for _, value in digests), None
         if holdout is not None:
             starts = _starts(found, held)
             plan = Placement(starts, sum(held), workers, None, holdout, held_out=True)
             held_out, held_digests = _place(session, blocks, plan)
-            digests = [*digests, *held_digests]
+            # Scattered, for rows that change sides would leave the plain sum as it was.
+            total += int(mix(sum(value for _, value in held_digests) % 2**64))
     finally:
         blocks.unpersist()
-    total = sum(value for _, value in digests) % 2**64
-    worker_rows = tuple(num_rows for num_rows, _ in digests[:workers])
-    return Placed(rows, worker_rows, held_out, sum(held), holdout, f"{total:016x}")
+    worker_rows = tuple(num_rows for num_rows, _ in digests)
+    return Placed(rows, worker_rows, held_out, sum(held), holdout, f"{total % 2**64:016x}")
 
 
 def _read(session: Session, dataset: Dataset, settings: TrainSettings) -> RDD[Any]:

@@ -491,6 +491,18 @@ def test_a_checkpoint_of_other_data_is_refused(run, tmp_path, wine, wine_model):
         run(wine_model, changed, *common, "-resume", "true")
 
 
+def test_a_checkpoint_is_refused_where_the_held_out_rows_are_now_trained_on(
+    run, tmp_path, wine, wine_model
+):
+    halves = ["-shuffle", "false", "-validationSplit", "0.5"]
+    common = ["-workers", "2", "-epochs", "1", "-checkpointPath", str(tmp_path / "c"), *halves]
+    run(wine_model, wine, *common)
+    features, labels = (np.roll(column, len(column) // 2, axis=0) for column in read_csv(wine))
+    turned = write_csv(tmp_path / "turned.csv", features, labels)
+    with pytest.raises(TrainingError, match="data"):
+        run(wine_model, turned, *common, "-resume", "true")
+
+
 def test_a_training_that_diverges_stops_and_leaves_the_last_good_checkpoint(run, tmp_path, wine):
     import keras
 
