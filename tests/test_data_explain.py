@@ -3,7 +3,7 @@
 import pytest
 
 from irisspark.data import explain
-from irisspark.data.bad_rows import BadRow
+from irisspark.data.bad_rows import REASONS, BadRow
 from irisspark.data.cells import shorten
 from irisspark.data.columns import Columns
 from irisspark.data.csv.advice import advice, other_header
@@ -101,3 +101,9 @@ def test_what_a_message_shows_of_a_cell_is_one_line_and_nothing_that_a_terminal_
     shown = shorten("a\nb\r\x1b[31m\0\x85\u2028\tä")
     assert shown == "a\\nb\\r\\x1b[31m\\x00\\x85\\u2028\\tä"
     assert shorten("\n" * 1000) == "\\n" * 28 + "\\..."
+
+
+@pytest.mark.parametrize("reason", [r for r in REASONS if r != "wrong number of columns"])
+def test_no_reason_shows_the_cell_where_it_may_not_be_seen(reason):
+    assert "s3cret" not in explain.fault(row(reason, value="s3cret"), COLUMNS, show_values=False)
+    assert explain.fault(row(reason, value="{}"), COLUMNS)

@@ -18,8 +18,18 @@ _FAULTS = {
     bad_rows.BROKEN_QUOTES: "a quote is opened and never closed",
     bad_rows.BAD_ENCODING: "the value holds bytes that are not UTF-8 text",
     bad_rows.UNKNOWN_LABEL: "the label is none of the classes",
+    bad_rows.REPEATED_HEADER: "the header stands here again, as where files were put together",
+    bad_rows.COMMENT: "the line begins like a comment, behind the first row of the data",
 }
 """What is wrong with a row, without the contents of its cells."""
+_FAULTS_SHOWN = {
+    bad_rows.NOT_FINITE: "'{}' is not a finite number",
+    bad_rows.BROKEN_QUOTES: "a quote is opened and never closed in '{}'",
+    bad_rows.BAD_ENCODING: "'{}' holds bytes that are not UTF-8 text",
+    bad_rows.UNKNOWN_LABEL: "the label '{}' is none of the classes",
+    bad_rows.REPEATED_HEADER: _FAULTS[bad_rows.REPEATED_HEADER],
+    bad_rows.COMMENT: "'{}' begins like a comment, behind the first row of the data",
+}
 MAX_LABELS = 5000
 """So many labels are collected, or one for each class of a model that has more."""
 
@@ -32,28 +42,18 @@ def place(row: BadRow, path: str, line: int | None, columns: Columns) -> str:
 
 def fault(row: BadRow, columns: Columns, *, show_values: bool = True) -> str:
     """Say what is wrong with a bad row, and what its cell holds where that may be shown."""
-    if not show_values:
-        return _FAULTS.get(row.reason) or fault(row, columns)
     if row.reason == bad_rows.WRONG_COLUMNS:
         found = "1 column" if row.value == "1" else f"{row.value} columns"
         return f"{found} where the first line has {columns.num_columns}"
+    if not show_values:
+        return _FAULTS[row.reason]
     if row.reason == bad_rows.MISSING:
         return "the value is missing" + (f" ({row.value})" if row.value.strip() else "")
     if row.reason == bad_rows.NOT_A_NUMBER:
         if row.column == columns.label or columns.dtype.startswith(("float", "bfloat")):
             return f"'{row.value}' is not a number"
         return f"'{row.value}' is not a whole number that the model's input ({columns.dtype}) holds"
-    if row.reason == bad_rows.NOT_FINITE:
-        return f"'{row.value}' is not a finite number"
-    if row.reason == bad_rows.BROKEN_QUOTES:
-        return f"a quote is opened and never closed in '{row.value}'"
-    if row.reason == bad_rows.REPEATED_HEADER:
-        return "the header stands here again, as where files were put together"
-    if row.reason == bad_rows.COMMENT:
-        return f"'{row.value}' begins like a comment, behind the first row of the data"
-    if row.reason == bad_rows.BAD_ENCODING:
-        return f"'{row.value}' holds bytes that are not UTF-8 text"
-    return f"the label '{row.value}' is none of the classes"
+    return _FAULTS_SHOWN[row.reason].format(row.value)
 
 
 def unknown_labels(found: Sequence[str], num_classes: int, *, show_values: bool = True) -> str:
