@@ -127,7 +127,7 @@ def test_delimiter_is_hinted_at_only_where_it_gives_more_columns():
     ],
 )
 def test_first_line_that_reads_like_names(cells, is_header):
-    assert first_rows.looks_like_names(cells, ROW.rows, resolve(ROW)) == is_header
+    assert first_rows.looks_like_names(cells, ROW.rows, resolve(ROW), 3) == is_header
 
 
 def first_records(data: bytes, csv: CsvFormat) -> list[tuple[str, ...]]:
