@@ -30,8 +30,8 @@ def _run(requester: socket.socket | None) -> None:
         from irisspark.cli import main
 
         code = main(sys.argv[1:])
-    except ending.Told as told:
-        code = told.exit_code
+    except ending.SignalReceived as received:
+        code = received.exit_code
     except ImportError as error:  # what ``cli`` itself is made of
         print(f"irisspark: {missing_package(error)}", file=sys.stderr)
         code = IrissparkError.exit_code

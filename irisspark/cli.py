@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         return _run(options)
     except (Exception, KeyboardInterrupt) as error:
         # What fails after the run was told to end, as it may with Spark's own end, is no news.
-        return _explain(ending.told(error) or error, verbose=verbose)
+        return _explain(ending.received_signal(error) or error, verbose=verbose)
 
 
 def _explain(error: BaseException, *, verbose: bool) -> int:
@@ -151,13 +151,13 @@ def _predict_and_score(
     staging: Staging | None,
 ) -> EvaluationResult | PredictionResult:
     """Evaluate, write predictions, or both, in one pass over the rows."""
-    told = settings.evaluate_settings(options)
+    evaluation = settings.evaluate_settings(options)
     if staging is None or not options.predictions:
-        return evaluate(session, model, dataset, told)
+        return evaluate(session, model, dataset, evaluation)
     assert options.output_path is not None
     task = predictions.prepare(session, model.spec, dataset, options.output_path, staging.folder)
     run = evaluate if dataset.columns.label is not None else predictions.predict
-    result = run(session, model, dataset, told, task)
+    result = run(session, model, dataset, evaluation, task)
     predictions.commit(task, result.prediction_files)
     return result
 

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import ClassVar
 
-_MAX_LINE_CHARS = 300
+MAX_LINE_CHARS = 300
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 LOST_LETTERS = (
@@ -92,4 +92,4 @@ def first_line(error: BaseException) -> str:
     text = getattr(error, "message", None) or text
     innermost = text.rsplit("Exception encountered: ", 1)[-1]
     lines = (line.strip() for line in innermost.splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:_MAX_LINE_CHARS]
+    return next((line for line in lines if line), type(error).__name__)[:MAX_LINE_CHARS]

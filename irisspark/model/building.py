@@ -23,7 +23,7 @@ _STRANGER = re.compile(
 _Built = TypeVar("_Built")
 
 
-def told(path: str, work: Callable[[], _Built]) -> _Built:
+def translate_errors(path: str, work: Callable[[], _Built]) -> _Built:
     """Run Keras's own code; what it raises becomes one message for the user.
 
     Raises:

@@ -11,7 +11,13 @@ from irisspark.errors import ModelError, first_line
 from irisspark.keras_import import file_version, read
 from irisspark.keras_import.safety.permitted import check_config, check_tables
 from irisspark.model import keras_3_file, keras_private
-from irisspark.model.building import check_outputs, checked, derive_state, told, without_state
+from irisspark.model.building import (
+    check_outputs,
+    checked,
+    derive_state,
+    translate_errors,
+    without_state,
+)
 from irisspark.model.keras_3_file import Keras3File
 from irisspark.model.old_file import build, compile_old
 from irisspark.model.stored_training import StoredTraining, read_training
@@ -45,7 +51,7 @@ def open_model(path: str, *, trust: bool = False, training_seed: int | None = No
     Raises:
         ModelError: the file is no model, is damaged or unsafe, or cannot be rebuilt.
     """
-    return told(path, lambda: _open(path, trust, training_seed))
+    return translate_errors(path, lambda: _open(path, trust, training_seed))
 
 
 def _open(path: str, trust: bool, training_seed: int | None) -> OpenedModel:
@@ -55,7 +61,7 @@ def _open(path: str, trust: bool, training_seed: int | None) -> OpenedModel:
     for_training = training_seed is not None
     imported = read(path, trust=trust, optimizer=for_training)
     _seed(training_seed)
-    model = told(path, lambda: build(imported))
+    model = translate_errors(path, lambda: build(imported))
     notes = (*imported.notes, *compile_old(model, imported, for_training=for_training))
     return OpenedModel(model, imported.keras_version, notes)
 
@@ -75,10 +81,10 @@ def _open_keras_3(path: str, version: str, trust: bool, training_seed: int | Non
             check_tables(file.config, path)
         training, notes = read_training(file.training, for_training=training_seed is not None)
         notes = (*file.notes, *notes)
-        told(path, lambda: _look_at(file, path, trust))
+        translate_errors(path, lambda: _look_at(file, path, trust))
         _seed(training_seed)
-        model = told(path, lambda: _load(file, path, trust))
-        told(path, lambda: _check_loaded_tables(model, path))
+        model = translate_errors(path, lambda: _load(file, path, trust))
+        translate_errors(path, lambda: _check_loaded_tables(model, path))
         if training is not None:
             notes += _compile(model, training, file)
         return OpenedModel(model, version, notes)

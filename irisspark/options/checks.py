@@ -58,21 +58,21 @@ NOT_AVAILABLE_YET: tuple[Missing, ...] = (
 TRAINING_ONLY = tuple(o.field for o in TRAINING if o.field not in ("seed", "loss"))
 
 
-def cross_check(options: Options, doubtful: frozenset[str]) -> Iterator[str]:
+def cross_check(options: Options, unresolved: frozenset[str]) -> Iterator[str]:
     """Give a line for each thing that does not fit together or is not built yet.
 
     Args:
         options: With the default in place of each value that could not be read.
-        doubtful: Fields whose value could not be read: what rests on them is not judged.
+        unresolved: Fields whose value could not be read: what rests on them is not judged.
     """
     missing = [m for m in NOT_AVAILABLE_YET if _asks_for(options, m)]
     for field, _, capability in missing:
         yield f"{_given(options, field)}: not available yet ({capability})"
     settled = {m.field for m in missing}
     for fields, check in _CHECKS:
-        if doubtful.isdisjoint(fields):
+        if unresolved.isdisjoint(fields):
             yield from check(options)
-    if "train" not in doubtful and not options.train:
+    if "train" not in unresolved and not options.train:
         yield from _training_only(options, settled)
 
 

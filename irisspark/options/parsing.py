@@ -48,7 +48,7 @@ def parse(argv: Sequence[str]) -> Options:
     reader = _Reader()
     reader.read(argv)
     options = Options(**values | reader.values)
-    problems = [*reader.problems, *cross_check(options, frozenset(reader.doubtful))]
+    problems = [*reader.problems, *cross_check(options, frozenset(reader.unresolved))]
     if problems:
         raise OptionsError("\n".join(problems))
     return options
@@ -103,13 +103,13 @@ class _Reader:
 
     Attributes:
         values: Field to value, for every option that could be read.
-        doubtful: Fields that the person meant to give, but whose value is not known.
+        unresolved: Fields that the person meant to give, but whose value is not known.
         problems: A line each.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, object] = {}
-        self.doubtful: set[str] = set()
+        self.unresolved: set[str] = set()
         self.problems: list[str] = []
         self._seen: dict[str, list[_Given]] = {}
 
@@ -136,7 +136,7 @@ class _Reader:
                 raise ValueError(f"needs a value: {option.metavar}")
             self.values[option.field] = option.read(given.value)
         except ValueError as error:
-            self.doubtful.add(option.field)
+            self.unresolved.add(option.field)
             self.problems.append(f"{_as_typed(given)}: {error}")
 
     def _report_unknown(self, given: _Given) -> None:
@@ -146,7 +146,7 @@ class _Reader:
             problem += "; Spark's own options stand before irisspark.zip"
         elif nearest:
             problem += f"; did you mean {nearest}?"
-            self.doubtful.add(BY_NAME[nearest].field)
+            self.unresolved.add(BY_NAME[nearest].field)
         self.problems.append(problem)
 
     def _report_strays(self, words: list[str], last: str) -> None:
@@ -159,7 +159,7 @@ class _Reader:
     def _report_repeated(self) -> None:
         for field, given in self._seen.items():
             if len(given) > 1:
-                self.doubtful.add(field)
+                self.unresolved.add(field)
                 listed = ", ".join(_as_typed(piece) for piece in given)
                 self.problems.append(f"{listed}: one option, given {len(given)} times")
 

@@ -1,8 +1,8 @@
 """A run that is told to end: by Ctrl-C, by SIGTERM, or by the end of the JVM that started it.
 
-Each raises ``Told`` in the main thread, so that what is half done is taken away as after an error.
-Where that takes more than some seconds, as native code or a Spark that hangs may, the process ends
-all the same; what it leaves is cleared by the next run.
+Each raises ``SignalReceived`` in the main thread, so that what is half done is taken away as after
+an error. Where that takes more than some seconds, as native code or a Spark that hangs may, the
+process ends all the same; what it leaves is cleared by the next run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _JAVA_ERRORS = "Py4J"
 _MEANINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-class Told(KeyboardInterrupt):
+class SignalReceived(KeyboardInterrupt):
     """The run was told to end.
 
     Attributes:
@@ -36,12 +36,12 @@ class Told(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-_told: Told | None = None
+_received: SignalReceived | None = None
 _parent = os.getppid()
 
 
-def told(error: BaseException) -> Told | None:
-    """Give what this process was told, None: nothing.
+def received_signal(error: BaseException) -> SignalReceived | None:
+    """Give the signal to end that this process has received; None where there is none.
 
     Args:
         error: One of Java may be the first that is seen of the end of the JVM, which takes some
@@ -49,15 +49,15 @@ def told(error: BaseException) -> Told | None:
     """
     chain = (error, error.__cause__)
     if any(type(one).__name__.startswith(_JAVA_ERRORS) for one in chain):
-        with contextlib.suppress(Told):
+        with contextlib.suppress(SignalReceived):
             deadline = time.monotonic() + 3 * _POLL_SECONDS
-            while _told is None and time.monotonic() < deadline:
+            while _received is None and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS / 20)
-    return _told
+    return _received
 
 
 def listen(leave: Callable[[int], object]) -> None:
-    """Raise ``Told`` in the main thread, which calls this, at the first signal to end.
+    """Raise ``SignalReceived`` in the main thread, which calls this, at the first signal to end.
 
     Args:
         leave: Is given the exit code where the process ends without having come to its end.
@@ -71,11 +71,11 @@ def listen(leave: Callable[[int], object]) -> None:
 
 
 def _tell(number: int, _: object) -> None:
-    global _told
-    if _told is None:  # a second signal, as a terminal and ``timeout`` send, changes nothing
-        _told = Told(number)
+    global _received
+    if _received is None:  # a second signal, as a terminal and ``timeout`` send, changes nothing
+        _received = SignalReceived(number)
         logging.disable()  # py4j would tell of it, with a trace
-        raise _told
+        raise _received
 
 
 def _end_late(signals: int, leave: Callable[[int], object]) -> NoReturn:

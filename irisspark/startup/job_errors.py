@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from irisspark.errors import first_line
+from irisspark.errors import MAX_LINE_CHARS, first_line
 
 OVERHEAD_KEY = "spark.executor.memoryOverhead"
 CORES_KEY = "spark.executor.cores"
@@ -15,9 +15,6 @@ _WORKER_MB = 1024
 _TRACE_OF_A_WORKER = "Traceback (most recent call last)"
 _MISMATCH = re.compile(r"different version:? \(?([\d., ]+?)\)? than that in driver:? ([\d.]+\d)")
 _LACKING = re.compile(r"^(?:ModuleNotFoundError|ImportError): (.+)$", re.MULTILINE)
-_CAUSES = re.compile(
-    r"(?:Caused by|most recent failure)[^\n]*?: ((?:[\w.$]+(?:Exception|Error)): [^\n]+)"
-)
 _CRASHED = ("exited unexpectedly", "Connection reset", "EOFException", "Broken pipe")
 _KILLED = re.compile(
     r"\b(?:code|status)[: ]*(?:137|143)\b|exceeding (?:\w+ )?memory limits|OOMKilled",
@@ -86,13 +83,7 @@ def job_problem(error: Exception, place: Place) -> str | None:
         return killed
     if _TRACE_OF_A_WORKER in text:
         return None
-    return f"Spark could not run the job: {_cause(text) or first_line(error)}"
-
-
-def _cause(text: str) -> str | None:
-    """Find what Spark gives as the reason, behind the words that every failed job begins with."""
-    causes = _CAUSES.findall(text)
-    return str(causes[-1])[:300] if causes else None
+    return f"Spark could not run the job: {cause(error)}"
 
 
 def cause(error: BaseException) -> str:
@@ -103,8 +94,8 @@ def cause(error: BaseException) -> str:
     if found := _TRACEBACK.search(text):
         return found[1].strip()
     causes = _JAVA.findall(text)
-    told = [line for line in causes if not line.startswith("Job aborted")]
-    return told[-1].strip() if told else first_line(error)
+    reasons = [line for line in causes if not line.startswith("Job aborted")]
+    return reasons[-1].strip()[:MAX_LINE_CHARS] if reasons else first_line(error)
 
 
 def overhead_mb(settings: Mapping[str, str]) -> int:
