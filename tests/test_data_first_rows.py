@@ -83,6 +83,7 @@ def test_column_numbers_whose_last_may_be_a_label_may_be_a_row():
     assert looks_like_names(first, PIXELS, columns_of(), 3)  # the label 4 is none of 0 to 2
     assert not looks_like_names(first, PIXELS, columns_of(), 10)
     assert may_be_names(first, PIXELS, columns_of())
+    assert not looks_like_names(first, PIXELS, columns_of(), 0)  # a regression's
     assert looks_like_names(first, NUMBERS, columns_of(), 10)  # they are written with a point
     assert looks_like_names(first, TEXTS, columns_of(), 10)
     named = columns_of(class_names=("4", "0", "1"))

@@ -100,6 +100,8 @@ def _is_no_row(first: Cells, others: Sequence[Cells], columns: Columns, num_clas
 
 def _is_class(label: str, others: Sequence[Cells], columns: Columns, num_classes: int) -> bool:
     assert columns.label is not None
+    if num_classes == 0:  # of a regression any number may be the label
+        return is_number(label)
     if isinstance(columns.targets, LabelCodes):
         return columns.targets.encode(label) is not None
     below = [row[columns.label] for row in others]
