@@ -57,17 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         environ = os.environ | {"SPARK_HOME": str(find_spark_home().absolute())}
         job = prepare(words[: max(at, 0)], words[at + 1 :], environ)
-    except IrissparkError as error:
+        additions = job.additions | _mend(job.sourced)
+        environ |= additions
+        if job.has_our_driver:
+            environ |= start_early(ROOT / "irisspark.zip", job.sourced | additions)
+        os.execve(job.command[0], job.command, environ)
+    except (IrissparkError, OSError) as error:  # the latter: what may not be run, or is not there
         print(f"irisspark: {error}", file=sys.stderr)
-        return error.exit_code
+        return getattr(error, "exit_code", IrissparkError.exit_code)
     except KeyboardInterrupt:
         print("irisspark: interrupted", file=sys.stderr)
         return 130
-    additions = job.additions | _mend(job.sourced)
-    environ |= additions
-    if job.has_our_driver:
-        environ |= start_early(ROOT / "irisspark.zip", job.sourced | additions)
-    os.execve(job.command[0], job.command, environ)
 
 
 def _mend(environ: Mapping[str, str]) -> dict[str, str]:
@@ -155,7 +155,7 @@ def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
     """Give the environment as the active spark-env.sh leaves it: what spark-submit will see.
 
     Raises:
-        IrissparkError: The script does not come to its end.
+        IrissparkError: The script does not come to its end, or ends the shell.
     """
     default_dir = Path(environ["SPARK_HOME"]) / "conf"
     before = {"SPARK_CONF_DIR": str(default_dir)} | {k: v for k, v in environ.items() if v}
@@ -176,7 +176,12 @@ def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
         raise IrissparkError(
             f"{script} has not ended within {ANSWER_SECONDS:.0f} s; spark-submit would wait for it"
         ) from None
-    return dict(json.loads(done.stdout)) if done.returncode == 0 else before
+    if not done.stdout:
+        raise IrissparkError(
+            f"{script} ends the shell that reads it, as it would end spark-submit; "
+            "take the exit out of it"
+        )
+    return dict(json.loads(done.stdout))
 
 
 def make_demo() -> list[str]:
@@ -186,7 +191,8 @@ def make_demo() -> list[str]:
         command = [sys.executable, "-m", "irisspark.samples.train_model", DEMO_MODEL.name]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
-            raise IrissparkError(f"{DEMO_MODEL.name} was not trained: {done.stderr.strip()}")
+            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise IrissparkError(f"{DEMO_MODEL} was not trained: {said}")
     options = ["-batchSizePerWorker", "15", "-train", "false", "-labelIndex", "4"]
     options += ["-numClasses", "3", "-modelPath", str(DEMO_MODEL), "-dataPath", str(DEMO_DATA)]
     return options

@@ -198,6 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (IrissparkError, TimeoutError) as error:
         print(f"irisspark: {error}", file=sys.stderr)
         return IrissparkError.exit_code
+    except OSError as error:
+        advice = f".venv is made in {ROOT}, which must be a folder that you may write"
+        print(f"irisspark: {error}; {advice}", file=sys.stderr)
+        return IrissparkError.exit_code
     except KeyboardInterrupt:
         print("irisspark: interrupted", file=sys.stderr)
         return 130

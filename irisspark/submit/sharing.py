@@ -62,7 +62,7 @@ def share_classes(
         return []
     archive = ROOT / ".venv" / f"spark-classes-{_identify(spark_home, java)}.jsa"
     if not _is_settled(archive):
-        with contextlib.suppress(TimeoutError), lock(_LOCK, _LOCK_SECONDS):
+        with contextlib.suppress(OSError), lock(_LOCK, _LOCK_SECONDS):
             if not _is_settled(archive):
                 _make(archive, spark_home, flags, environ)
     if _is_made(archive):

@@ -52,9 +52,10 @@ def parse_spark_options(words: Sequence[str]) -> SparkOptions:
             by_option[name] = "true"
             continue
         if not has_value:
-            value = next(rest, "")
-            if not value:
+            following = next(rest, None)
+            if following is None:
                 raise OptionsError(f"{name}: this option of Spark needs a value")
+            value = following
         if name in ("--conf", "-c"):
             key, _, value = value.partition("=")
             by_conf[key.strip()] = value

@@ -257,6 +257,11 @@ def test_stray_word_among_sparks_options_is_a_usage_error(submit_sh: SubmitSh) -
     )
 
 
+def test_empty_value_of_sparks_options_is_one(submit_sh: SubmitSh) -> None:
+    words = submit_sh.run_well("--jars", "", "--conf", "a=", "--", *JOB)
+    assert words[:4] == ["--jars", "", "--conf", "a="]
+
+
 # Python for driver and workers
 
 
@@ -402,6 +407,37 @@ def test_spark_env_that_hangs_is_one_line(submit_sh: SubmitSh) -> None:
     done = submit_sh.run(*JOB)
     assert done.returncode == 1
     assert "spark-env.sh has not ended within 5 s" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert done.returncode == 1
+    assert done.stderr.startswith("irisspark: ") and done.stderr.count("\n") == 1, done.stderr
+    assert all(part in done.stderr for part in parts), done.stderr
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_spark_env_that_ends_the_shell_is_one_line(submit_sh: SubmitSh, code: int) -> None:
+    submit_sh.configure(f"exit {code}\n", "spark-env.sh")
+    assert_one_line(submit_sh.run(*JOB), "spark-env.sh ends the shell", "take the exit out")
+
+
+def test_what_cannot_be_run_or_written_is_one_line(submit_sh: SubmitSh) -> None:
+    checkout, spark_submit = submit_sh.script.parent, submit_sh.spark_home / "bin" / "spark-submit"
+    (checkout / ".cache").touch()  # no folder can be made of it
+    assert "SharedArchiveFile" not in flags(submit_sh.run_well(*JOB))
+    spark_submit.chmod(0o644)
+    assert_one_line(submit_sh.run(*JOB), "Permission denied", str(spark_submit))
+    (checkout / ".venv" / MARKER).unlink()
+    assert_one_line(submit_sh.run(*JOB), str(checkout / ".cache"), "a folder that you may write")
+
+
+def test_demo_that_is_not_trained_is_one_line(submit_sh: SubmitSh) -> None:
+    sample = submit_sh.script.parent / "irisspark" / "samples" / "train_model.py"
+    sample.write_text("raise OSError('no room')\n")
+    done = submit_sh.run()
+    assert done.returncode == 1
+    assert done.stderr.endswith("my_model.h5 was not trained: OSError: no room\n")
     assert "Traceback" not in done.stderr
 
 
