@@ -119,6 +119,7 @@ class OutputMeaning:
         return Decoded(y_pred, np.stack([1 - positive, positive], axis=1))
 
 
+@np.errstate(invalid="ignore")  # of infinite outputs there is none: NaN, which is counted
 def _softmax(logits: Array) -> Array:
     logits = logits.astype(np.float64)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -132,6 +133,7 @@ def _sigmoid(logits: Array) -> Array:
     return probabilities
 
 
+@np.errstate(invalid="ignore")  # of infinite outputs there is none: NaN, which is counted
 def _squashed(scores: Array) -> Array:
     """Map any scores to (0, 1) without changing their order (the softsign)."""
     scores = scores.astype(np.float64)

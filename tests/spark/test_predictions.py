@@ -291,12 +291,17 @@ def test_kept_columns_with_names_of_ours_are_told_apart(here, model, iris, tmp_p
     assert len(set(names)) == len(names)  # Spark takes A for a
 
 
-def test_nan_predictions_are_an_error_without_labels_too(here, iris, tmp_path):
+@pytest.mark.parametrize(
+    ("activation", "weight"), [("softmax", np.nan), (None, np.inf)], ids=["nan", "infinite"]
+)
+def test_predictions_that_are_no_numbers_are_an_error_without_labels_too(
+    here, iris, tmp_path, activation, weight
+):
     import keras
 
-    path = save_model(tmp_path / "m.keras")
+    path = save_model(tmp_path / "m.keras", activation=activation)
     network = keras.models.load_model(path)
-    network.set_weights([weights * np.nan for weights in network.get_weights()])
+    network.set_weights([np.full_like(weights, weight) for weights in network.get_weights()])
     network.save(path)
     data = tmp_path / "a.csv"
     iris.drop(columns="species").to_csv(data, index=False, header=False)

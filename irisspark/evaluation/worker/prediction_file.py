@@ -127,7 +127,8 @@ class PredictionWriter:
         else:
             scores = decoded.scores if self._plan.probabilities else output
             self._predicted.append((decoded.y_pred, scores))
-            self._num_nan_rows += int(np.isnan(scores).any(axis=1).sum())
+            # Of an infinite output there is no score: such a row fails with a label, too.
+            self._num_nan_rows += int((~np.isfinite(decoded.scores)).any(axis=1).sum())
             self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
         if self._num_pending >= self._group_rows:
             self._write_group()
