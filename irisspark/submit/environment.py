@@ -105,8 +105,15 @@ def _is_locked(file: IO[str]) -> bool:
 
 
 def _has_pip(python: Path) -> bool:
-    """Tell whether a virtual environment's Python runs, is of a version that fits, and has pip."""
-    check = "import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))"
+    """Tell whether a virtual environment's Python runs, is of a version that fits, and has pip.
+
+    Who installed pip is written down behind its files: where that is missing, so may files be.
+    """
+    check = (
+        "import sys; from importlib.metadata import distribution as find; fits = "
+        "(3, 11) <= sys.version_info[:2] <= (3, 12) and find('pip').read_text('INSTALLER'); "
+        "sys.exit(not fits)"
+    )
     try:
         return subprocess.run([python, "-I", "-c", check], capture_output=True).returncode == 0
     except OSError:

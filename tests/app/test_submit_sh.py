@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,7 @@ class SubmitSh:
         return subprocess.Popen(
             [self.script, *words],
             cwd=self.folder,
+            start_new_session=True,
             env=clean_environ(
                 SPARK_HOME=str(self.spark_home),
                 NOTES=str(self.spark_home / "notes.json"),
@@ -469,6 +471,23 @@ def test_two_at_once_make_venv_and_archive_once(submit_sh: SubmitSh) -> None:
     assert sum("installing" in text for text in errors) == 1
     assert (checkout / ".venv" / MARKER).read_text() == "REQUIREMENTS = []\n"
     assert not list(checkout.glob(".irisspark.*"))
+
+
+def test_venv_whose_making_was_killed_is_made_anew(submit_sh: SubmitSh) -> None:
+    checkout = submit_sh.script.parent
+    shutil.rmtree(checkout / ".venv")
+    (checkout / "setup.py").write_text("REQUIREMENTS = []\n")
+    submit_sh.environ["PATH"] = f"{PYTHON_DIR}{os.pathsep}{os.environ['PATH']}"
+    venv = checkout / ".venv" / "lib"
+    killed = submit_sh.start(*JOB)
+    while not list(venv.glob("*/site-packages/pip/_internal/cli")):
+        assert killed.poll() is None
+        time.sleep(0.001)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=RUN_SECONDS)
+    assert not list(venv.glob("*/site-packages/pip-*.dist-info/INSTALLER"))
+    submit_sh.run_well(*JOB)
+    assert list(venv.glob("*/site-packages/pip-*.dist-info/INSTALLER"))
 
 
 def test_changed_requirements_are_installed(submit_sh: SubmitSh) -> None:
