@@ -12,6 +12,8 @@ from irisspark.settings import train_settings
 from irisspark.startup.imports import import_tensorflow
 from irisspark.training.averaging import WeightedChunk, lay_out, take_chunk
 from irisspark.training.configuration import configure
+from irisspark.training.running import saved_files
+from irisspark.training.train_settings import TrainSettings
 from irisspark.training.worker import learning
 from irisspark.training.worker.learning import Recipe, RoundPlan, RoundReport, train_round
 from irisspark.training.worker.rows import PlacedRows
@@ -172,6 +174,31 @@ def test_an_h5_file_whose_optimizer_never_made_a_step_is_trained(tmp_path):
     model.fit(features, labels, batch_size=BATCH, shuffle=False, verbose=0)
     for ours, theirs in zip(worker.weights, model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_keras_opens_a_trained_h5_file_whose_loss_had_a_short_name(tmp_path):
+    import keras
+
+    path = save(tmp_path / "model.h5", [keras.layers.Dense(3)], optimizer="adam", loss="mse")
+    content = loading.save(Worker(path, 6).finished(), ".h5")
+    assert loading.why_unreadable(content, ".h5") is None
+    path.write_bytes(content)
+    assert keras.models.load_model(path).loss is keras.losses.mean_squared_error
+
+
+def test_an_h5_file_that_keras_would_not_open_is_left_out_and_told(tmp_path):
+    import keras
+
+    features = keras.Input((6,))
+    outputs = keras.layers.Dense(3, "softmax")(keras.ops.relu(features))
+    model = keras.Model(features, outputs)
+    model.compile("adam", "categorical_crossentropy")
+    model.save(tmp_path / "model.keras")
+    worker, lines = Worker(tmp_path / "model.keras", 6), []
+    settings = TrainSettings(saved_as=("model.keras", "model.h5"))
+    assert list(saved_files(worker.configured, settings, lines.append)) == ["model.keras"]
+    (line,) = lines
+    assert line.startswith("model.h5 is left out, since Keras could not read it: Unknown layer")
 
 
 def test_an_optimizer_goes_on_from_what_the_file_remembers(tmp_path):

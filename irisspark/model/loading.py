@@ -243,6 +243,24 @@ def save(model: keras.Model, suffix: str) -> bytes:
         return path.read_bytes()
 
 
+def why_unreadable(content: bytes, suffix: str) -> str | None:
+    """Say why Keras cannot open a file of ``save``, None: it can.
+
+    It writes models to HDF5 that it does not read from there, as those with operations.
+    """
+    import keras
+
+    with temporary_folder() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder, f"model{suffix}")
+        path.write_bytes(content)
+        try:  # what was opened before may hold Lambda layers only where the user trusts them
+            keras.models.load_model(path, compile=False, safe_mode=False)
+        except Exception as error:
+            return first_line(error)
+    return None
+
+
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
     for source in sources_of(path):

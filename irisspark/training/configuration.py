@@ -125,9 +125,13 @@ def _compile(
     metric: str,
 ) -> None:
     """Compile the network with a new optimizer, a new loss where one is given, and its own rest."""
+    import keras
+
     config = network.get_compile_config() | {"optimizer": optimizer}
     if loss is not None:
         config |= {"loss": loss, "loss_weights": None, "metrics": [metric]}
+    elif isinstance(config["loss"], str):  # short names, as mse, Keras does not read from HDF5
+        config["loss"] = keras.losses.get(config["loss"]).__name__
     network.compile_from_config(config)
 
 

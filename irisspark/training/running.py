@@ -89,7 +89,7 @@ def train(
         network=configured.shared,
         dataset=replace(dataset, holdout=placed.holdout),
         history=tuple(loop.history),
-        files=_files(configured, settings),
+        files=saved_files(configured, settings, say),
         summary={
             "workers": len(placed.worker_rows),
             "note": workers_line,
@@ -221,8 +221,15 @@ def _hand_over(configured: Configured, spark_model: AveragingSparkModel, best: B
     return configured.trained_spec()
 
 
-def _files(configured: Configured, settings: TrainSettings) -> dict[str, bytes]:
-    return {
-        name: loading.save(configured.network, name[name.rindex(".") :])
-        for name in settings.saved_as
-    }
+def saved_files(configured: Configured, settings: TrainSettings, say: Say) -> dict[str, bytes]:
+    """Save the trained model, in HDF5 where Keras can read it from there."""
+    files = {}
+    for name in settings.saved_as:
+        suffix = name[name.rindex(".") :]
+        content = loading.save(configured.network, suffix)
+        problem = loading.why_unreadable(content, suffix) if suffix == ".h5" else None
+        if problem is None:
+            files[name] = content
+        else:
+            say(f"{name} is left out, since Keras could not read it: {problem}")
+    return files
