@@ -152,9 +152,10 @@ class _EpochLoop:
         finally:
             self._spark_model.close()
         if self._out_of_patience():
+            kept = self.best.epoch or len(self.history)  # an infinite loss is never better
             self._say(
                 f"no better val_loss for {self._settings.patience} epochs: "
-                f"the weights of epoch {self.best.epoch} are kept"
+                f"the weights of epoch {kept} are kept"
             )
 
     def _run_epoch(self) -> None:

@@ -443,6 +443,19 @@ def killer(epoch: int) -> Callable[[str], None]:
     return say
 
 
+def test_the_last_weights_are_kept_where_the_held_out_loss_is_infinite(run, wine, tmp_path):
+    import keras
+
+    features, labels = read_csv(wine)
+    features[-1] = 1e30
+    path = save_model(tmp_path / "m.keras", [keras.layers.Dense(3)], optimizer="adam", loss="mse")
+    words = ["-shuffle", "false", "-validationSplit", "0.1", "-patience", "2", "-loss"]
+    words += ["mean_squared_error"]
+    result = run(path, write_csv(tmp_path / "wine.csv", features, labels), *words)
+    assert [row["val_loss"] for row in result.history] == [np.inf, np.inf]
+    assert run.lines[-1].endswith("the weights of epoch 2 are kept")
+
+
 @pytest.mark.parametrize("extra", [[], ["-validationSplit", "0.3", "-patience", "3"]])
 def test_a_run_killed_and_resumed_ends_in_the_weights_of_one_never_killed(
     run, tmp_path, wine, wine_model, extra
