@@ -8,6 +8,7 @@ is made from its number and the seed alone; a number that is answered badly is p
 """
 
 import argparse
+import gc
 import gzip
 import io
 import json
@@ -34,7 +35,8 @@ CHUNK = 250  # numbers a process
 MEMORY_BYTES = 1 << 30  # more than a process takes that has opened one model
 SECONDS = 30.0
 SILENT_SECONDS = 100.0  # after the product's own limit, at which it ends the process with a line
-OVER_LIMIT = "could not be read within"
+# What is said where HDF5 loops, or crashes.
+ENDED = ("could not be read within", "the process ended while it read")
 
 Act = Callable[[random.Random], str]
 
@@ -248,6 +250,8 @@ def try_chunk(kind: str, first: int, count: int, seed: int, folder: Path) -> Non
     from irisspark.errors import IrissparkError
 
     act = KINDS[kind](folder)
+    gc.collect()
+    gc.freeze()  # to collect what TensorFlow's modules are made of takes most of the time
     limit_memory()
     for number in range(first, first + count):
         print(json.dumps([number, "begun"]), flush=True)
@@ -282,8 +286,8 @@ def answers(kind: str, first: int, count: int, seed: int) -> Iterator[tuple[int,
         number, problem = ended
         if number is None:
             raise RuntimeError(f"it did not come to its first: {said}")
-        if child.returncode == 1 and OVER_LIMIT in said:
-            problem = "ended by the limit"
+        if any(line in said for line in ENDED):
+            problem = "ended with a line"
         elif child.returncode:
             problem = f"bad: {problem} {child.returncode}: {said[-500:]!r}"
         yield number, problem

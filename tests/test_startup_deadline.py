@@ -75,3 +75,14 @@ def test_a_notice_comes_before_the_message():
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
     )
     assert (done.returncode, done.stderr) == (1, "so\\far\nover\n")
+
+
+def test_the_end_of_the_process_inside_is_told():
+    program = (
+        "import ctypes\nfrom irisspark.startup.deadline import deadline\n"
+        "with deadline(40, 'over', crash='it crashed'):\n    ctypes.string_at(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (-11, "it crashed\n")

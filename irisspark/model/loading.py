@@ -152,7 +152,7 @@ def open_network(
 ) -> OpenedModel:
     """Open a model file, whatever its model takes and puts out.
 
-    A damaged file may keep HDF5 in an endless loop: that ends the process.
+    A damaged file may keep HDF5 in an endless loop, or crash it: that ends the process with a line.
 
     Raises:
         ModelError: The file holds no model.
@@ -171,6 +171,8 @@ def opening_deadline(path: str) -> contextlib.AbstractContextManager[None]:
         seconds,
         f"irisspark: {path} could not be read within {seconds:.0f} s: it is damaged, or its disk "
         "is very slow; save the model again, or copy the file to this machine",
+        crash=f"irisspark: the process ended while it read {path}; where nobody has ended it, the "
+        "file is damaged: save the model again",
     )
 
 

@@ -10,16 +10,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-# Says each line when its time is over. The end of its input, which is this process's, ends all.
+# Says each line when its time is over. The end of its input, which is this process's, ends all, and
+# brings the line for that.
 _SAY = """
+crash=$1
+shift
 (
     while [ $# -gt 1 ]; do
         sleep "$1"
         printf '%s\\n' "$2" >&2
         shift 2
     done
+    kill -KILL 0
 ) &
 cat >/dev/null
+[ -z "$crash" ] || printf '%s\\n' "$crash" >&2
 kill -KILL 0
 """
 _GRACE_SECONDS = 1.0
@@ -27,7 +32,7 @@ _GRACE_SECONDS = 1.0
 
 @contextlib.contextmanager
 def deadline(
-    seconds: float, message: str, *, notice: tuple[float, str] | None = None
+    seconds: float, message: str, *, notice: tuple[float, str] | None = None, crash: str = ""
 ) -> Iterator[None]:
     """End the process with exit code 1, and a line on standard error, if the block takes longer.
 
@@ -38,10 +43,11 @@ def deadline(
         seconds: How long the block may take.
         message: What is said then.
         notice: What is said before, and after how many seconds.
+        crash: What is said where the process ends within the block, as C code may bring about.
     """
     early, note = notice or (0.0, "")
     lines = [(early, note)] if notice else []
-    watcher = _say_after([*lines, (seconds - early, message)])
+    watcher = _say_after(crash, [*lines, (seconds - early, message)])
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # for its trace
             faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=nowhere)
@@ -54,7 +60,7 @@ def deadline(
             _end(watcher)
 
 
-def _say_after(lines: Sequence[tuple[float, str]]) -> subprocess.Popen[bytes] | None:
+def _say_after(crash: str, lines: Sequence[tuple[float, str]]) -> subprocess.Popen[bytes] | None:
     """Start what says lines, each so many seconds after the one before.
 
     Returns:
@@ -63,7 +69,7 @@ def _say_after(lines: Sequence[tuple[float, str]]) -> subprocess.Popen[bytes] | 
     words = [word for seconds, line in lines for word in (f"{seconds:.15g}", line)]
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _SAY, "sh", *words],
+            ["/bin/sh", "-c", _SAY, "sh", crash, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=_stderr(),

@@ -60,7 +60,7 @@ def unwrap(value: Any, what: str, depth: int = 0) -> Any:
         return [unwrap(item, what, depth + 1) for item in value]
     if not isinstance(value, Mapping):
         return value
-    if value.get("class_name") in _WRAPPED_LISTS and isinstance(value.get("items"), list):
+    if str(value.get("class_name")) in _WRAPPED_LISTS and isinstance(value.get("items"), list):
         return [unwrap(item, what, depth + 1) for item in value["items"]]
     if value.get("type") == "ndarray" and "value" in value:
         return unwrap(value["value"], what, depth + 1)
