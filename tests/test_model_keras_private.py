@@ -1,6 +1,9 @@
 """What Keras does not promise and irisspark uses, each name by itself: a new Keras shows here."""
 
+import ast
 import io
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,30 @@ from irisspark.model import keras_private
 from irisspark.startup.imports import import_tensorflow
 
 import_tensorflow()
+
+
+# What is private to the standard library and to Spark, and is used as well.
+NOT_KERASS = frozenset(["_exit", "_run_exitfuncs"]) | frozenset(
+    ["_jvm", "_jsc", "_jconf", "_jrdd", "_gateway", "_ensure_initialized", "_accumulatorServer"]
+)
+
+
+def test_no_other_file_uses_what_keras_does_not_promise():
+    package = Path(keras_private.__file__).parents[1]
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_private = (
+                isinstance(node, ast.Attribute)
+                and node.attr.startswith("_")
+                and not node.attr.startswith("__")
+                and ast.unparse(node.value) not in ("self", "cls")
+                and node.attr not in NOT_KERASS
+            )
+            module = getattr(node, "module", None) or ""
+            if is_private or (isinstance(node, ast.ImportFrom) and module.startswith("keras.src")):
+                found.append(path.name)
+    assert set(found) == {"keras_private.py"}
 
 
 def functional():
@@ -192,3 +219,76 @@ def test_a_lora_update_of_zero_is_no_reason_to_quantize_anew(tmp_path, mode):
     moved = keras.models.load_model(tmp_path / "moved.keras")
     pairs = zip(opened.weights, moved.weights, strict=True)
     assert any((one.numpy() != other.numpy()).any() for one, other in pairs)
+
+
+def test_structures_are_those_that_the_model_was_made_with():
+    import keras
+
+    inputs = {name: keras.Input((2,), name=name) for name in "ab"}
+    outputs = [keras.layers.Add()([inputs["a"], inputs["b"]])]
+    taken, put_out = keras_private.structures_of(keras.Model(inputs, outputs))
+    assert (set(taken), len(put_out)) == ({"a", "b"}, 1)
+
+
+def test_a_tensor_tells_what_made_it_of_what():
+    import keras
+
+    inputs = keras.Input((2,))
+    tensor = keras.ops.add(inputs, 3.0)
+    operation, arguments, place = keras_private.maker_of(tensor)
+    assert (type(operation).__name__, place) == ("Add", 0)
+    assert keras_private.is_kerass_own(operation)
+    assert not keras_private.is_kerass_own(object())
+    first, second = keras_private.flat_arguments(arguments)
+    assert (first is inputs, keras_private.is_symbolic(first)) == (True, True)
+    assert (second, keras_private.is_symbolic(second)) == (3.0, False)
+
+
+def test_safe_mode_refuses_code_within():
+    import keras
+
+    layer = keras.saving.serialize_keras_object(keras.layers.Lambda(lambda x: x + 1))
+    with pytest.raises(ValueError, match="safe"), keras_private.safe_mode(True):
+        keras.saving.deserialize_keras_object(layer)
+    with keras_private.safe_mode(False):
+        keras.saving.deserialize_keras_object(layer)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_an_optimizer_remembers_what_its_file_holds(tmp_path, suffix):
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+    path = tmp_path / f"m{suffix}"
+    model.save(path)
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    if suffix == ".h5":
+        assert keras_private.restore_optimizer_of_h5(optimizer, str(path))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            archive.extract("model.weights.h5", tmp_path)
+        assert keras_private.restore_optimizer(optimizer, str(tmp_path / "model.weights.h5"))
+    for restored, kept in zip(optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(restored.numpy(), kept.numpy())
+    other = keras.optimizers.Adam()
+    other.build([keras.Variable(np.ones((7, 7)))])
+    if suffix == ".h5":
+        assert not keras_private.restore_optimizer_of_h5(other, str(path))
+
+
+def test_an_empty_lookup_is_told():
+    import keras
+
+    filled, empty = keras.layers.IntegerLookup(vocabulary=[1, 2]), keras.layers.IntegerLookup()
+    assert [keras_private.is_empty_lookup(layer) for layer in (filled, empty)] == [False, True]
+    assert not keras_private.is_empty_lookup(keras.layers.Dense(1))
+
+
+def test_short_names_are_losses():
+    import keras
+
+    names = keras_private.short_names()
+    assert names["mse"] is names["MSE"] is keras.losses.get("mean_squared_error")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from irisspark.errors import IrissparkError
 from irisspark.keras_import import ImportedModel, file_version, read
+from irisspark.model import keras_private
 from irisspark.model.loading import opening_deadline
 from irisspark.startup.descriptors import leading
 from irisspark.startup.imports import import_tensorflow
@@ -69,7 +70,7 @@ def _layers(model: object) -> Iterator[str]:
     size = f"{model.count_params():,} numbers"
     yield f"input {model.input_shape} -> output {model.output_shape}, {size}"
     for layer in model.layers:
-        shape = getattr(layer.output, "shape", None) if layer._inbound_nodes else None
+        shape = next((tensor.shape for tensor in keras_private.outputs_of(layer)), None)
         kind, size = type(layer).__name__, layer.count_params()
         yield f"  {layer.name:<32} {kind:<24} {shape or ''!s:<20} {size:>10,}"
 
