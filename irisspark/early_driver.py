@@ -107,6 +107,7 @@ def _end_with_spark_submit(alive: int, taken: threading.Event) -> None:
     os.read(alive, 1)
     if not taken.is_set():
         _end()
+    os.kill(os.getpid(), signal.SIGTERM)  # it was killed: nobody takes the results
 
 
 def _end_with_requester(connection: socket.socket) -> None:

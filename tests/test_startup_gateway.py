@@ -104,24 +104,24 @@ def test_a_port_that_is_none_is_forgotten(monkeypatch, port):
     assert "PYSPARK_GATEWAY_PORT" not in os.environ
 
 
-def test_the_end_of_a_parent_is_no_end_where_it_is_not_the_jvm(tmp_path):
+@pytest.mark.parametrize(("name", "lives"), [("sh", True), ("java", False)])
+def test_the_end_of_a_parent_is_the_end_where_it_is_the_jvm(tmp_path, name, lives):
     """A notebook's JVM is named to all that it starts, and a shell in between may end."""
+    parent = tmp_path / name
+    parent.symlink_to("/bin/sh")
     program = (
         "import os, time; from irisspark.startup import ending; ending.listen(lambda _: None)\n"
         "parent = os.getppid()\nopen('begun', 'w').close()\n"
-        "while os.getppid() == parent: time.sleep(0.01)\n"
-        "time.sleep(2)\nopen('lived', 'w').close()"
+        "try:\n"
+        "    while os.getppid() == parent: time.sleep(0.01)\n"
+        "    time.sleep(3)\n    open('lived', 'w').close()\n"
+        "except ending.Told: open('ended', 'w').close()"
     )
     shell = '"$0" -c "$1" & while [ ! -e begun ]; do sleep 0.05; done'
     environ = {**os.environ, "PYSPARK_GATEWAY_PORT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run(
-        ["sh", "-c", shell, sys.executable, program],
-        cwd=tmp_path,
-        env=environ,
-        check=True,
-        timeout=30,
-    )
-    deadline = time.monotonic() + 10
-    while not (tmp_path / "lived").exists():
-        assert time.monotonic() < deadline, "it ended with the shell"
+    command = [parent, "-c", shell, sys.executable, program]
+    subprocess.run(command, cwd=tmp_path, env=environ, check=True, timeout=30)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / ("lived" if lives else "ended")).exists():
+        assert time.monotonic() < deadline, sorted(os.listdir(tmp_path))
         time.sleep(0.05)

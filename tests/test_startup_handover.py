@@ -16,6 +16,7 @@ import pytest
 
 from irisspark.startup import addresses, fork_server, handover
 from irisspark.startup.fork_server import ForkServer
+from irisspark.temporary import machine
 
 SECONDS = 0.3
 
@@ -263,18 +264,20 @@ def test_other_systems_than_linux_go_the_plain_way(monkeypatch):
 def test_sockets_of_killed_processes_are_cleared_and_no_others(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     alive, alive_path = addresses.listen("driver")
-    killed, killed_path = addresses.listen("fork-server")
+    killed, killed_path = addresses.listen("server")
     killed.close()
-    empty, old = tmp_path / "irisspark-emptyyyy", tmp_path / "irisspark-oldddddd"
-    theirs = tmp_path / "irisspark-theirsss"
-    for folder in (empty, old, theirs):
+    ours = f"irisspark-{machine()}-"
+    empty, old, theirs = (tmp_path / f"{ours}{name}" for name in ("empty", "old", "theirs"))
+    another_machines = tmp_path / "irisspark-012345-old"
+    for folder in (empty, old, theirs, another_machines):
         folder.mkdir()
     (theirs / "file").touch()
     an_hour_ago = time.time() - 3600
-    os.utime(old, (an_hour_ago, an_hour_ago))
+    for folder in (old, another_machines):
+        os.utime(folder, (an_hour_ago, an_hour_ago))
     addresses.clear()
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {os.path.basename(os.path.dirname(alive_path)), empty.name, theirs.name}
+    left = {path for path in tmp_path.iterdir()}
+    assert left == {Path(alive_path).parent, empty, theirs, another_machines}
     assert not os.path.exists(killed_path)
     alive.close()
 

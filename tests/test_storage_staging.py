@@ -178,6 +178,25 @@ def test_a_folder_that_another_run_works_on_is_left_alone(target):
     assert hidden(target) == []
 
 
+@pytest.mark.parametrize("days", [6, 8])
+def test_a_folder_of_another_machine_is_left_alone_for_a_week(target, days, monkeypatch):
+    """The locks of some storages hold on one machine only: its run may be at work."""
+    monkeypatch.setattr(staging_module, "machine", lambda: "012345")
+    other = Staging(str(target), overwrite=True)
+    working = Path(other.folder.path)
+    monkeypatch.undo()
+    other._unlock()  # as this machine sees it
+    made = working.with_name(f".out-new-543210{'0' * 6}")  # and its lock is on the way
+    made.mkdir()
+    for folder in (working, made):
+        os.utime(folder, (time.time() - days * 24 * 3600,) * 2)
+    assert run(target) == ()
+    assert hidden(target) == ([working, made] if days < 7 else [])
+    if days < 7:
+        other.publish(FILES)
+        assert content(target) == FILES
+
+
 def test_a_run_that_fails_leaves_nothing_of_its_own(target):
     staging = Staging(str(target), overwrite=True)
     Path(staging.folder.path, "early").write_bytes(b"new")
@@ -232,7 +251,12 @@ def test_a_name_that_is_too_long_is_said_before_the_work(tmp_path):
 
 
 def test_folders_of_others_are_not_taken_for_ours(target):
-    for name in (".out-new-notes", ".out-old-1234567", ".outer-removed-12345678", ".out-1234"):
+    for name in (
+        ".out-new-notes",
+        ".out-old-12345678123",
+        ".outer-removed-123456781234",
+        ".out-1234",
+    ):
         (target.parent / name).mkdir()
     assert run(target) == ()
     assert len(hidden(target)) == 4

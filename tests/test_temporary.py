@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from irisspark import temporary
-from irisspark.temporary import temporary_folder
+from irisspark.temporary import machine, temporary_folder
 
 
 def test_folder_is_removed_at_the_end_and_after_an_error(tmp_path, monkeypatch):
@@ -32,13 +32,20 @@ def test_folders_of_killed_processes_are_cleared_and_no_others(tmp_path, monkeyp
         time.sleep(0.01)
     (tmp_path / "irisspark-testdata").mkdir()
     (tmp_path / "irisspark-testdata" / "mine").touch()
-    (tmp_path / "irisspark-held-emptyyyy").mkdir()  # one that is just being made
+    ours = f"irisspark-held-{machine()}-"
+    (tmp_path / f"{ours}empty").mkdir()  # one that is just being made
+    for name in ("irisspark-held-012345-young", "irisspark-held-012345-old", f"{ours}old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(tmp_path / "irisspark-held-012345-old", (long_ago, long_ago))
     temporary.clear()
-    assert len(list(tmp_path.iterdir())) == 3, "its process lives"
+    assert len(list(tmp_path.iterdir())) == 4, "its process lives"
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     temporary.clear()
     assert {path.name for path in tmp_path.iterdir()} == {
         "irisspark-testdata",
-        "irisspark-held-emptyyyy",
+        f"{ours}empty",
+        "irisspark-held-012345-young",
     }

@@ -9,11 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from irisspark.temporary import own_folders
+from irisspark.temporary import own_folders, prefix
 
-_PREFIX = "irisspark-"
-_UNFINISHED = ".new"
-_NAMES = {"driver", "fork-server"}
+_KIND = "irisspark-"
+_UNFINISHED = "~"
+_NAMES = {"driver", "server"}
 _STALE_SECONDS = 60.0
 
 
@@ -31,7 +31,7 @@ def listen(name: str) -> tuple[socket.socket, str]:
     """
     assert name in _NAMES
     clear()
-    path = str(Path(tempfile.mkdtemp(prefix=_PREFIX)) / name)
+    path = str(Path(tempfile.mkdtemp(prefix=prefix(_KIND))) / name)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(path + _UNFINISHED)
@@ -55,7 +55,7 @@ def remove(path: str) -> None:
 
 def clear() -> None:
     """Remove this user's folders of sockets at which nobody listens: processes were killed."""
-    for folder in own_folders(f"{_PREFIX}????????"):
+    for folder in own_folders(_KIND):
         with contextlib.suppress(OSError):
             _clear_one(folder)
 

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 END_SECONDS = 8.0
@@ -38,6 +39,7 @@ class SignalReceived(KeyboardInterrupt):
 
 _received: SignalReceived | None = None
 _parent = os.getppid()
+_is_watching = False
 
 
 def received_signal(error: BaseException) -> SignalReceived | None:
@@ -68,6 +70,8 @@ def listen(leave: Callable[[int], object]) -> None:
     for number in _MEANINGS:
         signal.signal(number, _tell)
     threading.Thread(target=_end_late, args=(read, leave), daemon=True).start()
+    if _is_jvm(_parent):
+        end_with_parent()
 
 
 def _tell(number: int, _: object) -> None:
@@ -93,7 +97,19 @@ def end_with_parent() -> None:
 
     That is for a process whose JVM is its parent: a shell may end before what it has started.
     """
+    global _is_watching
+    if _is_watching:
+        return
+    _is_watching = True
     threading.Thread(target=_end_with, args=(_parent,), daemon=True).start()
+
+
+def _is_jvm(pid: int) -> bool:
+    """Tell whether a process is a JVM by its name, where the system tells it."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "java"
+    except OSError:
+        return False
 
 
 def _end_with(parent: int) -> None:

@@ -31,7 +31,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         """Listen at a socket in a folder that only this user may enter."""
-        self._listening, self.path = addresses.listen("fork-server")
+        self._listening, self.path = addresses.listen("server")
         # The fork server sees this pipe end when the driver does, however it ends.
         self._alive, kept = os.pipe()
         self._kept: int | None = kept

@@ -3,7 +3,8 @@
 Three kinds of hidden folders stand beside ``-outputPath`` for a while. ``-new-`` holds the results
 as they are made, and a locked file until they are whole. ``-old-`` holds the results that a new
 folder takes the place of, until it has. ``-removed-`` holds nothing that anybody needs. A run that
-is killed leaves them; the next one clears what is not whole, and says where the rest is.
+is killed leaves them; the next one clears what is not whole, and says where the rest is. The locks
+of some storages hold on one machine only, so the names have the machine in them as well.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import IO
 
 from irisspark.errors import IrissparkError
 from irisspark.storage.location import Location, local_path, locate
+from irisspark.temporary import machine, may_be_in_use
 
 _UNFINISHED = ".unfinished"
-_DIGITS = 8
+_DIGITS = 12  # half of them the machine's
 _WHOLE = {"old": "the results that it was to replace", "new": "its own"}
 
 
@@ -143,7 +145,7 @@ def _beside(target: Path, kind: str, number: str) -> Path:
 def _make_folder(target: Path) -> tuple[Path, IO[bytes]]:
     """Make a folder and lock it; until then another run may take it for a killed one's."""
     while True:
-        folder = _beside(target, "new", secrets.token_hex(_DIGITS // 2))
+        folder = _beside(target, "new", machine() + secrets.token_hex(_DIGITS // 4))
         folder.mkdir()
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
             return folder, _lock(folder)
@@ -238,6 +240,8 @@ def _clear_one(folder: Path, kind: str, target: Path) -> None:
         return
     if kind == "removed":
         _remove(folder)
+    elif kind == "new" and may_be_in_use(folder, folder.name[-_DIGITS:][: _DIGITS // 2]):
+        return
     elif kind == "new" and not os.listdir(folder):
         folder.rmdir()
     elif kind == "new":
@@ -247,4 +251,5 @@ def _clear_one(folder: Path, kind: str, target: Path) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    return os.path.lexists(folder) and not os.path.lexists(folder / _UNFINISHED)
+    is_empty = folder.is_dir() and not _list(folder)  # another machine has just made it
+    return os.path.lexists(folder) and not is_empty and not os.path.lexists(folder / _UNFINISHED)
