@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -54,4 +55,11 @@ def _start(
         # One BLAS thread, as the driver has that spark-submit's own Python becomes.
         "OMP_NUM_THREADS": environ.get("OMP_NUM_THREADS", "1"),
     }
-    subprocess.Popen([sys.executable, str(archive)], env={**environ, **given}, pass_fds=descriptors)
+    # Python that has only begun would tell of Ctrl-C with traces; this one ends with spark-submit.
+    ctrl_c = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        subprocess.Popen(
+            [sys.executable, str(archive)], env={**environ, **given}, pass_fds=descriptors
+        )
+    finally:
+        signal.signal(signal.SIGINT, ctrl_c)

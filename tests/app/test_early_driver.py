@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from running import RUN_SECONDS, SPARK_HOME, clean_environ
 
-from irisspark.startup import handover
+from irisspark.startup import addresses, handover
+from irisspark.submit.early import start_early
 
 # Starts the driver as submit.sh does, tells where it is, and waits in the place of spark-submit.
 START = """
 import json, os, pathlib, sys
-from irisspark.submit import early
+from irisspark.submit.early import start_early
 added = early.start_early(pathlib.Path(sys.argv[1]), os.environ)
 print(json.dumps(added), flush=True)
 sys.stdin.read()
@@ -229,3 +230,23 @@ def test_driver_ends_with_the_python_that_asked(early: Early) -> None:
     submitted.communicate(timeout=RUN_SECONDS)
     wait_until_gone(pid)
     assert sorted(path.name for path in early.folder.iterdir()) == ["iris.txt", "my_model.h5"]
+
+
+def test_ctrl_c_is_nothing_to_the_driver_from_its_first_moment(tmp_path, monkeypatch):
+    """Python itself would tell of it with traces, before any code of ours."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    script, said = tmp_path / "driver.py", tmp_path / "said"
+    script.write_text(
+        "import os, signal\nwith open('said~', 'w') as file:\n"
+        "    file.write(str(signal.getsignal(2)))\nos.rename('said~', 'said')"
+    )
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    added = start_early(script, os.environ)
+    deadline = time.monotonic() + RUN_SECONDS
+    while not said.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert said.read_text() == str(signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) is before
+    addresses.remove(added[handover.EARLY_DRIVER])
