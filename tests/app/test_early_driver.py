@@ -19,7 +19,7 @@ from irisspark.submit.early import start_early
 # Starts the driver as submit.sh does, tells where it is, and waits in the place of spark-submit.
 START = """
 import json, os, pathlib, sys
-from irisspark.submit.early import start_early
+from irisspark.submit import early
 added = early.start_early(pathlib.Path(sys.argv[1]), os.environ)
 print(json.dumps(added), flush=True)
 sys.stdin.read()
