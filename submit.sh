@@ -4,6 +4,7 @@
 #   ./submit.sh                                                the demo: a sample model on iris
 #   ./submit.sh -modelPath m.h5 -dataPath d.csv ...            a job on $MASTER (default local[*])
 #   ./submit.sh --executor-memory 4g -- -modelPath m.h5 ...    with options of spark-submit
+#   ./submit.sh --ship-python -- -modelPath m.h5 ...           to machines without the packages
 #
 # Makes .venv, builds irisspark.zip and trains the sample model where they are missing or out of
 # date. Spark is that of $SPARK_HOME where it is set. The exit code is the job's.

@@ -22,6 +22,7 @@ FILES = {
     #
     "submit/command": "BUILD",
     "submit/shipping": "BUILD",
+    "submit/shipped_python": "BUILD",
     "submit/spark_options": "BUILD",
     "submit/sharing": "BUILD",
     "submit/early": "BUILD",
@@ -29,6 +30,9 @@ FILES = {
     #
     "bundle/__main__": "BUILD",
     "bundle/packing": "BUILD",
+    "bundle/python_archive": "BUILD",
+    "bundle/tarball": "BUILD",
+    "bundle/device_code": "BUILD",
     #
     "__main__": "DRIVER",
     "early_driver": "DRIVER",

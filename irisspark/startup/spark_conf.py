@@ -78,9 +78,8 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
     if not verbose:
         conf.setIfMissing("spark.log.level", "WARN")
     master = str(conf.get("spark.master"))
-    if master.startswith(("yarn", "k8s")) and not any(map(conf.contains, _OVERHEAD_KEYS)):
-        # The Python workers live in it, and are killed where it is too small for TensorFlow.
-        conf.set(OVERHEAD_KEY, f"{overhead_mb(dict(conf.getAll()))}m").set(_OUR_OVERHEAD, "true")
+    if master.startswith(("yarn", "k8s")):
+        _settle_containers(conf)
     if _on_terminal():
         conf.setIfMissing("spark.ui.showConsoleProgress", "true")
     # Python's ``-m``, by which Spark starts its daemons, would let files of the working directory
@@ -96,6 +95,15 @@ def configure(*, use_local: bool, verbose: bool) -> SparkConf:
         # The driver's Python has what irisspark needs; a bare python3 on the PATH may not.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return conf
+
+
+def _settle_containers(conf: SparkConf) -> None:
+    if not any(map(conf.contains, _OVERHEAD_KEYS)):
+        # The Python workers live in it, and are killed where it is too small for TensorFlow.
+        conf.set(OVERHEAD_KEY, f"{overhead_mb(dict(conf.getAll()))}m").set(_OUR_OVERHEAD, "true")
+    if os.environ.get("PYSPARK_PYTHON", "").startswith("./"):
+        # It comes in an archive, without pyspark, which YARN ships for Python's applications alone.
+        conf.setIfMissing("spark.yarn.isPython", "true")
 
 
 def lower_overhead(conf: SparkConf, error: Exception) -> bool:

@@ -23,8 +23,11 @@ from irisspark.startup.nameless import java_options
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ANSWER_SECONDS, ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
+from irisspark.submit.shipped_python import SWITCH, ship_packages
 from irisspark.submit.shipping import read_option, ship
 from irisspark.submit.spark_options import (
+    DRIVER_PYTHON_KEY,
+    WORKER_PYTHON_KEYS,
     Configuration,
     choose_master,
     is_local,
@@ -43,10 +46,6 @@ _LOG4J_FLAG = re.compile(r"-Dlog4j2?\.configuration(File)?=")
 _LOG4J_SUFFIXES = frozenset({".properties", ".xml", ".yaml", ".yml", ".json", ".jsn"})
 _FLAG_VARIABLES = ("SPARK_SUBMIT_OPTS", "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS")
 _NOTEBOOK = re.compile(r"(^|/)(jupyter|ipython)[^/]*$")
-_WORKER_PYTHON_KEYS = (
-    *("spark.pyspark.python", "spark.executorEnv.PYSPARK_PYTHON"),
-    "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +98,7 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
     """Make sure that all a job needs is there, and put spark-submit's command together.
 
     Args:
-        spark_words: Spark's options.
+        spark_words: Spark's options, and ``--ship-python``.
         args: The runner's words; none: the demo, for which the sample model is trained.
         environ: The environment, with SPARK_HOME.
 
@@ -108,6 +107,10 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
         OptionsError: Spark's options, or the names of files, cannot work.
     """
     spark_home = Path(environ["SPARK_HOME"])
+    if SWITCH in args:
+        raise OptionsError(f"{SWITCH} stands before --: ./submit.sh {SWITCH} -- -modelPath ...")
+    ships_python = SWITCH in spark_words
+    spark_words = [word for word in spark_words if word != SWITCH]
     options = parse_spark_options(spark_words)
     effective = source_spark_env(environ)
     conf_dir = Path(effective["SPARK_CONF_DIR"])
@@ -138,10 +141,14 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
         shipment = ship(args, configuration.get(FILES) or "")
         args = shipment.args
         added += ["--files", shipment.files] if shipment.files else []
+    if ships_python and not is_local(master):
+        packages = ship_packages(configuration, effective, master, on_cluster=on_cluster)
+        added, additions = added + packages.words, packages.additions
+    else:
+        additions = choose_python(configuration, effective, local=is_local(master))
     # Standalone clusters take only a .jar there.
     program = archive.with_suffix(".jar") if on_cluster else archive
     command = [str(spark_home / "bin" / "spark-submit"), *options.words, *added, str(program)]
-    additions = choose_python(configuration, effective, local=is_local(master))
     runs_here = not on_cluster and not SWITCHES.intersection(spark_words)
     return Job(
         [*command, *args],
@@ -253,10 +260,10 @@ def choose_python(
 ) -> dict[str, str]:
     """Give driver and workers the Python of ``.venv``, which this is, where nobody named one."""
     ours: dict[str, str] = {}
-    if "PYSPARK_PYTHON" in environ or any(configuration.get(key) for key in _WORKER_PYTHON_KEYS):
+    if "PYSPARK_PYTHON" in environ or any(configuration.get(key) for key in WORKER_PYTHON_KEYS):
         return ours
     ours["PYSPARK_PYTHON"] = sys.executable
-    named_driver = configuration.get("spark.pyspark.driver.python")
+    named_driver = configuration.get(DRIVER_PYTHON_KEY)
     is_server = _NOTEBOOK.search(environ.get("PYSPARK_DRIVER_PYTHON", "jupyter"))
     if is_server and not named_driver:
         ours["PYSPARK_DRIVER_PYTHON"] = sys.executable

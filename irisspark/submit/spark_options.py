@@ -14,6 +14,14 @@ from pathlib import Path
 from irisspark.errors import OptionsError
 from irisspark.options.spark_names import MASTER, OPTION_KEYS, SWITCHES
 
+ARCHIVE_KEYS = ("spark.archives", "spark.yarn.dist.archives")
+DRIVER_PYTHON_KEY = "spark.pyspark.driver.python"
+IS_PYTHON_KEY = "spark.yarn.isPython"
+WORKER_PYTHON_KEYS = (
+    *("spark.pyspark.python", "spark.executorEnv.PYSPARK_PYTHON"),
+    "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
+)
+
 _PROPERTY = re.compile(r"(?P<key>(?:\\.|[^\\\s=:])+)\s*[=:]?\s*(?P<value>.*)", re.DOTALL)
 _COLLECTOR = re.compile(r"-XX:[+-]Use\w+GC$")
 

@@ -1,6 +1,7 @@
 package skymind.dsx;
 
 import java.io.File;
+import java.net.URI;
 import java.util.Map;
 import org.apache.spark.deploy.PythonRunner;
 
@@ -27,7 +28,33 @@ public class KerasImportCSVSparkRunner {
         System.arraycopy(args, 0, pythonArgs, 2, args.length);
         System.setProperty(DRIVER_PYTHON, System.getProperty(DRIVER_PYTHON,
             System.getProperty("spark.pyspark.python", choosePython(System.getenv()))));
+        if ("cluster".equals(System.getProperty("spark.submit.deployMode"))) {
+            unpackPython(new File(System.getProperty(DRIVER_PYTHON)));
+        }
         PythonRunner.main(pythonArgs);
+    }
+
+    /**
+     * Unpacks the archive that holds the driver's Python, where Spark starts the driver before it
+     * does so itself: on a standalone cluster.
+     */
+    private static void unpackPython(File python) throws Exception {
+        String[] archives = System.getProperty("spark.archives", "").split(",");
+        for (int i = 0; i < archives.length; i++) {
+            int alias = archives[i].lastIndexOf('#') + 1;
+            File folder = new File(archives[i].substring(alias));
+            if (alias > 0 && python.toPath().normalize().startsWith(folder.toPath()) && folder.mkdir()) {
+                unpack(new URI(archives[i]).getPath(), folder.getPath());
+            }
+        }
+    }
+
+    private static void unpack(String archive, String folder) throws Exception {
+        if (new ProcessBuilder(new String[] {"tar", "-xzf", archive, "-C", folder}).inheritIO().start().waitFor() != 0) {
+            System.err.println("irisspark: " + archive + " cannot be unpacked where the driver runs; "
+                + "put it on a path that all machines see");
+            System.exit(1);
+        }
     }
 
     /** What PythonRunner would choose, but for a notebook's server: that Python's, or the one beside. */
