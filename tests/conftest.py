@@ -1,8 +1,23 @@
-"""The order of the tests."""
+"""The order of the tests, and the Sparks that some of them run on."""
 
 import pytest
 
 FORKS = {"test_startup_handover.py"}
+SPARKS = ("3.5.9", "4.0.0", "4.1.4", "4.2.1", "4.3.0")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-spark", action="store_true", help=f"all of {', '.join(SPARKS)}, not two of them"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let what needs a version of Spark run on the oldest and the newest, or on each."""
+    if "spark_version" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--every-spark")
+        versions = SPARKS if every else (SPARKS[0], SPARKS[-1])
+        metafunc.parametrize("spark_version", versions, scope="module")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

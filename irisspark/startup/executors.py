@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from irisspark.errors import IrissparkError
 from irisspark.startup.notices import say
+from irisspark.startup.yarn import describe_machines, list_free
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -15,13 +17,29 @@ if TYPE_CHECKING:
 NOTICE_SECONDS = 30.0
 
 
+@dataclass(frozen=True)
+class Limit:
+    """How long a run waits for its cluster: for Spark to start, and for executors, by one clock.
+
+    Attributes:
+        seconds: So long; 0: without an end.
+        began: When the waiting began.
+    """
+
+    seconds: int
+    began: float = field(default_factory=time.monotonic)
+
+    def waited(self) -> float:
+        """Give the seconds that have passed."""
+        return time.monotonic() - self.began
+
+
 class Patience:
     """How long a run waits for its first executor."""
 
-    def __init__(self, context: SparkContext, limit_seconds: int) -> None:
-        """Begin to wait; a ``limit_seconds`` of 0 is none."""
-        self._context, self.limit_seconds = context, limit_seconds
-        self._started = time.monotonic()
+    def __init__(self, context: SparkContext, limit: Limit) -> None:
+        """Go on waiting."""
+        self._context, self.limit = context, limit
         self._told = self._satisfied = False
 
     def look(self) -> None:
@@ -32,8 +50,8 @@ class Patience:
         """
         if self._satisfied:
             return
-        seconds = time.monotonic() - self._started
-        is_over = bool(self.limit_seconds) and seconds >= self.limit_seconds
+        seconds = self.limit.waited()
+        is_over = bool(self.limit.seconds) and seconds >= self.limit.seconds
         if not is_over and (self._told or seconds < NOTICE_SECONDS):
             return
         self._satisfied = _has_executors(self._context)
@@ -43,7 +61,7 @@ class Patience:
             f"no executor after {seconds:.0f} s: {_asked(self._context)}; {_has(self._context)}"
         )
         if is_over:
-            raise IrissparkError(f"{message}; ended by -waitFor {self.limit_seconds}")
+            raise IrissparkError(f"{message}; ended by -waitFor {self.limit.seconds}")
         self._told = True
         say(f"{message}; waiting on")
 
@@ -68,7 +86,9 @@ def _asked(context: SparkContext) -> str:
 
 
 def _has(context: SparkContext) -> str:
-    """Say what the master has to give, which a standalone one tells."""
+    """Say what the master has to give, which a standalone one and YARN tell."""
+    if context.master.startswith("yarn"):
+        return describe_machines(context.getConf())
     address = re.fullmatch(r"spark://\[?([^\]]+)\]?:(\d+)", context.master.split(",")[0])
     if address is None:
         return f"ask {context.master} what it has to give, and who else is using it"
@@ -78,12 +98,8 @@ def _has(context: SparkContext) -> str:
         return f"{context.master} does not say what it has"
     if not workers:
         return f"{context.master} has no workers"
-    listed = ", ".join(
-        f"{w.memoryFree()} of {w.memory()} MiB and {w.coresFree()} of {w.cores()} cores"
-        for w in workers[:8]
-    )
-    number = f"{len(workers)} worker{'s' if len(workers) > 1 else ''}"
-    return f"{context.master} has {number}, with {listed} free"
+    free = [(w.memoryFree(), w.memory(), w.coresFree(), w.cores()) for w in workers]
+    return list_free(str(context.master), "worker", free)
 
 
 def _workers_of(context: Any, host: str, port: int) -> list[Any]:

@@ -94,7 +94,7 @@ def import_tensorflow() -> Any:
     Returns:
         The module ``tensorflow``.
     """
-    for name, value in DEFAULTS.items():
+    for name, value in (DEFAULTS | _assigned_devices()).items():
         os.environ.setdefault(name, value)
     settle_environment()
     with _IMPORTING:  # a second thread waits: the modules are listed before they are whole
@@ -108,6 +108,14 @@ def import_tensorflow() -> Any:
     # TensorFlow's logger may write to the stream that stood in for standard error meanwhile.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return sys.modules["tensorflow"]
+
+
+def _assigned_devices() -> dict[str, str]:
+    """Say which GPUs Spark gave to the task that this worker runs; nothing where it gave none."""
+    tasks = sys.modules.get("pyspark.taskcontext")
+    task = tasks and tasks.TaskContext.get()
+    gpus = task and task.resources().get("gpu")
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus.addresses)} if gpus else {}
 
 
 def settle_warnings() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from irisspark.errors import IrissparkError, first_line
 from irisspark.startup import fork_server, worker_daemon
-from irisspark.startup.executors import Patience
+from irisspark.startup.executors import Limit, Patience
 from irisspark.startup.fork_server import ForkServer
 from irisspark.startup.gateway import has_jvm, open_gateway
 from irisspark.startup.import_ahead import wait_for_import
@@ -174,15 +174,15 @@ class OwnSession(Session):
         self._patience: Patience
         self._uses_daemon = False
 
-    def warm_up(self, *, uses_daemon: bool, wait_for: int) -> None:
+    def warm_up(self, *, uses_daemon: bool, limit: Limit) -> None:
         """Begin to start the workers.
 
         Args:
             uses_daemon: From irisspark's daemon, which the conf names.
-            wait_for: Seconds after which a run without executors ends; 0: never.
+            limit: How long a run without executors waits for them.
         """
         self._uses_daemon = uses_daemon
-        self._patience = Patience(self._context, wait_for)
+        self._patience = Patience(self._context, limit)
         level = self._conf.get(_LOG_LEVEL, None)
         once = functools.partial(self.run, again=False)
         end_forks = self._server.kill if self._server else lambda: None
@@ -206,9 +206,9 @@ class OwnSession(Session):
             return _check_workers(warm_up.states)
         if not self._uses_daemon:
             raise start.error
-        limit = self._patience.limit_seconds
+        limit = Limit(self._patience.limit.seconds)
         self._context = _without_daemon(self._context, self._conf, limit)
-        self.warm_up(uses_daemon=False, wait_for=limit)
+        self.warm_up(uses_daemon=False, limit=limit)
         self.wait_for_workers()
 
     def stop(self) -> None:
@@ -238,7 +238,7 @@ def open_session(
         use_local: Run on ``local[*]`` where no master is named.
         verbose: Leave Spark's log as it is; otherwise it is set to WARN where the user has not.
         fast_workers: Fork the workers from a daemon that has imported TensorFlow.
-        wait_for: Seconds after which a run that was given no executors ends; 0: never.
+        wait_for: Seconds after which a run ends that has no executor yet; 0: never.
         importing: Imports TensorFlow in this process; started here, and at its end once the session
             is open.
 
@@ -269,8 +269,9 @@ def open_session(
         conf.set(f"spark.executorEnv.{fork_server.VARIABLE}", server.path)
     session = None
     try:
-        session = OwnSession(_start(conf, wait_for), conf, shipped, server)
-        session.warm_up(uses_daemon=uses_daemon, wait_for=wait_for)
+        limit = Limit(wait_for)
+        session = OwnSession(_start(conf, limit), conf, shipped, server)
+        session.warm_up(uses_daemon=uses_daemon, limit=limit)
         wait_for_import(importing)
         if server:
             server.start(worker_daemon.serve)
@@ -308,13 +309,13 @@ def _check_workers(states: list[worker_daemon.WorkerState]) -> None:
             )
 
 
-def _start(conf: SparkConf, wait_for: int) -> SparkContext:
+def _start(conf: SparkConf, limit: Limit) -> SparkContext:
     level = conf.get(_LOG_LEVEL, None)
     ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         if level:  # Spark would log the trace of an error that is told in a line
             conf.set(_LOG_LEVEL, "OFF")
-        context = _open(conf, wait_for)
+        context = _open(conf, limit)
     finally:
         if level:
             conf.set(_LOG_LEVEL, level)
@@ -329,16 +330,16 @@ def _start(conf: SparkConf, wait_for: int) -> SparkContext:
     return context
 
 
-def _open(conf: SparkConf, wait_for: int) -> SparkContext:
+def _open(conf: SparkConf, limit: Limit) -> SparkContext:
     from pyspark import SparkContext
 
-    watch = StartWatch(conf, wait_for)
+    watch = StartWatch(conf, limit)
     try:
         with watch:
             return SparkContext(conf=conf)
     except Exception as error:
         if watch.problem is None and lower_overhead(conf, error):
-            return _open(conf, wait_for)
+            return _open(conf, limit)
         reason = watch.problem or f"Spark did not start: {first_line(error)}"
         raise IrissparkError(reason) from error
 
@@ -353,7 +354,7 @@ def _stop(context: SparkContext) -> None:
         context.stop()
 
 
-def _without_daemon(context: SparkContext, conf: SparkConf, wait_for: int) -> SparkContext:
+def _without_daemon(context: SparkContext, conf: SparkConf, limit: Limit) -> SparkContext:
     """Go on with Spark's own daemon: executors read the setting when they start."""
     if is_local(conf):
         environment = context._jvm.org.apache.spark.SparkEnv.get()
@@ -361,4 +362,4 @@ def _without_daemon(context: SparkContext, conf: SparkConf, wait_for: int) -> Sp
         return context
     _stop(context)
     # Set and not removed: the JVM's system properties, which a conf begins with, have ours too.
-    return _start(conf.set(DAEMON_KEY, _SPARKS_DAEMON), wait_for)
+    return _start(conf.set(DAEMON_KEY, _SPARKS_DAEMON), limit)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from typing import TYPE_CHECKING
 
-from irisspark.startup.executors import NOTICE_SECONDS
+from irisspark.startup.executors import NOTICE_SECONDS, Limit
 from irisspark.startup.notices import say
 from irisspark.startup.yarn import YarnApplication
 
@@ -24,16 +23,15 @@ class StartWatch:
         problem: Why it has ended the start, None: it has not.
     """
 
-    def __init__(self, conf: SparkConf, limit_seconds: int) -> None:
-        """Take the conf of the context, which this thread opens; a limit of 0 is none."""
+    def __init__(self, conf: SparkConf, limit: Limit) -> None:
+        """Take the conf of the context, which this thread opens."""
         from pyspark import SparkContext
 
         self.problem: str | None = None
-        self._master, self._limit_seconds = str(conf.get("spark.master")), limit_seconds
+        self._master, self._limit = str(conf.get("spark.master")), limit
         self._yarn = YarnApplication(conf) if self._master.startswith("yarn") else None
         self._opener = SparkContext._jvm.java.lang.Thread.currentThread()
         self._is_over = threading.Event()
-        self._began = time.monotonic()
 
     def __enter__(self) -> StartWatch:
         """Begin to watch; a local master waits for nobody, and its driver may fork."""
@@ -51,14 +49,14 @@ class StartWatch:
         self._is_over.set()
 
     def _watch(self) -> None:
-        limit = self._limit_seconds
+        limit = self._limit.seconds
         if not 0 < limit <= NOTICE_SECONDS and not self._is_over_after(NOTICE_SECONDS):
             self._tell("waiting on")
         if limit and not self._is_over_after(limit):
             self._end()
 
     def _is_over_after(self, seconds: float) -> bool:
-        return self._is_over.wait(self._began + seconds - time.monotonic())
+        return self._is_over.wait(seconds - self._limit.waited())
 
     def _tell(self, more: str) -> None:
         message = self._describe()
@@ -69,7 +67,7 @@ class StartWatch:
         message = self._describe()
         if self._is_over.is_set():
             return
-        self.problem = f"{message}; ended by -waitFor {self._limit_seconds}"
+        self.problem = f"{message}; ended by -waitFor {self._limit.seconds}"
         if self._yarn is not None:
             with contextlib.suppress(Exception):  # YARN does not answer, so it has nothing to end
                 self._yarn.kill()
@@ -80,4 +78,4 @@ class StartWatch:
         if self._yarn is not None:
             with contextlib.suppress(Exception):  # the limit stands, whatever cannot be asked
                 state = self._yarn.describe()
-        return f"Spark has not started after {time.monotonic() - self._began:.0f} s: {state}"
+        return f"Spark has not started after {self._limit.waited():.0f} s: {state}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irisspark.errors import first_line
@@ -39,34 +39,25 @@ class YarnApplication:
 
     def describe(self) -> str:
         """Say what the application waits for."""
-        settings = self._settings()
+        settings = _settings(self._conf)
         try:
             with _client(settings) as client:
                 waiting = self._find(client)
+                machines = _describe_machines(client)
         except Exception as error:
             return _say_no_answer(settings, error)
         if waiting is None:
             return f"its files are on the way to {settings.get('fs.defaultFS')}"
         name, queue = waiting.getApplicationId().toString(), waiting.getQueue()
-        return f"YARN has {name} in the queue {queue}: {summarize(waiting.getDiagnostics())}"
+        reason = summarize(waiting.getDiagnostics())
+        return f"YARN has {name} in the queue {queue}: {reason}; {machines}"
 
     def kill(self) -> None:
         """Take the application out of YARN's queue, where nobody would wait for it any more."""
-        with _client(self._settings()) as client:
+        with _client(_settings(self._conf)) as client:
             waiting = self._find(client)
             if waiting is not None:
                 client.killApplication(waiting.getApplicationId())
-
-    def _settings(self) -> Any:
-        from pyspark import SparkContext
-
-        jvm = SparkContext._jvm
-        hadoop = jvm.org.apache.spark.deploy.SparkHadoopUtil.get()
-        theirs = hadoop.newConfiguration(self._conf._jconf)
-        settings = jvm.org.apache.hadoop.yarn.conf.YarnConfiguration(theirs)
-        for key, value in _ASK_ONCE.items():
-            settings.setInt(key, value)
-        return settings
 
     def _find(self, client: Any) -> Any:
         """Give YARN's report of the application, None where it does not wait."""
@@ -77,6 +68,56 @@ class YarnApplication:
         reports = client.getApplications(states)
         ours = (report for report in reports if report.getApplicationTags().contains(self._tag))
         return next(ours, None)
+
+
+def _settings(conf: SparkConf) -> Any:
+    from pyspark import SparkContext
+
+    jvm = SparkContext._jvm
+    theirs = jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(conf._jconf)
+    settings = jvm.org.apache.hadoop.yarn.conf.YarnConfiguration(theirs)
+    for key, value in _ASK_ONCE.items():
+        settings.setInt(key, value)
+    return settings
+
+
+def describe_machines(conf: SparkConf) -> str:
+    """Say what YARN's machines have to give."""
+    settings = _settings(conf)
+    try:
+        with _client(settings) as client:
+            return _describe_machines(client)
+    except Exception as error:
+        return _say_no_answer(settings, error)
+
+
+def _describe_machines(client: Any) -> str:
+    from pyspark import SparkContext
+
+    kind = SparkContext._jvm.org.apache.hadoop.yarn.api.records.NodeState
+    running = SparkContext._gateway.new_array(kind, 1)
+    running[0] = kind.RUNNING
+    return list_free("YARN", "node", [_free_of(node) for node in client.getNodeReports(running)])
+
+
+def _free_of(node: Any) -> tuple[int, int, int, int]:
+    has, used = node.getCapability(), node.getUsed()
+    memory, cores = has.getMemorySize(), has.getVirtualCores()
+    free = (memory - used.getMemorySize(), cores - used.getVirtualCores()) if used else None
+    free_memory, free_cores = free or (memory, cores)
+    return free_memory, memory, free_cores, cores
+
+
+def list_free(master: str, kind: str, machines: Sequence[tuple[int, int, int, int]]) -> str:
+    """Say what machines of a master have: memory in MiB that is free and in all, and cores."""
+    if not machines:
+        return f"{master} has no {kind}s"
+    listed = ", ".join(
+        f"{free_memory} of {memory} MiB and {free_cores} of {cores} cores"
+        for free_memory, memory, free_cores, cores in machines[:8]
+    )
+    number = f"{len(machines)} {kind}{'s' if len(machines) > 1 else ''}"
+    return f"{master} has {number}, with {listed} free"
 
 
 @contextlib.contextmanager

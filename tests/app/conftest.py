@@ -3,25 +3,22 @@
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from daemons import start_cluster, start_daemon
 from one_driver import OneDriver
 from running import (
     HADOOP,
     ROOT,
     RUN_SECONDS,
-    SPARK_CLASS,
     SPARK_HOME,
-    START_SECONDS,
     Cluster,
     Hadoop,
     Run,
     clean_environ,
-    free_port,
 )
 
 from irisspark.bundle import packing
@@ -120,7 +117,7 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
     command += ["org.codehaus.janino.SimpleCompiler", str(HADOOP / "Cluster.java"), "Cluster"]
     with ExitStack() as stack:
         words = [str(folder), "2", "2"]
-        _start(stack, "Hadoop", [*command, *words], folder / "log", "\nready\n", folder)
+        start_daemon(stack, "Hadoop", [*command, *words], folder / "log", "\nready\n", folder)
         yield Hadoop(folder / "conf", folder / "irisspark")
 
 
@@ -137,54 +134,5 @@ def _fetch_hadoop(jars: Path) -> Path:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A master and two workers, each a process of its own."""
-    logs = tmp_path_factory.mktemp("cluster")
-    port = free_port()
-    url = f"spark://127.0.0.1:{port}"
-    work_dirs = tuple(logs / f"work {number}" for number in (1, 2))
-    at_master = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(free_port())]
     with ExitStack() as stack:
-        master = [*SPARK_CLASS, "org.apache.spark.deploy.master.Master", *at_master]
-        _start(stack, "Spark's master", master, logs / "master.log", "New state: ALIVE")
-        for work_dir in work_dirs:
-            words = ["--host", "127.0.0.1", "--webui-port", str(free_port())]
-            words += ["--cores", "2", "--memory", "3g", "--work-dir", str(work_dir), url]
-            log = logs / f"{work_dir.name}.log"
-            worker = [*SPARK_CLASS, "org.apache.spark.deploy.worker.Worker", *words]
-            _start(stack, "Spark's worker", worker, log, "Successfully registered")
-        yield Cluster(url, work_dirs)
-
-
-def _start(
-    stack: ExitStack,
-    name: str,
-    command: Sequence[str],
-    log: Path,
-    ready: str,
-    cwd: Path | None = None,
-) -> None:
-    """Start a daemon that the stack stops, and wait until its log says that it is ready."""
-    environ = clean_environ(SPARK_HOME=str(SPARK_HOME))
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environ,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    stack.callback(_stop, process)
-    deadline = time.monotonic() + START_SECONDS
-    while ready not in log.read_text():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"{name} did not start:\n{log.read_text()}")
-        time.sleep(0.2)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()  # spark-class became Java, so this is Java's own process
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        yield start_cluster(stack, tmp_path_factory.mktemp("cluster"), SPARK_HOME, num_workers=2)

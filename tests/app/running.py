@@ -12,7 +12,6 @@ from irisspark.bundle import packing
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARK_HOME = packing.find_spark_home()
-SPARK_CLASS = (str(SPARK_HOME / "bin" / "spark-class"),)
 HADOOP = Path(__file__).parent / "hadoop"
 START_SECONDS = 240
 RUN_SECONDS = 300

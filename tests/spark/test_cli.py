@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyspark
 import pytest
 
 from irisspark import cli
@@ -113,7 +114,7 @@ def test_the_output_folder_holds_the_report_the_metrics_and_the_matrix(run):
     assert metrics["confusion_matrix"] == matrix.tolist()
     assert metrics["rows"] == 150
     assert metrics["run"]["options"]["labelIndex"] == 4
-    assert metrics["run"]["versions"]["spark"] == "4.0.0"
+    assert metrics["run"]["versions"]["spark"] == pyspark.__version__
 
 
 def test_an_output_folder_that_exists_is_kept_unless_overwrite_says_so(run):

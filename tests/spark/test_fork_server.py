@@ -269,3 +269,32 @@ def test_job_that_makes_no_progress_says_what_it_waits_for(tmp_path):
         "no progress for 0 min: 1 of 2 tasks of Spark's job 1 are done, and 1 runs since" in line
         for line in said
     ), err
+
+
+@pytest.mark.parametrize(("gpus", "visible"), [(0, "-1"), (1, "7")])
+def test_workers_see_the_gpus_that_spark_gives_to_their_tasks(
+    tmp_path: Path, gpus: int, visible: str
+) -> None:
+    """No GPU is here: the machine only says that it has one."""
+    found = tmp_path / "find gpus"
+    found.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["7"]}'\n""")
+    found.chmod(0o755)
+    conf = [f"spark.{side}.resource.gpu.amount={gpus}" for side in ("worker", "executor", "task")]
+    conf += [
+        f"spark.{side}.resource.gpu.discoveryScript={found}" for side in ("worker", "executor")
+    ]
+    words = " ".join(f"--conf '{each}'" for each in conf)
+    submit = f"--master local-cluster[1,1,1024] --conf spark.ui.enabled=false {words} pyspark-shell"
+    script = """
+    def devices(_):
+        import_tensorflow()
+        import tensorflow
+        tensorflow.constant(1)
+        yield os.environ["CUDA_VISIBLE_DEVICES"]
+    with open_session(importing=importing) as session:
+        told = session.context.parallelize([0], 1).mapPartitions(devices).collect()
+    Path(sys.argv[1]).write_text(json.dumps(told))
+    """
+    process, result = run(tmp_path, script, PYSPARK_SUBMIT_ARGS=submit)
+    assert process.wait(200) == 0
+    assert json.loads(result.read_text()) == [visible]
