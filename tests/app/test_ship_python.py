@@ -90,15 +90,32 @@ def test_standalone_cluster_mode(
     words += ["--conf", "spark.pyspark.python=./irisspark-python/bin/python"]
     words += ["--conf", f"spark.executorEnv.IRISSPARK_PYTHON={bare_python}"]
     words += ["--conf", "spark.standalone.submit.waitAppCompletion=true"]
-    before = set(_driver_outputs(cluster))
+    before = _driver_outputs(cluster, "stdout")
     done = spark_submit(*words, archive.with_suffix(".jar"), *PLAIN)
     assert done.returncode == 0, done.stderr
-    (output,) = set(_driver_outputs(cluster)) - before
+    (output,) = _driver_outputs(cluster, "stdout") - before
     assert_block(output.read_text())
 
 
-def _driver_outputs(cluster: Cluster) -> list[Path]:
-    return [file for folder in cluster.work_dirs for file in folder.glob("driver-*/stdout")]
+def test_archive_that_a_standalone_driver_cannot_see_is_one_line(
+    archive: Path, spark_submit: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    words = ["--master", cluster.master, "--deploy-mode", "cluster", *FILES]
+    words += ["--archives", f"{(tmp_path / 'elsewhere.tar.gz').as_uri()}#irisspark-python"]
+    words += ["--conf", "spark.pyspark.python=./irisspark-python/bin/python"]
+    words += ["--conf", "spark.standalone.submit.waitAppCompletion=true"]
+    before = _driver_outputs(cluster, "stderr")
+    done = spark_submit(*words, archive.with_suffix(".jar"), *PLAIN)
+    assert done.returncode != 0
+    (output,) = _driver_outputs(cluster, "stderr") - before
+    told = [line for line in output.read_text().splitlines() if line.startswith("irisspark: ")]
+    assert len(told) == 1
+    assert "elsewhere.tar.gz cannot be unpacked where the driver runs" in told[0]
+    assert "\tat " not in output.read_text()
+
+
+def _driver_outputs(cluster: Cluster, name: str) -> set[Path]:
+    return {file for folder in cluster.work_dirs for file in folder.glob(f"driver-*/{name}")}
 
 
 def test_yarn_client_mode(

@@ -3,7 +3,6 @@
 Plain runs take the oldest and the newest Spark, and ``tests/sparks`` each of them.
 """
 
-import csv
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import venv
 from contextlib import ExitStack
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from daemons import start_cluster
 from documents import all_blocks
@@ -93,16 +93,15 @@ def test_pip_leaves_the_spark_as_it_was(environment: Path, spark_version: str) -
 def test_train_and_predict(
     environment: Path, spark_version: str, archive: Path, job_folder: Path
 ) -> None:
-    words = ["-train", "true", "-epochs", "3", "-predictions", "true", "-predictionsFormat", "csv"]
+    words = ["-train", "true", "-epochs", "3", "-predictions", "true"]
     done = run(environment, job_folder, "local[2]", archive, *PLAIN[2:], *words, "-outputPath", "o")
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = json.loads((job_folder / "o" / "metrics.json").read_text())
     assert metrics["run"]["versions"]["spark"] == spark_version
     assert len((job_folder / "o" / "history.csv").read_text().splitlines()) == 1 + 3
-    parts = sorted((job_folder / "o" / "predictions").glob("*.csv"))
-    rows = [row for part in parts for row in csv.DictReader(part.open())]
-    right = sum(row["label"] == row["prediction"] for row in rows)
-    assert (len(rows), right / 150) == (150, pytest.approx(metrics["accuracy"]))
+    predicted = pyarrow.parquet.read_table(job_folder / "o" / "predictions").to_pylist()
+    right = sum(row["label"] == row["prediction"] for row in predicted)
+    assert (len(predicted), right / 150) == (150, pytest.approx(metrics["accuracy"]))
 
 
 def test_evaluate_on_a_standalone_cluster(

@@ -12,8 +12,7 @@ import org.apache.spark.deploy.PythonRunner;
  * then finds its {@code __main__.py} in the same file. The exit code of Python reaches spark-submit
  * through the SparkUserAppException of PythonRunner, so nothing is caught here.
  *
- * <p>Java 8 syntax without generics or branches: it is compiled by Janino, which writes class files
- * of an old version without the stack maps that branches need.
+ * <p>Java 8 syntax without generics, as Janino compiles it.
  */
 public class KerasImportCSVSparkRunner {
     private static final String DRIVER_PYTHON = "spark.pyspark.driver.python";
