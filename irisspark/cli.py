@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from irisspark import options as command_line
@@ -41,7 +42,11 @@ from irisspark.startup.import_ahead import importing_ahead
 from irisspark.startup.notices import say
 from irisspark.startup.session import Session, open_session
 from irisspark.storage import finding
-from irisspark.storage.staging import Staging, check_output
+from irisspark.storage.fetching import on_this_disk
+from irisspark.storage.locating import locator
+from irisspark.storage.location import Location, is_on_this_disk
+from irisspark.storage.publishing import Publication, open_publication
+from irisspark.storage.staging import check_output
 from irisspark.training.running import TrainingResult, train
 
 EXIT_DONE = 0
@@ -96,18 +101,19 @@ def _run(options: Options) -> int:
     for note in command_line.notes(options):
         say(note)
     clock = Clock()
-    if options.output_path is None:
-        return _work(options, clock, None)
+    if options.output_path is not None and is_on_this_disk(options.output_path):
+        _check_output(options)
+    with ExitStack() as stack:  # what is not published is removed at its end
+        return _work(options, clock, stack)
+
+
+def _check_output(options: Options) -> None:
+    assert options.output_path is not None
     for note in check_output(options.output_path, overwrite=options.overwrite):
         say(note)
-    staging = Staging(options.output_path, overwrite=options.overwrite)
-    try:
-        return _work(options, clock, staging)
-    finally:
-        staging.discard()
 
 
-def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
+def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
     with open_session(
         use_local=options.use_spark_local,
         verbose=options.verbose,
@@ -118,6 +124,7 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
         clock.lap("session")
         if not options.load_data:
             return _show_model(session, options)
+        publication = _open_publication(session, options, stack)
         model = _load_model(session, options)
         clock.lap("model")
         dataset = open_dataset(session, settings.data_settings(options), model.spec)
@@ -126,21 +133,38 @@ def _work(options: Options, clock: Clock, staging: Staging | None) -> int:
         clock.lap("data")
         session.wait_for_workers()
         clock.lap("workers")
-        if staging is not None:
+        if publication is not None:
             _import_what_draws()
         trained = None
         if options.train:
             trained = train(session, model, dataset, settings.train_settings(options), _show)
             dataset = trained.dataset
             clock.lap("train")
-        result = _predict_and_score(session, trained or model, dataset, options, staging)
+        result = _predict_and_score(session, trained or model, dataset, options, publication)
         clock.lap("evaluate")
         run = describe_run(session, options, model, dataset, result, clock)
     if result.comparison.note is not None:
         say(result.comparison.note)
     if isinstance(result, PredictionResult):
-        return _finish_predictions(options, result, run, staging)
-    return _finish(options, result, run, staging, trained)
+        return _finish_predictions(options, result, run, publication)
+    return _finish(options, result, run, publication, trained)
+
+
+def _open_publication(session: Session, options: Options, stack: ExitStack) -> Publication | None:
+    """Get ready to write to ``-outputPath``, wherever that is."""
+    path, on_driver = options.output_path, "the driver's machine, which the cluster chooses"
+    target = None if path is None else locator(session)(path)
+    if session.is_in_cluster_mode and target is None:
+        say(f"the results are printed on {on_driver}: -outputPath keeps them")
+    if path is None or target is None:
+        return None
+    if target.is_local and session.is_in_cluster_mode and not path.startswith("file:"):
+        say(f"-outputPath {path} is a folder on {on_driver}; name one on HDFS or an object store")
+    if target.is_local and not is_on_this_disk(path):
+        _check_output(options)
+    publication = open_publication(path, target, overwrite=options.overwrite)
+    stack.callback(publication.discard)
+    return publication
 
 
 def _predict_and_score(
@@ -148,24 +172,24 @@ def _predict_and_score(
     model: Evaluated,
     dataset: Dataset,
     options: Options,
-    staging: Staging | None,
+    publication: Publication | None,
 ) -> EvaluationResult | PredictionResult:
     """Evaluate, write predictions, or both, in one pass over the rows."""
     evaluation = settings.evaluate_settings(options)
-    if staging is None or not options.predictions:
+    if publication is None or not options.predictions:
         return evaluate(session, model, dataset, evaluation)
     assert options.output_path is not None
-    task = predictions.prepare(session, model.spec, dataset, options.output_path, staging.folder)
+    task = predictions.prepare(session, model.spec, dataset, options.output_path, publication)
     run = evaluate if dataset.columns.label is not None else predictions.predict
     result = run(session, model, dataset, evaluation, task)
-    predictions.commit(task, result.prediction_files)
+    predictions.commit(publication, result.prediction_files)
     return result
 
 
 def _show_model(session: Session, options: Options) -> int:
     """Print a model's summary, whatever the model takes and puts out."""
-    path = finding.find_model(options.model_path, session.shipped, session.resolve)
-    opened = loading.open_network(path, trust=options.trust_model, training_seed=options.seed)
+    with on_this_disk(_find_model(session, options)) as path:
+        opened = loading.open_network(path, trust=options.trust_model, training_seed=options.seed)
     for note in opened.notes:
         say(note)
     opened.model.summary(print_fn=print)
@@ -173,14 +197,15 @@ def _show_model(session: Session, options: Options) -> int:
 
 
 def _load_model(session: Session, options: Options) -> LoadedModel:
-    model = loading.load(
-        finding.find_model(options.model_path, session.shipped, session.resolve),
-        loss=options.loss,
-        trust=options.trust_model,
-        num_classes=options.num_classes,
-        task=options.task,
-        training_seed=options.seed if options.train else None,
-    )
+    with on_this_disk(_find_model(session, options)) as path:
+        model = loading.load(
+            path,
+            loss=options.loss,
+            trust=options.trust_model,
+            num_classes=options.num_classes,
+            task=options.task,
+            training_seed=options.seed if options.train else None,
+        )
     for note in model.notes:
         say(note)
     if options.top_n > 1 and isinstance(model.spec.output, RegressionMeaning):
@@ -188,11 +213,16 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
     return model
 
 
+def _find_model(session: Session, options: Options) -> tuple[str | Location, ...]:
+    place = locator(session)
+    return finding.find_model(options.model_path, session.shipped, session.resolve, place)
+
+
 def _finish(
     options: Options,
     result: EvaluationResult,
     run: dict[str, object],
-    staging: Staging | None,
+    publication: Publication | None,
     trained: TrainingResult | None,
 ) -> int:
     """Write the results, print the block, and judge the requirements."""
@@ -202,11 +232,12 @@ def _finish(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
     unmet = report.unmet(content, options.require)
-    if staging is not None:
+    if publication is not None:
         history = trained.history if trained is not None else ()
         files = report.files(result.scores, content, layout=options.stats, history=history)
         files |= _page(content, options, unmet, result, history)
-        staging.publish(files | (trained.files if trained is not None else {}))
+        publication.publish(files | (trained.files if trained is not None else {}))
+        say(f"the results are in {publication.uri}")
     _report_bad_rows(result)
     if options.verbose:
         say(*phases_text(run).splitlines())
@@ -252,13 +283,17 @@ def _page(
 
 
 def _finish_predictions(
-    options: Options, result: PredictionResult, run: dict[str, object], staging: Staging | None
+    options: Options,
+    result: PredictionResult,
+    run: dict[str, object],
+    publication: Publication | None,
 ) -> int:
     """Publish predictions where there is nothing to measure, and say how many there are."""
-    assert staging is not None
+    assert publication is not None
     content = prediction_report.document(result, run=run)
     files = prediction_report.files(result, content)
-    staging.publish(files | _page(content, options, (), result))
+    publication.publish(files | _page(content, options, (), result))
+    say(f"the results are in {publication.uri}")
     _report_bad_rows(result)
     sys.stderr.flush()
     print(prediction_report.text(result), end="", flush=True)

@@ -58,7 +58,7 @@ def read_whole(file: DataFile, columns: Columns, block_bytes: int = 4 << 20) -> 
 def parse(data: bytes, columns: Columns, csv: CsvFormat = PLAIN) -> Batch:
     """Parse the bytes of a whole file as one batch."""
     split = Split(DataFile("a.csv", len(data)), 0, 0, len(data))
-    (batch,) = CsvReader(csv).read(split, columns, lambda _: io.BytesIO(data), len(data) + 1)
+    (batch,) = CsvReader(csv).read(split, columns, lambda *_: io.BytesIO(data), len(data) + 1)
     return batch
 
 

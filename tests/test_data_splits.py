@@ -39,7 +39,7 @@ def lines_of(data: bytes, split_bytes: float, block_bytes: int) -> list[tuple[in
     file = DataFile("data.csv", len(data))
     found = []
     for split in cut([file], split_bytes):
-        for block in read_blocks(split, lambda _: io.BytesIO(data), block_bytes):
+        for block in read_blocks(split, lambda *_: io.BytesIO(data), block_bytes):
             offset = block.offset
             assert block.data
             assert data[offset : offset + len(block.data)] == block.data
@@ -85,7 +85,7 @@ def test_file_with_carriage_returns_alone_is_read_in_blocks():
     sizes = [
         len(block.data)
         for split in cut([file], 6000)
-        for block in read_blocks(split, lambda _: io.BytesIO(data), 1000)
+        for block in read_blocks(split, lambda *_: io.BytesIO(data), 1000)
     ]
     assert sum(sizes) == len(data)
     assert max(sizes) < 5000
@@ -94,7 +94,7 @@ def test_file_with_carriage_returns_alone_is_read_in_blocks():
 def test_long_line_costs_a_few_passes_over_it():
     data = b"9" * 3_000_000 + b"\n1\n"
     stream = Named(data)
-    blocks = list(read_blocks(Split(DataFile("a", len(data)), 0, 0, None), lambda _: stream, 1000))
+    blocks = list(read_blocks(Split(DataFile("a", len(data)), 0, 0, None), lambda *_: stream, 1000))
     assert b"".join(block.data for block in blocks) == data
     assert stream.num_read == len(data)
 
@@ -103,7 +103,7 @@ def test_a_split_reads_little_beyond_its_bytes():
     data = b"1,2,3\n" * 100_000
     stream = Named(data)
     split = Split(DataFile("a", len(data)), 0, 60_001, 120_001)
-    blocks = list(read_blocks(split, lambda _: stream, 1 << 20))
+    blocks = list(read_blocks(split, lambda *_: stream, 1 << 20))
     assert [block.offset for block in blocks] == [60_006]
     assert sum(len(block.data) for block in blocks) == 60_000
     assert stream.num_read < 60_000 + 3 * (64 << 10)
@@ -128,7 +128,7 @@ def test_a_block_is_read_while_the_caller_works_on_the_one_before():
     data = b"some line\n" * 1000
     stream = Watched(data)
     split = Split(DataFile("data.csv", len(data)), 0, 0, None)
-    blocks = read_ahead(read_blocks(split, lambda _: stream, 100))
+    blocks = read_ahead(read_blocks(split, lambda *_: stream, 100))
     first = next(blocks)
     deadline = time.monotonic() + 10
     while stream.num_read < 2 * len(first.data) and time.monotonic() < deadline:
@@ -142,7 +142,7 @@ def test_a_block_is_read_while_the_caller_works_on_the_one_before():
 def test_reading_ahead_ends_where_the_caller_does():
     stream = Watched(b"some line\n" * 1000)
     split = Split(DataFile("data.csv", 10_000), 0, 0, None)
-    blocks = read_ahead(read_blocks(split, lambda _: stream, 100))
+    blocks = read_ahead(read_blocks(split, lambda *_: stream, 100))
     next(blocks)
     blocks.close()
     assert stream.closed
@@ -174,7 +174,7 @@ def test_line_longer_than_the_limit_is_an_error(monkeypatch):
     data = b"1\n" + b"9" * 5000
     with pytest.raises(DataError, match=r"a\.csv: the line that starts at byte 2 is longer"):
         whole = Split(DataFile("a.csv", len(data)), 0, 0, None)
-        list(read_blocks(whole, lambda _: io.BytesIO(data), 100))
+        list(read_blocks(whole, lambda *_: io.BytesIO(data), 100))
 
 
 def test_empty_files_give_no_splits():
@@ -272,7 +272,7 @@ def test_lines_are_counted_before_an_offset_by_any_splits(lines, split_bytes):
     if not offsets:
         return
     parts = cut([DataFile("a", len(data))], split_bytes)
-    counts = [count_lines(part, lambda _: io.BytesIO(data), offsets) for part in parts]
+    counts = [count_lines(part, lambda *_: io.BytesIO(data), offsets) for part in parts]
     assert [sum(column) for column in zip(*counts, strict=True)] == list(range(len(offsets)))
 
 

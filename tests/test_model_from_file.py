@@ -745,7 +745,7 @@ def test_a_path_of_any_characters_opens(trained, tmp_path, name):
     for file in ("m.keras", "m.json", "m.weights.h5", "m.h5"):
         shutil.copy(folder / file, place / file)
     for path in (f"{place}/m.keras", f"{place}/m.h5", f"{place}/m.json,{place}/m.weights.h5"):
-        loaded = loading.load(find_model(path, {}, str))
+        loaded = loading.load(",".join(find_model(path, {}, str)))
         np.testing.assert_allclose(loaded.network(ROWS), expected, rtol=1e-6)
 
 

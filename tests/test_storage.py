@@ -84,10 +84,11 @@ def test_a_list_longer_than_a_name_may_be(tree):
 
 
 def test_a_model_lies_where_it_lies(tree):
-    assert find_model("a,b/m.h5", {}, str) == "a,b/m.h5"
-    assert find_model("m.h5", {"m.h5": "m.h5"}, lambda name: f"/files/{name}") == "/files/m.h5"
+    assert find_model("a,b/m.h5", {}, str) == ("a,b/m.h5",)
+    assert find_model("m.h5", {"m.h5": "m.h5"}, "/files/{}".format) == ("/files/m.h5",)
     assert find_model("d_2023.csv,file://" + str(tree / "a%20b.csv"), {}, str) == (
-        f"d_2023.csv,{tree}/a b.csv"
+        "d_2023.csv",
+        f"{tree}/a b.csv",
     )
 
 
@@ -162,7 +163,7 @@ def test_what_is_shipped_is_found_by_its_alias_and_in_archives(tree):
     ]:
         files = find_data(path, shipped, resolve)
         assert [(file.path, file.shipped) for file in files] == [(name, True) for name in names]
-    assert find_model("data/m.h5", shipped, resolve) == resolve("data/m.h5")
+    assert find_model("data/m.h5", shipped, resolve) == (resolve("data/m.h5"),)
     with pytest.raises(
         DataError, match=r"data/z.csv: there is .*shipped alias.csv, data/, real.csv"
     ):
@@ -177,7 +178,7 @@ def test_home_is_found_where_the_shell_has_not_put_it(tree, monkeypatch):
     (tree / "~" / "own.csv").touch()
     assert found("~/own.csv") == ["~/own.csv"]
     assert found("FILE:" + str(tree / "a/x.csv")) == ["a/x.csv"]
-    assert find_model("b/x.csv,~/own.csv", {}, str) == "b/x.csv,~/own.csv"
+    assert find_model("b/x.csv,~/own.csv", {}, str) == ("b/x.csv", "~/own.csv")
 
 
 def test_names_whose_letters_are_lost_tell_the_locale(tree, monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from irisspark.errors import TrainingError
+from irisspark.storage.location import locate
 from irisspark.training.checkpoints import FILE_NAME, Checkpoint, Checkpoints, check_folder
 from irisspark.training.history import Best, EpochResult, epoch_line, history_row, seconds_left
 
@@ -26,8 +27,8 @@ def checkpoint() -> Checkpoint:
 
 def test_what_is_saved_is_read_to_the_bit(tmp_path):
     saved = checkpoint()
-    Checkpoints(str(tmp_path / "c"), MADE_WITH).save(saved)
-    read = Checkpoints(str(tmp_path / "c"), MADE_WITH).load(saved.variables)
+    Checkpoints(locate(str(tmp_path / "c")), MADE_WITH).save(saved)
+    read = Checkpoints(locate(str(tmp_path / "c")), MADE_WITH).load(saved.variables)
     for one, other in zip(read.variables, saved.variables, strict=True):
         assert one.dtype == other.dtype
         assert np.array_equal(one, other)
@@ -40,13 +41,13 @@ def test_what_is_saved_is_read_to_the_bit(tmp_path):
 
 def test_before_the_first_best_epoch_there_is_none(tmp_path):
     saved = Checkpoint(checkpoint().variables, [], Best())
-    Checkpoints(str(tmp_path), MADE_WITH).save(saved)
-    best = Checkpoints(str(tmp_path), MADE_WITH).load(saved.variables).best
+    Checkpoints(locate(str(tmp_path)), MADE_WITH).save(saved)
+    best = Checkpoints(locate(str(tmp_path)), MADE_WITH).load(saved.variables).best
     assert (best.epoch, best.val_loss, best.weights) == (0, float("inf"), [])
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
-    checkpoints = Checkpoints(str(tmp_path), MADE_WITH)
+    checkpoints = Checkpoints(locate(str(tmp_path)), MADE_WITH)
     checkpoints.save(checkpoint())
     before = (tmp_path / FILE_NAME).read_bytes()
 
@@ -63,7 +64,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kept", [0, 10, 300])
 def test_a_damaged_checkpoint_is_an_error(tmp_path, kept):
-    checkpoints = Checkpoints(str(tmp_path), MADE_WITH)
+    checkpoints = Checkpoints(locate(str(tmp_path)), MADE_WITH)
     checkpoints.save(checkpoint())
     file = tmp_path / FILE_NAME
     file.write_bytes(file.read_bytes()[:kept])
@@ -95,24 +96,24 @@ def test_another_kind_of_numpys_files_is_no_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("name", MADE_WITH)
 def test_a_checkpoint_of_another_training_is_refused_by_name(tmp_path, name):
-    Checkpoints(str(tmp_path), MADE_WITH).save(checkpoint())
+    Checkpoints(locate(str(tmp_path)), MADE_WITH).save(checkpoint())
     with pytest.raises(TrainingError, match=f"its {name} is "):
-        Checkpoints(str(tmp_path), MADE_WITH | {name: "other"}).load(checkpoint().variables)
+        Checkpoints(locate(str(tmp_path)), MADE_WITH | {name: "other"}).load(checkpoint().variables)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path), MADE_WITH)
+    checkpoints = Checkpoints(locate(str(tmp_path)), MADE_WITH)
     checkpoints.save(checkpoint())
     with pytest.raises(TrainingError, match="another model"):
         checkpoints.load([np.zeros((4, 3), "float32"), np.asarray(0, "int64")])
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path):
-    check_folder(str(tmp_path / "new" / "folder"))
+    check_folder(str(tmp_path / "new" / "folder"), locate)
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "folder"):
         with pytest.raises(TrainingError, match="not a folder that may be written"):
-            check_folder(str(path))
+            check_folder(str(path), locate)
 
 
 def test_the_line_of_an_epoch_names_what_was_measured_and_what_is_left():

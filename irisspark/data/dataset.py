@@ -27,6 +27,7 @@ from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
 from irisspark.errors import DataError
 from irisspark.model.output import RegressionMeaning
 from irisspark.storage.finding import find_data
+from irisspark.storage.locating import locator
 from irisspark.storage.opening import DataFile, Opener, opener
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     Raises:
         DataError: There is none, it cannot be read, or it does not fit.
     """
-    files = tuple(find_data(settings.path, session.shipped, session.resolve))
+    place = locator(session)
+    files = tuple(find_data(settings.path, session.shipped, session.resolve, place))
     open_file = opener(session.resolve)
     reader, choice = CsvReader(settings.csv, settings.show_values), settings.columns
     head = reader.head(files, open_file)

@@ -12,7 +12,8 @@ from irisspark.errors import IrissparkError
 from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanResult, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.model.output import OutputMeaning, RegressionMeaning
-from irisspark.storage.location import Location, locate, reason
+from irisspark.storage.location import locate, reason
+from irisspark.storage.publishing import Publication
 
 if TYPE_CHECKING:
     from irisspark.data.dataset import Dataset
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from irisspark.startup.session import Session
 
 FOLDER = "predictions"
-_ATTEMPTS = "_temporary"
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -43,7 +43,11 @@ class PredictionResult(ScanResult):
 
 
 def prepare(
-    session: Session, spec: ModelSpec, dataset: Dataset, output_path: str, staging: Location
+    session: Session,
+    spec: ModelSpec,
+    dataset: Dataset,
+    output_path: str,
+    publication: Publication,
 ) -> PredictionPlan:
     """Make the folder that the workers write to, and name the columns.
 
@@ -52,15 +56,15 @@ def prepare(
         spec: The model.
         dataset: The rows.
         output_path: As the user named it.
-        staging: The folder that becomes ``-outputPath``.
+        publication: The folder that becomes ``-outputPath``.
 
     Raises:
         IrissparkError: The workers may not see the folder, or it cannot be made.
     """
-    check_reachable(session, output_path)
-    folder = staging / FOLDER / _ATTEMPTS
+    if publication.uri.startswith("file:"):
+        check_reachable(session, output_path)
     try:
-        folder.make_folder()
+        folder = publication.attempts(FOLDER)
     except OSError as error:
         raise IrissparkError(
             f"-outputPath {output_path} cannot be written: {reason(error)}"
@@ -150,20 +154,18 @@ def predict(
     )
 
 
-def commit(plan: PredictionPlan, prediction_files: tuple[PredictionFile, ...]) -> None:
+def commit(publication: Publication, prediction_files: tuple[PredictionFile, ...]) -> None:
     """Keep the files of the attempts that count, numbered in the order of the input.
 
     Raises:
         IrissparkError: A file is not there: the workers wrote to another disk.
     """
-    attempts = plan.folder
-    for number, part in enumerate(sorted(prediction_files)):
-        try:
-            (attempts / part.name).move(attempts.parent / f"part-{number:05d}.parquet")
-        except OSError as error:
-            raise IrissparkError(
-                f"the predictions of task {part.index} are not in {attempts.path}: "
-                f"{reason(error)}; every worker must see that folder"
-            ) from error
-    attempts.remove()
-    (attempts.parent / "_SUCCESS").create().close()
+    numbered = enumerate(sorted(prediction_files))
+    parts = {part.name: f"part-{number:05d}.parquet" for number, part in numbered}
+    try:
+        publication.adopt(FOLDER, parts)
+    except OSError as error:
+        raise IrissparkError(
+            f"a task's predictions are not in {publication.uri}: {reason(error)}; "
+            "every worker must see that folder"
+        ) from error

@@ -12,9 +12,6 @@ from irisspark.errors import LOST_LETTERS
 from irisspark.options.table import BY_FIELD, TRAINING, Options
 from irisspark.options.values import ColumnItem, header_names, item_text, repeated_column, shown
 
-_REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/", re.ASCII | re.IGNORECASE)
-
-
 _PATHS = ("model_path", "data_path", "output_path", "checkpoint_path")
 _MACHINE = re.compile(r"file://(?!/|localhost/)([^/,]+)(/[^,]*)?", re.IGNORECASE)
 _LOST = re.compile("[?\ufffd]")
@@ -39,17 +36,9 @@ def _is(*values: object) -> Callable[[object], bool]:
     return lambda value: value in values
 
 
-def _is_remote(value: object) -> bool:
-    return any(_REMOTE.match(path.strip()) for path in str(value).split(","))
-
-
 # Shrinks as capabilities land; an empty table is fine.
 NOT_AVAILABLE_YET: tuple[Missing, ...] = (
     Missing("mode", _is("asynchronous", "hogwild"), "asynchronous training"),
-    Missing("model_path", _is_remote, "HDFS and object stores"),
-    Missing("data_path", _is_remote, "HDFS and object stores"),
-    Missing("output_path", _is_remote, "HDFS and object stores"),
-    Missing("checkpoint_path", _is_remote, "HDFS and object stores"),
 )
 
 # -epochs and -batchSizePerWorker are the runner's own: its command lines give them when they only

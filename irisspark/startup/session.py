@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from irisspark.errors import IrissparkError, first_line
 from irisspark.startup import fork_server, worker_daemon
@@ -116,6 +116,11 @@ class Session:
         return Place("", 1, {})
 
     @property
+    def hadoop(self) -> tuple[Any, Any] | None:
+        """Spark's JVM and Hadoop's configuration in it, as py4j shows them; no worker is needed."""
+        return self._context._jvm, self._context._jsc.hadoopConfiguration()
+
+    @property
     def parallelism(self) -> int:
         """How many tasks Spark means to run at once."""
         return int(self.context.defaultParallelism)
@@ -129,6 +134,11 @@ class Session:
     def is_local(self) -> bool:
         """True where driver and workers are on this machine."""
         return is_on_one_machine(str(self.context.master))
+
+    @property
+    def is_in_cluster_mode(self) -> bool:
+        """True where the driver runs on a machine of the cluster."""
+        return bool(self._context.getConf().get("spark.submit.deployMode") == "cluster")
 
     @property
     def spark_version(self) -> str:

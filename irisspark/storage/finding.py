@@ -18,47 +18,70 @@ from irisspark.storage.globs import (
     name_matcher,
     split_list,
 )
-from irisspark.storage.location import Location, local_path, locate, may_read, reason
+from irisspark.storage.location import (
+    Locate,
+    Location,
+    local_path,
+    locate,
+    may_read,
+    reason,
+    split_root,
+)
 from irisspark.storage.opening import DataFile
 from irisspark.storage.places import files_of, missing_of
 
 Resolve = Callable[[str], str]
 
 
-def find_model(path: str, shipped: Mapping[str, str], resolve: Resolve) -> str:
-    """Find a model on this machine: a file shipped with ``--files``, or a local one.
+def find_model(
+    path: str, shipped: Mapping[str, str], resolve: Resolve, place: Locate = locate
+) -> tuple[str | Location, ...]:
+    """Find a model: a file shipped with ``--files``, or one that this machine can read.
 
     Args:
         path: What the user named; ``model.json,weights.h5`` names a pair.
         shipped: Names of what ``--files`` and ``--archives`` shipped, to those that Spark knows;
             the folders of archives end in ``/``.
         resolve: From such a name to its path here (``SparkFiles.get``).
+        place: Where a path that was not shipped leads.
+
+    Returns:
+        The one file or folder, or the two files of a pair: those of this disk by their paths.
 
     Raises:
         ModelError: There is no such file.
     """
 
-    def exists(part: str) -> bool:
+    def find(part: str) -> str | Location | None:
+        if part in shipped:
+            return resolve(shipped[part])
         name = _shipped_name(part, shipped)
-        return part in shipped or locate(part if name is None else resolve(name)).exists
+        places = _places(part, place) if name is None else [locate(resolve(name))]
+        found = next((location for location in places if location.exists), None)
+        if found is None or not found.is_local:
+            return found
+        return local_path(part) if name is None else resolve(name)
+
+    def exists(part: str) -> bool:
+        return find(part) is not None
 
     try:
         parts = files_of(path, exists)
         if len(parts) == 1 and not exists(path):
             parts = (missing_of(path, exists),)
-        return ",".join(_find_one(part, shipped, resolve) for part in parts)
+        found = [(part, find(part)) for part in parts]
     except OSError as error:
         raise ModelError(f"-modelPath {path}: {reason(error)}") from error
+    for part, location in found:
+        if location is None:
+            raise ModelError(_not_found("-modelPath", part, shipped))
+    return tuple(location for _, location in found if location is not None)
 
 
-def _find_one(path: str, shipped: Mapping[str, str], resolve: Resolve) -> str:
-    if path in shipped:
-        return resolve(shipped[path])
-    name = _shipped_name(path, shipped)
-    found = resolve(name) if name is not None else local_path(path)
-    if not locate(found).exists:
-        raise ModelError(_not_found("-modelPath", path, shipped))
-    return found
+def _places(path: str, place: Locate) -> list[Location]:
+    """List where a path that somebody is to read may lead: on Hadoop's filesystem, or this disk."""
+    first = place(path)
+    return [first] if first.is_local or split_root(path)[0] else [first, locate(path)]
 
 
 def _shipped_name(path: str, shipped: Mapping[str, str]) -> str | None:
@@ -67,7 +90,9 @@ def _shipped_name(path: str, shipped: Mapping[str, str]) -> str | None:
     return shipped.get(path, path if folder in shipped else None)
 
 
-def find_data(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[DataFile]:
+def find_data(
+    path: str, shipped: Mapping[str, str], resolve: Resolve, place: Locate = locate
+) -> list[DataFile]:
     """List the data files that a path means, in the order of their rows.
 
     Args:
@@ -75,15 +100,16 @@ def find_data(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[D
         shipped: Names of what ``--files`` and ``--archives`` shipped, to those that Spark knows;
             the folders of archives end in ``/``.
         resolve: From such a name to its path here.
+        place: Where a path that was not shipped leads.
 
     Raises:
         DataError: There is no such file, it cannot be read, a folder holds none, or a pattern is
             none.
     """
     try:
-        whole = path in shipped or locate(path).exists
+        whole = path in shipped or any(found.exists for found in _places(path, place))
         parts = [path] if whole else [part.strip() for part in split_list(path)]
-        found = (_find_files(part, shipped, resolve) for part in parts if part)
+        found = (_find_files(part, shipped, resolve, place) for part in parts if part)
         return [file for files in found for file in files]
     except OSError as error:
         raise DataError(f"-dataPath {path}: {reason(error)}") from error
@@ -91,27 +117,36 @@ def find_data(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[D
         raise DataError(f"-dataPath {path} is no pattern: {error.msg}") from error
 
 
-def _find_files(path: str, shipped: Mapping[str, str], resolve: Resolve) -> list[DataFile]:
+def _find_files(
+    path: str, shipped: Mapping[str, str], resolve: Resolve, place: Locate
+) -> list[DataFile]:
     name = _shipped_name(path, shipped)
     if name is None:
-        return _found_at(path) or _fail(path, shipped)
+        return _found_anywhere(path, place) or _fail(path, shipped)
     root = resolve(".")
     return [
         replace(file, path=os.path.relpath(file.path, root), shipped=True)
-        for file in _found_at(resolve(name)) or _fail(path, shipped)
+        for file in _found_at(resolve(name), locate) or _fail(path, shipped)
     ]
+
+
+def _found_anywhere(path: str, place: Locate) -> list[DataFile]:
+    found = _found_at(path, place)
+    if found or split_root(path)[0] or place("").is_local:
+        return found
+    return _found_at(path, locate)
 
 
 def _fail(path: str, shipped: Mapping[str, str]) -> NoReturn:
     raise DataError(_not_found("-dataPath", path, shipped))
 
 
-def _found_at(path: str) -> list[DataFile]:
-    location = locate(path)
+def _found_at(path: str, place: Locate) -> list[DataFile]:
+    location = place(path)
     info = location.info()
     if info.type != FileType.NotFound:
         return _files_of(location, info)
-    matches = _matches(path) if is_pattern(path) else ()
+    matches = _matches(path, place) if is_pattern(path) else ()
     return [file for match in matches for file in _files_of(*match)]
 
 
@@ -130,7 +165,7 @@ def _list_folder(folder: Location) -> list[DataFile]:
     ]
     if not files:
         raise DataError(
-            f"-dataPath {folder.path}: the folder holds no data files "
+            f"-dataPath {folder}: the folder holds no data files "
             "(names that begin with _ or . do not count, nor do folders in it)"
         )
     return files
@@ -142,20 +177,22 @@ def _is_hidden(name: str) -> bool:
 
 def _data_file(location: Location, info: FileInfo) -> DataFile:
     if info.type != FileType.File:
-        raise DataError(f"-dataPath {location.path} is neither a file nor a folder")
+        raise DataError(f"-dataPath {location} is neither a file nor a folder")
     if not may_read(location):
-        raise DataError(
-            f"-dataPath {location.path}: the file may not be read; look at its permissions"
-        )
-    return DataFile(location.path, info.size, filesystem=location.filesystem)
+        raise DataError(f"-dataPath {location}: the file may not be read; look at its permissions")
+    if location.is_local:
+        return DataFile(location.path, info.size)
+    return DataFile(str(location), info.size, location=location, modified=info.mtime_ns)
 
 
-def _matches(pattern: str) -> Iterator[tuple[Location, FileInfo]]:
+def _matches(pattern: str, place: Locate) -> Iterator[tuple[Location, FileInfo]]:
     """Give what a pattern means, in the order of the paths, each once."""
     found: dict[str, tuple[Location, FileInfo]] = {}
     for one in expand_braces(local_path(pattern)):
-        root, names = locate("/" if one.startswith("/") else ""), re.split(r"/+", one.strip("/"))
-        for location, info in _below(root, names):
+        root, path = split_root(one)
+        top = place(f"{root}/" if root or path.startswith("/") else "")
+        names = re.split(r"/+", path.strip("/"))
+        for location, info in _below(top, names):
             found.setdefault(location.path, (location, info))
     yield from (found[path] for path in sorted(found))
 
@@ -173,7 +210,7 @@ def _below(folder: Location, names: Sequence[str]) -> Iterator[tuple[Location, F
 def _named(folder: Location, name: str) -> Iterator[tuple[Location, FileInfo]]:
     matcher = name_matcher(name)
     if matcher is None:
-        location = locate((folder / literal_name(name)).path)
+        location = folder / literal_name(name)
         if (info := location.info()).type != FileType.NotFound:
             yield location, info
         return

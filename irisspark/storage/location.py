@@ -6,10 +6,10 @@ import errno
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
@@ -30,14 +30,27 @@ class Location:
     Attributes:
         filesystem: Arrow's.
         path: The absolute path there, parted by ``/``.
+        root: What a URI of the filesystem begins with: scheme and authority; empty for the disk of
+            the machine itself.
+        elsewhere: What stands in for the filesystem where the place arrives in another process;
+            None for itself.
+        renames: True where a folder is given another name in one step.
     """
 
     filesystem: FileSystem
     path: str
+    root: str = ""
+    elsewhere: FileSystem | None = None
+    renames: bool = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel with the filesystem that the other side can open."""
+        filesystem = self.elsewhere or self.filesystem
+        return Location, (filesystem, self.path, self.root, None, self.renames)
 
     def __truediv__(self, name: str) -> Location:
-        """Give the place of a name below this folder."""
-        return replace(self, path=posixpath.join(self.path, name))
+        """Give the place of a name below this folder, where ``..`` leads out of it."""
+        return replace(self, path=posixpath.normpath(posixpath.join(self.path, name)))
 
     @property
     def name(self) -> str:
@@ -51,8 +64,17 @@ class Location:
 
     @property
     def uri(self) -> str:
-        """The path as a URI."""
-        return f"file://{quote(self.path)}"
+        """The path as a URI, written as Hadoop does where it is not on the machine's disk."""
+        return f"{self.root}{self.path}" if self.root else f"file://{quote(self.path)}"
+
+    @property
+    def is_local(self) -> bool:
+        """True on the disk of the machine itself, or what looks like it."""
+        return not self.root
+
+    def __str__(self) -> str:
+        """What a person calls the place: a path, or the whole URI where it is not on this disk."""
+        return self.path if self.is_local else self.uri
 
     def info(self) -> FileInfo:
         """Ask what is there, of what size; where nothing is, the type says so."""
@@ -106,9 +128,27 @@ class Location:
                 self.filesystem.delete_file(self.path)
 
 
+Locate = Callable[[str], Location]
+"""From a path as the user names it to its place; an empty one names the working directory."""
+
+
 def locate(path: str) -> Location:
-    """Find out where a path lies; relative ones are relative to the working directory."""
+    """Take a path for one of this machine's disk, relative to the working directory."""
     return Location(LocalFileSystem(), os.path.abspath(local_path(path)))
+
+
+def split_root(path: str) -> tuple[str, str]:
+    """Part a URI behind its authority; a path without a scheme, or of a disk, has no root."""
+    uri = re.match(r"(?!file:)[a-z][a-z0-9+.-]+:(?://[^/]*)?(?=/|$)", path, re.IGNORECASE)
+    return (uri[0], path[uri.end() :]) if uri else ("", path)
+
+
+def is_on_this_disk(path: str) -> bool:
+    """Tell whether a path is one of this machine, as far as can be known before Spark runs."""
+    if split_root(path)[0]:
+        return False
+    has_settings = any(os.environ.get(name) for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"))
+    return path.lower().startswith("file:") or not has_settings
 
 
 def local_path(path: str) -> str:
@@ -125,17 +165,20 @@ def local_path(path: str) -> str:
 
 def reason(error: OSError) -> str:
     """Say why something failed, without the path, which Arrow puts into the same text."""
-    return os.strerror(error.errno) if error.errno else (error.strerror or str(error))
+    text = os.strerror(error.errno) if error.errno else (error.strerror or str(error))
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def may_read(location: Location) -> bool:
-    """Tell whether this process may read the file that is there."""
-    return os.access(location.path, os.R_OK)
+    """Tell whether this process may read the file that is there, as far as asking tells."""
+    return not location.is_local or os.access(location.path, os.R_OK)
 
 
 def unwritable(location: Location) -> str | None:
-    """Give the path that keeps a folder from being made there; None where none does."""
+    """Give the path that keeps a folder from being made on a disk; None where none does."""
     existing = location
+    if not location.is_local:
+        return None
     while not os.path.lexists(existing.path):
         existing = existing.parent
     writable = existing.is_folder and os.access(existing.path, os.W_OK | os.X_OK)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 import pyarrow as pa
-from pyarrow.fs import FileSystem, LocalFileSystem
+from pyarrow.fs import LocalFileSystem
 
 from irisspark.errors import DataError
 from irisspark.storage import signatures
 from irisspark.storage.location import Location, reason
+from irisspark.storage.ranges import RangeStream
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
 _SIGNATURE_BYTES = 4
@@ -24,16 +25,19 @@ class DataFile:
     """One file of the input.
 
     Attributes:
-        path: Absolute path on the machines that read it, or the bare name of a shipped file.
+        path: Absolute path on the machines that read it, a URI, or the bare name of a shipped file.
         size: Bytes on disk.
         shipped: True for a file that ``--files`` brought to every machine.
-        filesystem: Where the path lies; that of the machine itself where the file was shipped.
+        location: Where it lies, as whoever reads it opens it; None on the disk of each machine.
+        modified: When it was last changed, in nanoseconds; None where that need not be the same
+            on every machine.
     """
 
     path: str
     size: int
     shipped: bool = False
-    filesystem: FileSystem = field(default_factory=LocalFileSystem, hash=False)
+    location: Location | None = field(default=None, hash=False)
+    modified: int | None = None
 
     @property
     def compressed(self) -> bool:
@@ -41,7 +45,8 @@ class DataFile:
         return self.path.lower().endswith(COMPRESSED_SUFFIXES)
 
 
-Opener = Callable[[DataFile], IO[bytes]]
+Opener = Callable[[DataFile, int | None], IO[bytes]]
+"""Opens a file on this machine, to be read up to about a position, None for its end."""
 
 
 def opener(resolve: Callable[[str], str]) -> Opener:
@@ -51,23 +56,30 @@ def opener(resolve: Callable[[str], str]) -> Opener:
         resolve: From the name of a shipped file to its path here (``SparkFiles.get``).
     """
 
-    def open_file(file: DataFile) -> IO[bytes]:
+    def open_file(file: DataFile, end: int | None = None) -> IO[bytes]:
         path = resolve(file.path) if file.shipped else file.path
         try:
-            return _open_decompressed(Location(file.filesystem, path))
+            if file.location is not None:
+                return _decompressed(path, open_ranges(file.location, end))
+            return _decompressed(path, cast(IO[bytes], Location(LocalFileSystem(), path).open()))
         except OSError as error:
             raise DataError(_open_message(file, path, error)) from error
 
     return open_file
 
 
-def _open_decompressed(location: Location) -> IO[bytes]:
-    """Open a file; of those named as compressed what is in them decides, not which name it is.
+def open_ranges(location: Location, end: int | None = None) -> IO[bytes]:
+    """Open a file on another machine, in ranges that are asked for again where a request fails."""
+    file = location.open()
+    return cast(IO[bytes], RangeStream(lambda at, size: file.read_at(size, at), file.size(), end))
+
+
+def _decompressed(path: str, stream: IO[bytes]) -> IO[bytes]:
+    """Decompress a file; of those named as compressed what is in them decides, not which name.
 
     Some tools decompress what they fetch, and leave the name as it was.
     """
-    stream = cast(IO[bytes], location.open())
-    if not location.path.lower().endswith(COMPRESSED_SUFFIXES):
+    if not path.lower().endswith(COMPRESSED_SUFFIXES):
         return stream
     start = stream.read(_SIGNATURE_BYTES)
     stream.seek(0)
@@ -83,10 +95,13 @@ def _open_decompressed(location: Location) -> IO[bytes]:
 def _open_message(file: DataFile, path: str, error: OSError) -> str:
     import socket
 
+    said = f"cannot open the data file {path} on {socket.gethostname()}: {reason(error)}"
+    if file.location is not None:
+        return said
     hint = (
         "a worker cannot read what --files shipped"
         if file.shipped
         else "every worker must see the path: ship the file with --files, "
         "or put it on a disk that all machines share"
     )
-    return f"cannot open the data file {path} on {socket.gethostname()}: {reason(error)}; {hint}"
+    return f"{said}; {hint}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from irisspark.errors import TrainingError
-from irisspark.storage.location import locate, reason, unwritable
+from irisspark.storage.location import Locate, Location, reason, unwritable
 from irisspark.storage.replacing import replacing
 from irisspark.training.history import Best, Row
 
@@ -41,14 +42,13 @@ class Checkpoints:
     """The folder of ``-checkpointPath``.
 
     Args:
-        path: The folder, made where it is missing.
+        folder: Where it is; made where it is missing.
         made_with: What must be the same for a training to be gone on with, by name.
     """
 
-    def __init__(self, path: str, made_with: Mapping[str, object]) -> None:
+    def __init__(self, folder: Location, made_with: Mapping[str, object]) -> None:
         """Name the folder; nothing is read or written yet."""
-        self._shown = path
-        self._file = locate(path) / FILE_NAME
+        self._file = folder / FILE_NAME
         self._made_with = json.loads(json.dumps(dict(made_with)))
 
     @property
@@ -78,7 +78,7 @@ class Checkpoints:
                 np.savez(stream, about=text, **arrays)
         except OSError as error:
             raise TrainingError(
-                f"-checkpointPath {self._shown} cannot be written: {reason(error)}"
+                f"-checkpointPath {self._file.parent} cannot be written: {reason(error)}"
             ) from error
 
     def load(self, like: Sequence[Array]) -> Checkpoint:
@@ -97,7 +97,7 @@ class Checkpoints:
             [(array.shape, array.dtype.name) for array in arrays] for arrays in (variables, like)
         )
         if found != wanted:
-            raise TrainingError(f"{self._file.path} holds the variables of another model")
+            raise TrainingError(f"{self._file} holds the variables of another model")
         best = about["best"]
         return Checkpoint(
             variables, about["history"], Best(best["epoch"], best["val_loss"], weights)
@@ -106,16 +106,24 @@ class Checkpoints:
     def _read(self, like: Sequence[Array]) -> tuple[dict[str, Any], list[Array], list[Array]]:
         """Read what the file says about the training, the variables, and the best weights."""
         try:
-            with self._file.open() as file, np.load(file, allow_pickle=False) as stored:
+            with self._open() as file, np.load(file, allow_pickle=False) as stored:
                 about = json.loads(stored["about"].tobytes())
                 return about, _arrays(stored, "variable", like), _arrays(stored, "best", like)
         except Exception as error:  # what zipfile and numpy raise at damaged bytes has no end
-            raise TrainingError(f"{self._file.path} is not a whole checkpoint: {error}") from error
+            raise TrainingError(f"{self._file} is not a whole checkpoint: {error}") from error
+
+    def _open(self) -> IO[bytes]:
+        """Open the file, which is read in small pieces: one of another machine as a whole."""
+        file: IO[bytes] = self._file.open()
+        if self._file.is_local:
+            return file
+        with file:
+            return io.BytesIO(file.read())
 
     def _check_version(self, about: Mapping[str, Any]) -> None:
         if about["version"] != VERSION:
             raise TrainingError(
-                f"{self._file.path} was written by another version of irisspark (layout "
+                f"{self._file} was written by another version of irisspark (layout "
                 f"{about['version']}, this one reads {VERSION}); leave -resume out to begin anew"
             )
 
@@ -124,22 +132,29 @@ class Checkpoints:
         for name, value in self._made_with.items():
             if theirs.get(name) != value:
                 raise TrainingError(
-                    f"{self._file.path} is of another training: its {name} is "
+                    f"{self._file} is of another training: its {name} is "
                     f"{_shown(theirs.get(name))}, this run's is {_shown(value)}; take the options, "
                     "data and model of that run, or leave -resume out to begin anew"
                 )
 
 
-def check_folder(path: str) -> None:
-    """Make sure that checkpoints can be written, before any work is done.
+def check_folder(path: str, place: Locate) -> Location:
+    """Make sure that checkpoints can be written, before any work is done, and say where.
 
     Raises:
         TrainingError: They cannot.
     """
-    if (existing := unwritable(locate(path))) is not None:
+    try:
+        folder = place(path)
+        if not folder.is_local:
+            folder.make_folder()
+    except OSError as error:
+        raise TrainingError(f"-checkpointPath {path} cannot be written: {reason(error)}") from error
+    if (existing := unwritable(folder)) is not None:
         raise TrainingError(
             f"-checkpointPath {path}: {existing} is not a folder that may be written"
         )
+    return folder
 
 
 def _bits(array: Array) -> Array:

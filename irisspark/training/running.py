@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from irisspark.model import loading
 from irisspark.model.spec import ModelSpec
+from irisspark.storage.locating import locator
 from irisspark.training.checkpoints import Checkpoint, Checkpoints, check_folder
 from irisspark.training.configuration import Configured, configure
 from irisspark.training.history import Best, Row, epoch_line, history_row, seconds_left
@@ -71,8 +72,9 @@ def train(
     """
     from irisspark.training.rounds import AveragingSparkModel  # imports TensorFlow
 
+    kept_in = None
     if settings.checkpoint_path is not None:
-        check_folder(settings.checkpoint_path)
+        kept_in = check_folder(settings.checkpoint_path, locator(session))
     configured = configure(model, settings)
     placed = place(session, dataset, settings)
     try:
@@ -80,7 +82,11 @@ def train(
         spark_model = AveragingSparkModel(session, configured, placed, settings, num_features)
         workers_line = _workers_line(spark_model, placed, session, settings)
         say(workers_line)
-        loop = _EpochLoop(spark_model, configured, placed, model, settings, say)
+        checkpoints = None
+        if kept_in is not None:
+            made_with = _made_with(model, configured, placed, settings)
+            checkpoints = Checkpoints(kept_in, made_with)
+        loop = _EpochLoop(spark_model, configured, checkpoints, settings, say)
         loop.run()
     finally:
         placed.release()
@@ -109,8 +115,7 @@ class _EpochLoop:
         self,
         spark_model: AveragingSparkModel,
         configured: Configured,
-        placed: Placed,
-        model: LoadedModel,
+        checkpoints: Checkpoints | None,
         settings: TrainSettings,
         say: Say,
     ) -> None:
@@ -118,11 +123,9 @@ class _EpochLoop:
         self._settings, self._say = settings, say
         self.history: list[Row] = []
         self.best = Best()
-        self._checkpoints: Checkpoints | None = None
-        if settings.checkpoint_path is not None:
-            made_with = _made_with(model, configured, placed, settings)
-            self._checkpoints = Checkpoints(settings.checkpoint_path, made_with)
-            self._begin(self._checkpoints)
+        self._checkpoints = checkpoints
+        if checkpoints is not None:
+            self._begin(checkpoints)
 
     def _begin(self, checkpoints: Checkpoints) -> None:
         path = self._settings.checkpoint_path

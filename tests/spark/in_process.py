@@ -45,5 +45,9 @@ class InProcessSession(Session):
     def resolve(self) -> Callable[[str], str]:
         return str
 
+    @property
+    def hadoop(self) -> None:
+        return None
+
     def spread(self, items: list[Any]) -> Partitions:  # type: ignore[override]
         return Partitions([[pickle.loads(pickle.dumps(item))] for item in items])

@@ -26,7 +26,8 @@ from irisspark.report import prediction_report
 from irisspark.settings import data_settings, evaluate_settings
 from irisspark.startup.imports import import_tensorflow
 from irisspark.startup.session import Session
-from irisspark.storage.staging import Staging
+from irisspark.storage.location import locate
+from irisspark.storage.publishing import open_publication
 
 pytestmark = pytest.mark.spark
 
@@ -107,14 +108,14 @@ def run(
 def predict_into(
     spark: Session, model: LoadedModel, dataset: Dataset, options: Options
 ) -> EvaluationResult | PredictionResult:
-    staging = Staging(str(options.output_path), overwrite=False)
+    staging = open_publication(
+        str(options.output_path), locate(str(options.output_path)), overwrite=False
+    )
     try:
-        plan = predictions.prepare(
-            spark, model.spec, dataset, str(options.output_path), staging.folder
-        )
+        plan = predictions.prepare(spark, model.spec, dataset, str(options.output_path), staging)
         way = predictions.predict if dataset.columns.label is None else evaluate
         result = way(spark, model, dataset, evaluate_settings(options), plan)
-        predictions.commit(plan, result.prediction_files)
+        predictions.commit(staging, result.prediction_files)
         files = {}
         if isinstance(result, PredictionResult):
             files = prediction_report.files(result, prediction_report.document(result, run={}))
@@ -317,8 +318,10 @@ def by_hand(request, here, model, iris_csv, tmp_path):
                      "-outputPath", str(tmp_path / "out"), *IRIS])  # fmt: skip
     spec = loading.load(options.model_path).spec
     dataset = regrouped(open_dataset(here, data_settings(options), spec), request.param)
-    staging = Staging(str(options.output_path), overwrite=False)
-    plan = predictions.prepare(here, spec, dataset, str(options.output_path), staging.folder)
+    staging = open_publication(
+        str(options.output_path), locate(str(options.output_path)), overwrite=False
+    )
+    plan = predictions.prepare(here, spec, dataset, str(options.output_path), staging)
     scan = ScanPlan(dataset.reader, dataset.columns, predictions=plan)
 
     tasks = dataset.tasks(2)
@@ -338,7 +341,7 @@ def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
     attempt(0)  # a speculative copy that came too late
     Path(plan.folder.path, "part-00002-dead.parquet").write_bytes(b"PAR1 half a file")
     total = outcomes[0] + outcomes[1] + outcomes[2]
-    predictions.commit(plan, total.prediction_files)
+    predictions.commit(staging, total.prediction_files)
     staging.publish({})
     table = pd.read_parquet(tmp_path / "out" / "predictions")
     assert table["id"].tolist() == iris["id"].tolist()
@@ -347,12 +350,12 @@ def test_retried_tasks_leave_no_duplicates(by_hand, iris, tmp_path):
 
 @pytest.mark.parametrize("by_hand", [400], indirect=True)
 def test_more_tasks_than_rows_give_the_same_rows(by_hand, iris, model, tmp_path):
-    attempt, plan, staging = by_hand
+    attempt, _, staging = by_hand
     total = counting.Outcome()
     for index in reversed(range(400)):
         outcomes = attempt(index)
         total = outcomes + total if outcomes is not None else total
-    predictions.commit(plan, total.prediction_files)
+    predictions.commit(staging, total.prediction_files)
     staging.publish({})
     table = pd.read_parquet(tmp_path / "out" / "predictions")
     assert table["id"].tolist() == iris["id"].tolist()
@@ -365,8 +368,8 @@ def test_file_that_is_not_there_is_an_error(by_hand, tmp_path):
     outcome = attempt(0)
     Path(plan.folder.path, outcome.prediction_files[0].name).unlink()
     with pytest.raises(IrissparkError, match=r"predictions of task 0 are not in .*every worker"):
-        predictions.commit(plan, outcome.prediction_files)
-    assert staging.folder.exists
+        predictions.commit(staging, outcome.prediction_files)
+    assert plan.folder.exists
 
 
 def test_folder_that_a_worker_does_not_see_is_an_error_without_a_trace(by_hand):

@@ -55,7 +55,7 @@ def read_blocks(
     """
     find_end = last_line_end or end_of_last_line
     try:
-        with open_file(split.file) as stream:
+        with open_file(split.file, split.end) as stream:
             yield from _read_lines(split, stream, block_bytes, find_end)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         # EOFError: gzip and bz2 of a truncated file; ValueError: pyarrow of a damaged zstd

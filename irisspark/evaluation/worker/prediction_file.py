@@ -221,6 +221,6 @@ def _said_as_data_error(folder: Location) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"cannot write predictions to {folder.path} on {socket.gethostname()}: "
+            f"cannot write predictions to {folder} on {socket.gethostname()}: "
             f"{reason(error)}; every worker must see that folder"
         ) from error

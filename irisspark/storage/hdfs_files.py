@@ -1,0 +1,172 @@
+"""HDFS on a worker: a client in Rust, without a JVM, as a filesystem of Arrow's.
+
+The client has threads of its own, so a process that makes one may not fork any more: it is made
+with the first call, in a worker, and kept there.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow.fs import FileInfo, FileSelector, FileSystemHandler, FileType
+
+if TYPE_CHECKING:
+    import hdfs_native
+
+# Its own default of 15 attempts, 15 s apart in the end, is three minutes of silence.
+_PATIENCE = {
+    "dfs.client.failover.max.attempts": "6",
+    "dfs.client.failover.sleep.max.millis": "4000",
+}
+
+
+@dataclass(frozen=True)
+class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
+    """HDFS, as a worker sees it.
+
+    Attributes:
+        root: The URI of its root, without the last slash: of a name node or a name service.
+        settings: Hadoop's settings of it, which an executor need not have.
+        user: Who the driver is there, where no ticket or token says so.
+    """
+
+    root: str
+    settings: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+
+    @property
+    def _client(self) -> hdfs_native.Client:
+        return _client(self)
+
+    def get_type_name(self) -> str:
+        """Name the kind for Arrow."""
+        return "hdfs"
+
+    def normalize_path(self, path: str) -> str:
+        """Leave a path as it is."""
+        return path
+
+    def get_file_info(self, paths: Sequence[str]) -> list[FileInfo]:
+        """Ask what is at some places."""
+        return [self._info(path) for path in paths]
+
+    def _info(self, path: str) -> FileInfo:
+        try:
+            return _file_info(path, self._client.get_file_info(path))
+        except FileNotFoundError:
+            return FileInfo(path, FileType.NotFound)
+
+    def get_file_info_selector(self, selector: FileSelector) -> list[FileInfo]:
+        """List what a folder holds."""
+        try:
+            found = list(self._client.list_status(selector.base_dir, selector.recursive))
+        except FileNotFoundError:
+            if selector.allow_not_found:
+                return []
+            raise
+        return [_file_info(_below(selector.base_dir, status.path), status) for status in found]
+
+    def create_dir(self, path: str, recursive: bool) -> None:
+        """Make a folder."""
+        self._client.mkdirs(path, create_parent=recursive)
+
+    def delete_dir(self, path: str) -> None:
+        """Remove a folder with all that it holds."""
+        self._client.delete(path, recursive=True)
+
+    def delete_file(self, path: str) -> None:
+        """Remove a file."""
+        self._client.delete(path)
+
+    def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
+        """Remove what a folder holds."""
+        selector = FileSelector(path, allow_not_found=missing_dir_ok)
+        for info in self.get_file_info_selector(selector):
+            self.delete_dir(info.path)
+
+    def delete_root_dir_contents(self) -> None:
+        """Refuse to remove everything."""
+        raise OSError("the root of a filesystem is not emptied")
+
+    def move(self, src: str, dest: str) -> None:
+        """Give a file or folder another place; nothing may be there."""
+        self._client.rename(src, dest)
+
+    def copy_file(self, src: str, dest: str) -> None:
+        """Refuse: no worker copies."""
+        raise OSError("a worker copies no files")
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        """Open a file to read ranges of its bytes."""
+        return pa.PythonFile(_Input(self._client.read(path)), mode="r")
+
+    def open_input_stream(self, path: str) -> pa.NativeFile:
+        """Open a file to read it from its beginning."""
+        return self.open_input_file(path)
+
+    def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
+        """Open a file to write it from its beginning."""
+        from hdfs_native import WriteOptions
+
+        return pa.PythonFile(self._client.create(path, WriteOptions(overwrite=True)), mode="w")
+
+    def open_append_stream(self, path: str, metadata: object) -> pa.NativeFile:
+        """Refuse: nothing here appends."""
+        raise OSError("nothing is appended to a file")
+
+
+@functools.cache
+def _client(files: HdfsFiles) -> hdfs_native.Client:
+    import hdfs_native
+
+    if files.user is not None:
+        os.environ.setdefault("HADOOP_USER_NAME", files.user)
+    return hdfs_native.Client(files.root, {**_PATIENCE, **dict(files.settings)})
+
+
+class _Input(io.RawIOBase):
+    """A file of which ranges are read as a stream of the client's, which is its fast way."""
+
+    def __init__(self, reader: hdfs_native.FileReader) -> None:
+        super().__init__()
+        self._reader, self._place = reader, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: len(self._reader)}[whence]
+        self._place = base + offset
+        return self._place
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(len(self._reader) - self._place, 0)
+        wanted = left if size is None or size < 0 else min(size, left)
+        data = b"".join(self._reader.read_range_stream(self._place, wanted)) if wanted else b""
+        self._place += len(data)
+        return data
+
+
+def _below(folder: str, path: str) -> str:
+    """Give a path as one below the folder that was asked for, as a mount table shows it too."""
+    return posixpath.join(folder, posixpath.basename(path))
+
+
+def _file_info(path: str, status: Any) -> FileInfo:
+    modified = int(status.modification_time) * 1_000_000
+    if status.isdir:
+        return FileInfo(path, FileType.Directory, mtime_ns=modified)
+    return FileInfo(path, FileType.File, size=int(status.length), mtime_ns=modified)

@@ -1,0 +1,271 @@
+"""Results where folders are not those of this disk: whole or not at all, in each storage's way.
+
+Where a folder is renamed in one step (HDFS), results are made in a hidden one beside
+``-outputPath``, which then takes its name. An object store renames nothing: there files of names
+that no other run has are put where they are to be, and ``metrics.json`` and ``_SUCCESS`` come last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from pyarrow.fs import FileSelector, FileType
+
+from irisspark.errors import IrissparkError
+from irisspark.storage.location import Location, reason
+from irisspark.storage.replacing import replacing
+from irisspark.storage.staging import Staging
+
+SUCCESS = "_SUCCESS"
+_ATTEMPTS = "_temporary"
+_LAST = "metrics.json"
+
+
+class Publication(Protocol):
+    """A folder of results on its way to ``-outputPath``."""
+
+    @property
+    def uri(self) -> str:
+        """Where the results will be, as a whole URI."""
+
+    def attempts(self, name: str) -> Location:
+        """Make the folder where attempts of tasks write, whose files become those of ``name``."""
+
+    def adopt(self, name: str, parts: Mapping[str, str]) -> None:
+        """Take files of attempts for those of the folder ``name``.
+
+        Args:
+            name: The folder.
+            parts: From the names that attempts have given to those that are nicer.
+        """
+
+    def publish(self, files: Mapping[str, bytes]) -> None:
+        """Add files, and put the folder in its place."""
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+
+
+class LocalPublication:
+    """On this disk: ``Staging``."""
+
+    def __init__(self, path: str, location: Location, *, overwrite: bool) -> None:
+        """Get ready; nothing is made yet."""
+        self.uri = location.uri
+        self._staging = Staging(path, overwrite=overwrite)
+        self.publish, self.discard = self._staging.publish, self._staging.discard
+
+    def attempts(self, name: str) -> Location:
+        """Make a folder in the one that becomes ``-outputPath``."""
+        folder = self._staging.folder / name / _ATTEMPTS
+        folder.make_folder()
+        return folder
+
+    def adopt(self, name: str, parts: Mapping[str, str]) -> None:
+        """Give the files their names."""
+        _rename_parts(self._staging.folder / name, parts)
+
+
+class RenamedPublication:
+    """Where a folder takes another one's name in one step, and no other run's at the same time."""
+
+    def __init__(self, path: str, target: Location, *, overwrite: bool) -> None:
+        """Make the hidden folder, so that what forbids it is told before any work is done.
+
+        Raises:
+            IrissparkError: Something is there already, or it cannot be made.
+        """
+        self.uri = target.uri
+        self._path, self._target, self._overwrite = path, target, overwrite
+        self._number = secrets.token_hex(4)
+        self._folder = self._beside("new")
+        self._is_whole = False
+        with _saying(path):
+            _check_free(path, target, overwrite=overwrite)
+            self._folder.make_folder()
+            _remove_at_exit(self._folder)
+
+    def _beside(self, kind: str) -> Location:
+        return self._target.parent / f".{self._target.name}-{kind}-{self._number}"
+
+    def attempts(self, name: str) -> Location:
+        """Make a folder in the hidden one."""
+        folder = self._folder / name / _ATTEMPTS
+        folder.make_folder()
+        return folder
+
+    def adopt(self, name: str, parts: Mapping[str, str]) -> None:
+        """Give the files their names."""
+        _rename_parts(self._folder / name, parts)
+
+    def publish(self, files: Mapping[str, bytes]) -> None:
+        """Add files, and give the folder its name.
+
+        Raises:
+            IrissparkError: It cannot be written, or another run was first.
+        """
+        with _saying(self._path):
+            for name, content in files.items():
+                with (self._folder / name).create() as stream:
+                    stream.write(content)
+            self._take_its_name()
+        self._is_whole = True
+
+    def _take_its_name(self) -> None:
+        try:
+            self._folder.move(self._target)
+        except FileExistsError:
+            if not self._overwrite:
+                raise _taken(self._path) from None
+            old = self._beside("old")
+            self._target.move(old)
+            try:
+                self._folder.move(self._target)
+            except BaseException:  # Ctrl-C, too
+                with contextlib.suppress(OSError):
+                    old.move(self._target)
+                raise
+            old.remove()
+
+    def discard(self) -> None:
+        """Remove the hidden folder."""
+        if not self._is_whole:
+            self._folder.remove()
+
+
+class ObjectPublication:
+    """Where nothing is renamed: files of names of their own, and markers that come last."""
+
+    def __init__(self, path: str, target: Location, *, overwrite: bool) -> None:
+        """Make sure that the place is free and may be written to.
+
+        Raises:
+            IrissparkError: Something is there already, or nothing can be written there.
+        """
+        self.uri = target.uri
+        self._path, self._target, self._overwrite = path, target, overwrite
+        self._written: set[str] = set()
+        self._is_whole = False
+        with _saying(path):
+            _check_free(path, target, overwrite=overwrite)
+            self._probe()
+
+    def _probe(self) -> None:
+        """Write a small file and take it away: that nobody may is told before the work."""
+        probe = self._target.parent / f".{self._target.name}-{secrets.token_hex(4)}"
+        with probe.create() as stream:
+            stream.write(b"\n")
+        probe.filesystem.delete_file(probe.path)
+
+    def attempts(self, name: str) -> Location:
+        """Give the folder itself: each attempt's file has a name of its own."""
+        return self._target / name
+
+    def adopt(self, name: str, parts: Mapping[str, str]) -> None:
+        """Remember which files count."""
+        self._written |= {f"{name}/{part}" for part in parts}
+
+    def publish(self, files: Mapping[str, bytes]) -> None:
+        """Take the marker of the results before away, put files there, then the markers.
+
+        Raises:
+            IrissparkError: They cannot be written, or another run was first.
+        """
+        with _saying(self._path):
+            before = self._names()
+            self._judge(before)
+            (self._target / SUCCESS).remove()
+            (self._target / _LAST).remove()
+            for name in sorted(files, key=lambda name: name == _LAST):
+                if name == _LAST:
+                    self._remove_others({*self._written, *files})
+                self._put(name, files[name])
+            self._put(SUCCESS, b"")
+        self._is_whole = True
+
+    def _judge(self, before: set[str]) -> None:
+        if SUCCESS in before and not self._overwrite:
+            raise _taken(self._path)
+
+    def _put(self, name: str, content: bytes) -> None:
+        with replacing(self._target / name) as stream:
+            stream.write(content)
+        self._written.add(name)
+
+    def _names(self) -> set[str]:
+        selector = FileSelector(self._target.path, allow_not_found=True, recursive=True)
+        found = self._target.filesystem.get_file_info(selector)
+        return {
+            info.path.partition(f"{self._target.path.strip('/')}/")[2]
+            for info in found
+            if info.type == FileType.File
+        }
+
+    def _remove_others(self, kept: set[str]) -> None:
+        """Remove the results before, and files of attempts that do not count."""
+        for name in sorted(self._names() - kept):
+            (self._target / name).remove()
+
+    def discard(self) -> None:
+        """Remove what this run has put there."""
+        if not self._is_whole:
+            for name in self._written:
+                (self._target / name).remove()
+
+
+def open_publication(path: str, target: Location, *, overwrite: bool) -> Publication:
+    """Get ready to publish results at a place.
+
+    Args:
+        path: As the user named it.
+        target: Where that leads.
+        overwrite: Whether what is there may be replaced.
+
+    Raises:
+        IrissparkError: It may not, or nothing can be written there.
+    """
+    if target.is_local:
+        return LocalPublication(path, target, overwrite=overwrite)
+    if target.path == "/":
+        raise IrissparkError(f"-outputPath {path}: name a folder in it")
+    kind = RenamedPublication if target.renames else ObjectPublication
+    return kind(path, target, overwrite=overwrite)
+
+
+def _check_free(path: str, target: Location, *, overwrite: bool) -> None:
+    if not overwrite and target.exists:
+        raise IrissparkError(
+            f"-outputPath {path} exists; name another folder, or pass -overwrite true to replace it"
+        )
+
+
+def _taken(path: str) -> IrissparkError:
+    return IrissparkError(
+        f"-outputPath {path} exists now, though it did not at the start: another run was first, "
+        "and this one's results are not kept; name another folder, or pass -overwrite true"
+    )
+
+
+def _rename_parts(folder: Location, parts: Mapping[str, str]) -> None:
+    for attempt, name in parts.items():
+        (folder / _ATTEMPTS / attempt).move(folder / name)
+    (folder / _ATTEMPTS).remove()
+    (folder / SUCCESS).create().close()
+
+
+def _remove_at_exit(folder: Location) -> None:
+    """Let the JVM, which outlives a driver that is killed, remove what is left."""
+    handler = getattr(folder.filesystem, "handler", None)
+    if handler is not None:
+        handler.remove_at_exit(folder.path)
+
+
+@contextlib.contextmanager
+def _saying(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise IrissparkError(f"-outputPath {path} cannot be written: {reason(error)}") from error
