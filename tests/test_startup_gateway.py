@@ -115,7 +115,7 @@ def test_the_end_of_a_parent_is_the_end_where_it_is_the_jvm(tmp_path, name, live
         "try:\n"
         "    while os.getppid() == parent: time.sleep(0.01)\n"
         "    time.sleep(3)\n    open('lived', 'w').close()\n"
-        "except ending.Told: open('ended', 'w').close()"
+        "except ending.SignalReceived: open('ended', 'w').close()"
     )
     shell = '"$0" -c "$1" & while [ ! -e begun ]; do sleep 0.05; done'
     environ = {**os.environ, "PYSPARK_GATEWAY_PORT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

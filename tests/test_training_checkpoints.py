@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, kept):
 
 
 def test_no_byte_that_is_changed_is_read_as_another_checkpoint(tmp_path):
-    checkpoints, saved = Checkpoints(str(tmp_path), MADE_WITH), checkpoint()
+    checkpoints, saved = Checkpoints(locate(str(tmp_path)), MADE_WITH), checkpoint()
     checkpoints.save(saved)
     file = tmp_path / FILE_NAME
     whole = file.read_bytes()
@@ -91,7 +91,7 @@ def test_another_kind_of_numpys_files_is_no_checkpoint(tmp_path):
     with (tmp_path / FILE_NAME).open("wb") as file:
         np.save(file, np.zeros(3))
     with pytest.raises(TrainingError, match="not a whole checkpoint"):
-        Checkpoints(str(tmp_path), MADE_WITH).load(checkpoint().variables)
+        Checkpoints(locate(str(tmp_path)), MADE_WITH).load(checkpoint().variables)
 
 
 @pytest.mark.parametrize("name", MADE_WITH)
