@@ -78,6 +78,11 @@ def _kernel_size(config: Config) -> Config:
     return {**config, "kernel_size": size} if size else config
 
 
+def _without_dropout(config: Config) -> Config:
+    """Leave out whole words that an Embedding dropped while it was trained."""
+    return {key: value for key, value in config.items() if key != "dropout"}
+
+
 def _conv_1d_kernel(layer: Layer) -> Weights:
     """[length, 1, inputs, filters], and [filters, inputs, length, 1] before 1.1."""
     kernel, *bias = layer.weights
@@ -224,7 +229,7 @@ OLD: Mapping[str, Old] = {
     "Deconvolution2D": Old("Conv2DTranspose", _CONV, _no_output_shape, _transposed_kernel),
     "Dense": Old("Dense", _DENSE),
     "Dropout": Old("Dropout", _RATE),
-    "Embedding": Old("Embedding", _EMBEDDING),
+    "Embedding": Old("Embedding", _EMBEDDING, _without_dropout),
     "GRU": Old("GRU", _RECURRENT, _gates(9), _gru_gates),
     "GaussianDropout": Old("GaussianDropout", _RATE),
     "GaussianNoise": Old("GaussianNoise", {"sigma": "stddev"}),

@@ -109,6 +109,14 @@ def _causal(layer: Layer) -> Layer:
     return replace(layer, config=config, calls=calls)
 
 
+def _shared_axes(layer: Layer) -> Layer:
+    """Keras 1 does not store which axes share their slopes, and the array tells: it has 1 there."""
+    if layer.config.get("shared_axes") is not None or not layer.weights:
+        return layer
+    shared = [axis for axis, size in enumerate(layer.weights[0].shape, 1) if size == 1]
+    return replace(layer, config={**layer.config, "shared_axes": shared or None})
+
+
 CHANGED: Mapping[str, Changed] = {
     "AdditiveAttention": Changed(convert=_causal),
     "Attention": Changed(convert=_causal),
@@ -128,6 +136,7 @@ CHANGED: Mapping[str, Changed] = {
     "LocallyConnected1D": Changed(convert=rebuilt.locally_connected),
     "LocallyConnected2D": Changed(convert=rebuilt.locally_connected),
     "MaxoutDense": Changed(convert=rebuilt.maxout_dense),
+    "PReLU": Changed(convert=_shared_axes),
     "RandomCrop": Changed("Resizing", convert=_smart_resizing),
     "RandomHeight": Changed("Identity", convert=_bare),
     "RandomWidth": Changed("Identity", convert=_bare),

@@ -126,17 +126,19 @@ def locally_connected(layer: Layer) -> Layer:
     config = layer.config
     if not layer.weights:
         raise ModelError(f"layer {layer.name!r} ({layer.class_name}) has no arrays in the file")
-    if config.get("implementation", 1) != 1:
+    implementation = config.get("implementation", 1)
+    if implementation in (2, 3):
+        return _as_one_product(layer)
+    if implementation != 1:
         raise ModelError(
-            f"layer {layer.name!r} is a {layer.class_name} with implementation "
-            f"{config['implementation']}; only implementation 1 can be converted"
+            f"layer {layer.name!r} is a {layer.class_name} with implementation {implementation}; "
+            "only 1, 2 and 3 are known"
         )
-    rank = 1 if layer.class_name.endswith("1D") else 2
-    size = config["kernel_size"]
-    size = list(size) if isinstance(size, list | tuple) else [size] * rank
+    rank = _rank(layer)
+    size = _of_each_direction(config["kernel_size"], rank)
     kernel = layer.weights[0]  # [places, patch, filters]
     channels = kernel.shape[1] // int(np.prod(size))
-    first = config.get("data_format") == "channels_first" and rank == 2
+    first = config.get("data_format") == "channels_first"
     places = _places(layer, rank)
     if first:  # the patch is in the order of (channel, row, column)
         by_channel = kernel.reshape(kernel.shape[0], channels, -1, kernel.shape[2])
@@ -145,7 +147,7 @@ def locally_connected(layer: Layer) -> Layer:
     letters = "xy"[:rank]
     biases = tuple(bias.reshape(*places, -1) for bias in layer.weights[1:])
     if first:  # Keras lays the bias out as [filters, rows, columns] where it adds it
-        biases = tuple(b.reshape(-1, *places).transpose(1, 2, 0) for b in layer.weights[1:])
+        biases = tuple(np.moveaxis(b.reshape(-1, *places), 0, -1) for b in layer.weights[1:])
     product = part(
         "EinsumDense",
         "product",
@@ -159,9 +161,93 @@ def locally_connected(layer: Layer) -> Layer:
     patches = _patches(size, channels, config.get("strides", 1))
     parts = [patches, product]
     if first:
-        parts = [part("Permute", "to_last", dims=[2, 3, 1]), *parts]
-        parts.append(part("Permute", "to_first", dims=[3, 1, 2]))
+        parts = [part("Permute", "to_last", dims=[*range(2, rank + 2), 1]), *parts]
+        parts.append(part("Permute", "to_first", dims=[rank + 1, *range(1, rank + 1)]))
     return nest(layer, parts)
+
+
+def _as_one_product(layer: Layer) -> Layer:
+    """Implementations 2 and 3: one product of all inputs and outputs, zeros outside the windows."""
+    config = layer.config
+    inputs, outputs = _ends(layer)
+    connected = _connected(inputs, outputs, layer)
+    kernel = np.zeros(connected.shape, dtype=layer.weights[0].dtype)
+    if config["implementation"] == 2:
+        kernel[connected] = layer.weights[0].reshape(connected.shape)[connected]
+    elif layer.weights[0].shape == (np.count_nonzero(connected),):
+        kernel.T[connected.T] = layer.weights[0]  # output by output, and input by input in each
+    else:
+        raise ModelError(f"the arrays of layer {layer.name!r} do not fit its settings: damaged")
+    settings = {k: v for k, v in _settings(layer).items() if "constraint" not in k}
+    biases = [bias.reshape(-1) for bias in layer.weights[1:]]  # laid out as what they are added to
+    return nest(
+        layer,
+        [
+            part("Reshape", "flat", target_shape=[kernel.shape[0]]),
+            part("Dense", "product", (kernel, *biases), units=kernel.shape[1], **settings),
+            part("Reshape", "places", target_shape=outputs),
+            part("Activation", "activation", activation=config.get("activation") or "linear"),
+        ],
+    )
+
+
+def _ends(layer: Layer) -> tuple[list[int], list[int]]:
+    """Find the shapes of what the layer takes and of what it makes, without the rows.
+
+    Raises:
+        ModelError: the file does not tell.
+    """
+    config, rank = layer.config, _rank(layer)
+    if config["implementation"] == 2:
+        shape = list(layer.weights[0].shape)
+        return shape[: rank + 1], shape[rank + 1 :]
+    inputs = list((config.get("batch_input_shape") or [None])[1:])
+    if len(inputs) != rank + 1 or None in inputs:
+        raise ModelError(
+            f"layer {layer.name!r} is a {layer.class_name} with implementation 3, which can be "
+            "converted only where it is the first layer, and names the shape that it takes"
+        )
+    first = config.get("data_format") == "channels_first"
+    size, strides = (_of_each_direction(config.get(k, 1), rank) for k in ("kernel_size", "strides"))
+    if config.get("padding") == "same":
+        size = [1] * rank
+    taken = inputs[1:] if first else inputs[:-1]
+    places = [(n - k) // s + 1 for n, k, s in zip(taken, size, strides, strict=True)]
+    filters = config["filters"]
+    return inputs, [filters, *places] if first else [*places, filters]
+
+
+def _connected(inputs: list[int], outputs: list[int], layer: Layer) -> Array:
+    """Tell which inputs each output is made of: bool [inputs, outputs], both flat."""
+    rank, first = _rank(layer), layer.config.get("data_format") == "channels_first"
+    connected = np.ones((*inputs, *outputs), dtype=bool)
+    for direction in range(rank):
+        axis = direction + first
+        window = _window(inputs[axis], outputs[axis], direction, layer)
+        shape = [1] * connected.ndim
+        shape[axis], shape[rank + 1 + axis] = window.shape
+        connected &= window.reshape(shape)
+    return connected.reshape(int(np.prod(inputs)), int(np.prod(outputs)))
+
+
+def _window(places_in: int, places_out: int, direction: int, layer: Layer) -> Array:
+    """Tell which inputs each output is made of in one direction: bool [inputs, outputs]."""
+    size, stride = (
+        _of_each_direction(layer.config.get(key, 1), _rank(layer))[direction]
+        for key in ("kernel_size", "strides")
+    )
+    before = size // 2 if layer.config.get("padding") == "same" else 0
+    inputs, starts = np.arange(places_in), np.arange(places_out) * stride - before
+    inside: Array = (inputs[:, None] >= starts) & (inputs[:, None] < starts + size)
+    return inside
+
+
+def _rank(layer: Layer) -> int:
+    return 1 if layer.class_name.endswith("1D") else 2
+
+
+def _of_each_direction(setting: Any, rank: int) -> list[int]:
+    return list(setting) if isinstance(setting, list | tuple) else [setting] * rank
 
 
 def _patches(size: list[int], channels: int, strides: Any) -> Layer:
@@ -191,6 +277,13 @@ def _places(layer: Layer, rank: int) -> list[int]:
     for bias in layer.weights[1:]:  # [rows, columns, filters], or the filters first
         if bias.ndim == 3:
             return list(bias.shape[:2])
+    shape = layer.config.get("batch_input_shape")
+    if shape and None not in shape[1:]:
+        inputs = shape[2:] if layer.config.get("data_format") == "channels_first" else shape[1:-1]
+        size, strides = (
+            _of_each_direction(layer.config.get(key, 1), rank) for key in ("kernel_size", "strides")
+        )
+        return [(n - k) // s + 1 for n, k, s in zip(inputs, size, strides, strict=True)]
     root = int(np.sqrt(places))
     if root * root != places:
         raise ModelError(f"layer {layer.name!r} does not say how its {places} places are laid out")
