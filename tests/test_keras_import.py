@@ -50,6 +50,16 @@ def test_predicts_as_its_own_keras_did(path):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
+def test_an_ordering_that_no_layer_stores_is_told():
+    def notes_of(name: str) -> list[str]:
+        return [note for note in read(str(FILES / name)).notes if "laid out" in note]
+
+    (note,) = notes_of("keras-1.2.2-more/upsampling_alone.h5")
+    assert "(UpSampling2D) are laid out: taken as with channels last" in note
+    assert not notes_of("keras-1.2.2-tensorflow-th/unet.h5")
+    assert not notes_of("keras-1.2.2-tensorflow-tf/mlp.h5")
+
+
 def test_there_are_fixtures_of_every_era():
     folders = {path.parent.name for path in FIXTURES}
     for era in (

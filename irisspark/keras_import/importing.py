@@ -43,7 +43,7 @@ def _import(stored: StoredModel) -> ImportedModel:
     era = era_of(stored.keras_version, network)
     backend = stored.backend or backend_of(stored.groups)
     if era == KERAS_1:
-        network = keras_1.with_ordering(network, theano=backend == "theano")
+        network = keras_1.with_ordering(network, findings, theano=backend == "theano")
         network = network.map_layers(lambda layer: keras_1.settings_to_keras_2(layer, findings))
         network = map_networks(network, keras_1.with_cosine_shapes)
     keras_2.check_classes(network, stored.keras_version)

@@ -39,6 +39,7 @@ def of_keras_1():
         "embedding_dropout": lambda: headed(L.Embedding(9, 4, input_length=5, dropout=0.2)),
         "prelu_shared": lambda: headed(conv(), advanced_activations.PReLU(shared_axes=[1, 2])),
         "prelu_shared_3": lambda: headed(conv(), advanced_activations.PReLU(shared_axes=[3])),
+        "upsampling_alone": lambda: headed(L.UpSampling2D((2, 3), input_shape=(3, 4, 2))),
         "local_unbiased": lambda: headed(
             local.LocallyConnected2D(3, 2, 3, subsample=(2, 1), bias=False, input_shape=(6, 7, 2))
         ),

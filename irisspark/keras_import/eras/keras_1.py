@@ -272,10 +272,17 @@ _UNORDERED = frozenset(
 )
 
 
-def with_ordering(network: Network, theano: bool) -> Network:
+def with_ordering(network: Network, findings: Findings, *, theano: bool) -> Network:
     """Give the layers that do not store their ordering that of the others in the model."""
-    found = {str(layer.config.get("dim_ordering")) for layer in network.walk()} & {"tf", "th"}
-    ordering = found.pop() if len(found) == 1 else "th" if theano else "tf"
+    layers = list(network.walk())
+    found = {str(layer.config.get("dim_ordering")) for layer in layers} & {"tf", "th"}
+    ordering = next(iter(found)) if len(found) == 1 else "th" if theano else "tf"
+    silent = next((x for x in layers if x.class_name in _UNORDERED), None)
+    if len(found) != 1 and silent is not None and "dim_ordering" not in silent.config:
+        findings.note(
+            f"the file does not say how the images of {silent.name!r} ({silent.class_name}) are "
+            f"laid out: taken as with channels {'first' if ordering == 'th' else 'last'}"
+        )
 
     def ordered(layer: Layer) -> Layer:
         if layer.class_name not in _UNORDERED or "dim_ordering" in layer.config:
