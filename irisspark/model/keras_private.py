@@ -5,11 +5,13 @@ A new Keras may change these; then a test of this room fails, and nothing else n
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -51,6 +53,51 @@ def without_random_values() -> Iterator[None]:
         yield
     finally:
         kind._initialize_with_initializer = drawing
+
+
+@contextlib.contextmanager
+def masks_of_keras_2() -> Iterator[None]:
+    """Let layers that join tensors mask a step where any of their inputs masks it, as Keras 2 did.
+
+    Keras 3 masks a step where all inputs do. What is built here holds its masks as operations of
+    its graph, and so does the file that it is saved to.
+    """
+    from keras import ops
+    from keras.src.layers.merging.base_merge import Merge
+    from keras.src.layers.merging.concatenate import Concatenate
+
+    originals = {kind: kind.compute_mask for kind in (Merge, Concatenate)}
+
+    def compute_mask(self: Any, inputs: Any, mask: Any = None) -> Any:
+        masks = [one for one in mask or () if one is not None]
+        if not masks:
+            return None
+        rank = len(inputs[0].shape)
+        if isinstance(self, Concatenate) and self.axis % rank != rank - 1:
+            return originals[Concatenate](self, inputs, mask)
+        return functools.reduce(ops.logical_and, masks)
+
+    for kind in originals:
+        kind.compute_mask = compute_mask
+    try:
+        yield
+    finally:
+        for kind, original in originals.items():
+            kind.compute_mask = original
+
+
+def reserve_names(names: Iterable[str]) -> None:
+    """Keep Keras from giving operations of its own, as of masks, the names of a file's layers."""
+    from keras.src.backend.common import global_state
+
+    taken = global_state.get_global_attribute(
+        "object_name_uids", default=collections.defaultdict(int), set_to_default=True
+    )
+    for name in names:
+        stem, _, number = name.rpartition("_")
+        if not number.isdecimal():
+            stem, number = name, "0"
+        taken[stem] = max(taken[stem], int(number) + 1)
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:

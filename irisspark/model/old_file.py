@@ -25,7 +25,8 @@ def build(imported: ImportedModel) -> keras.Model:
         ModelError: the arrays do not fit the configuration.
     """
     plain = without_state(imported.config)
-    with keras_private.without_random_values():
+    keras_private.reserve_names(_names(plain))
+    with keras_private.without_random_values(), keras_private.masks_of_keras_2():
         return _filled(imported, plain)
 
 
@@ -39,6 +40,18 @@ def _filled(imported: ImportedModel, plain: Any) -> keras.Model:
             layer.set_weights(list(arrays))
     derive_state(model)
     return model
+
+
+def _names(config: Any) -> Iterator[str]:
+    """Find the names of all layers in a configuration."""
+    if isinstance(config, Mapping):
+        if isinstance(name := config.get("name"), str):
+            yield name
+        for value in config.values():
+            yield from _names(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _names(value)
 
 
 def _rebuilt(config: Mapping[str, Any]) -> Any:

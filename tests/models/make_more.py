@@ -11,7 +11,7 @@ from saving import Recorder
 
 if len(sys.argv) > 2:
     from tensorflow.keras import backend as K, layers as L
-    from tensorflow.keras.models import Sequential
+    from tensorflow.keras.models import Model, Sequential
 else:
     from keras import backend as K, layers as L
     from keras.layers import advanced_activations, local
@@ -30,6 +30,20 @@ def stack(*layers):
 
 def headed(*layers):
     return stack(*layers + (L.Flatten(), L.Dense(2)))
+
+
+def masked(join):
+    """Two embeddings of the same words, of which one masks."""
+    words = L.Input((6,))
+    pair = [L.Embedding(9, 3, mask_zero=zero)(words) for zero in (False, True)]
+    return Model(words, L.LSTM(2)(join(*pair)))
+
+
+def two_masks():
+    """Steps of which some are masked once, and others once more."""
+    steps = L.Input((6, 1))
+    both = L.Add()([L.Masking(0.0)(steps), L.Masking(1.0)(steps)])
+    return Model(steps, L.GRU(2)(both))
 
 
 def of_keras_1():
@@ -68,6 +82,14 @@ def of_tensorflow():
                 models["local_2d_first_" + end] = lambda k=first: headed(
                     L.LocallyConnected2D(3, (2, 3), input_shape=(2, 4, 5), **k)
                 )
+    models["mask_of_one_added"] = lambda: masked(lambda kept, masked: L.Add()([kept, masked]))
+    models["mask_of_one_joined"] = lambda: masked(
+        lambda kept, masked: L.Dropout(0.1)(L.Concatenate(name="concatenate")([masked, kept]))
+    )
+    models["masks_joined_in_time"] = lambda: masked(
+        lambda kept, masked: L.Concatenate(1, name="concatenate_1")([masked, masked])
+    )
+    models["masks_that_differ"] = two_masks
     return models
 
 
@@ -75,5 +97,5 @@ recorder = Recorder(sys.argv[1])
 models = of_tensorflow() if len(sys.argv) > 2 else of_keras_1()
 for name in sorted(models):
     K.clear_session()
-    recorder.add(name, models[name], 9 if name.startswith("embedding") else 0)
+    recorder.add(name, models[name], 9 if name.startswith(("embedding", "mask")) else 0)
 recorder.close()
