@@ -125,3 +125,22 @@ def test_the_end_of_a_parent_is_the_end_where_it_is_the_jvm(tmp_path, name, live
     while not (tmp_path / ("lived" if lives else "ended")).exists():
         assert time.monotonic() < deadline, sorted(os.listdir(tmp_path))
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_jvm_that_was_killed_before_it_was_talked_to_is_the_end(tmp_path, is_read):
+    """A notebook's that is gone is not: somebody still reads what is printed."""
+    program = (
+        "from irisspark.startup import ending, gateway; ending.listen(lambda _: None)\n"
+        "try:\n    print(gateway.has_jvm(), file=open('went on', 'w'))\n"
+        "except ending.Told: open('ended', 'w').close()"
+    )
+    reading, writing = os.pipe()
+    if not is_read:
+        os.close(reading)
+    environ = {**os.environ, "PYSPARK_GATEWAY_PORT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ["PYSPARK_GATEWAY_SECRET"] = "secret"
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, cwd=tmp_path, env=environ, stdout=writing, check=True, timeout=30)
+    os.close(writing)
+    assert os.listdir(tmp_path) == ["went on" if is_read else "ended"]

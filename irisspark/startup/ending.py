@@ -104,6 +104,11 @@ def end_with_parent() -> None:
     threading.Thread(target=_end_with, args=(_parent,), daemon=True).start()
 
 
+def end() -> None:
+    """End this process as SIGTERM does."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _is_jvm(pid: int) -> bool:
     """Tell whether a process is a JVM by its name, where the system tells it."""
     try:
@@ -115,4 +120,4 @@ def _is_jvm(pid: int) -> bool:
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+    end()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
+import sys
 import time
 from collections.abc import Callable
 
@@ -20,6 +22,7 @@ from irisspark.startup.spark_log import set_level
 PORT, _SECRET = "PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"
 _ARGS, _LAST_ARG = "PYSPARK_SUBMIT_ARGS", "pyspark-shell"
 _ANSWER_SECONDS = 20.0  # a JVM that has just been started, on a machine that is busy
+_MOMENT_SECONDS = 0.1
 _MAX_ANSWER_BYTES = 1000
 _DONE, _NULL = b"!yv", b"!yn"
 _GET_SPARK = b"c\nz:org.apache.spark.SparkEnv\nget\ne\n"
@@ -109,8 +112,22 @@ def _connects() -> bool:
 
 
 def _forget() -> None:
+    """Forget the JVM that is named; where it started this process and was killed, end."""
+    if _nobody_reads():
+        ending.end()
     for name in (PORT, _SECRET):
         os.environ.pop(name, None)
+
+
+def _nobody_reads() -> bool:
+    """Tell whether the reader of standard output has gone, as a JVM has that was killed."""
+    time.sleep(_MOMENT_SECONDS)  # it closes one after another
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))  # errors and hang-ups, which need not be asked for
+    except (AttributeError, OSError, ValueError):  # it is closed, or no file
+        return False
 
 
 def _settle_user() -> None:
