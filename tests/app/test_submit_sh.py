@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from running import ROOT, RUN_SECONDS, SPARK_HOME, Cluster, clean_environ, free_port
 
+from irisspark.bundle import python_archive
+from irisspark.bundle.tarball import write_tarball
 from irisspark.submit.environment import MARKER
 
 OUR_FLAGS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -709,3 +711,51 @@ def test_an_option_and_its_value_in_one_word_are_shipped(submit_sh: SubmitSh) ->
     assert words[-4:] == JOB
     shipped = [str(submit_sh.folder / name) for name in ("my_model.h5", "iris.txt")]
     assert values(words, "--files") == [",".join(shipped)]
+
+
+# The packages that go along
+
+
+@pytest.fixture
+def packed(submit_sh: SubmitSh) -> SubmitSh:
+    """A checkout whose packages are packed, by what the archive says of itself."""
+    contents = next(python_archive.list_members(python_archive.find_distributions()))
+    with (submit_sh.script.parent / "irisspark-python.tar.gz").open("wb") as file:
+        write_tarball(file, [contents])
+    return submit_sh
+
+
+def test_packages_go_along_beside_the_users_own_archives(packed: SubmitSh) -> None:
+    packed.environ |= {"MASTER": "spark://far:7077", "PYSPARK_PYTHON": "/opt/python3.11"}
+    words = packed.run_well("--ship-python", "--archives", "data.zip#data", "--", *JOB)
+    ours = (packed.script.parent / "irisspark-python.tar.gz").as_uri()
+    assert values(words, "--archives")[-1] == f"data.zip#data,{ours}#irisspark-python"
+    conf = dict(value.split("=", 1) for value in values(words, "--conf"))
+    assert conf["spark.pyspark.python"] == "./irisspark-python/bin/python"
+    assert conf["spark.executorEnv.IRISSPARK_PYTHON"] == "/opt/python3.11"
+    here = str(packed.script.parent / ".venv" / "bin" / "python")
+    assert conf["spark.pyspark.driver.python"] == here
+    assert "--ship-python" not in words
+
+
+def test_driver_on_yarn_gets_the_packages_too(packed: SubmitSh) -> None:
+    packed.environ |= {"MASTER": "yarn", "PYSPARK_PYTHON": "/opt/python3.11"}
+    words = packed.run_well("--deploy-mode", "cluster", "--ship-python", "--", *JOB)
+    conf = dict(value.split("=", 1) for value in values(words, "--conf"))
+    assert conf["spark.pyspark.driver.python"] == "./irisspark-python/bin/python"
+    assert conf["spark.yarn.appMasterEnv.IRISSPARK_PYTHON"] == "/opt/python3.11"
+    assert conf["spark.yarn.isPython"] == "true"
+
+
+def test_a_local_master_needs_no_packages(submit_sh: SubmitSh) -> None:
+    words = submit_sh.run_well("--ship-python", "--", *JOB)
+    assert "--archives" not in words
+    assert "--ship-python" not in words
+
+
+def test_the_switch_behind_the_dashes_is_a_usage_error(submit_sh: SubmitSh) -> None:
+    done = submit_sh.run("--ship-python", *JOB)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "irisspark: --ship-python stands before --: ./submit.sh --ship-python -- -modelPath ...\n"
+    )
