@@ -11,11 +11,11 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irisspark import options as command_line
 from irisspark import report, settings
-from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.dataset import Dataset, first_good_row, open_dataset
 from irisspark.errors import (
     IrissparkError,
     ModelError,
@@ -33,7 +33,7 @@ from irisspark.model import loading
 from irisspark.model.loading import LoadedModel
 from irisspark.model.output import RegressionMeaning
 from irisspark.options import Options
-from irisspark.report import page, prediction_report
+from irisspark.report import model_text, page, prediction_report
 from irisspark.report.page import Verdict
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.startup import ending
@@ -48,6 +48,9 @@ from irisspark.storage.location import Location, is_on_this_disk
 from irisspark.storage.publishing import Publication, open_publication
 from irisspark.storage.staging import check_output
 from irisspark.training.running import TrainingResult, train
+
+if TYPE_CHECKING:
+    import keras
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -179,7 +182,14 @@ def _predict_and_score(
     if publication is None or not options.predictions:
         return evaluate(session, model, dataset, evaluation)
     assert options.output_path is not None
-    task = predictions.prepare(session, model.spec, dataset, options.output_path, publication)
+    task = predictions.prepare(
+        session,
+        model.spec,
+        dataset,
+        options.output_path,
+        publication,
+        options.predictions_format,
+    )
     run = evaluate if dataset.columns.label is not None else predictions.predict
     result = run(session, model, dataset, evaluation, task)
     predictions.commit(publication, result.prediction_files)
@@ -187,13 +197,34 @@ def _predict_and_score(
 
 
 def _show_model(session: Session, options: Options) -> int:
-    """Print a model's summary, whatever the model takes and puts out."""
+    """Print a model's summary, whatever the model takes and puts out, and how the data fits."""
     with on_this_disk(_find_model(session, options)) as path:
         opened = loading.open_network(path, trust=options.trust_model, training_seed=options.seed)
     for note in opened.notes:
         say(note)
     opened.model.summary(print_fn=print)
+    print(model_text.ends_text(opened.model), end="", flush=True)
+    if command_line.names_data(options):
+        _show_data(session, options, opened.model)
     return EXIT_DONE
+
+
+def _show_data(session: Session, options: Options, network: keras.Model) -> None:
+    """Print which columns of the data a model would take, and the first row of them."""
+    try:
+        spec = loading.load_network(network, loss=options.loss).spec
+    except ModelError as error:  # to be looked at, it need not be one that can be evaluated
+        say(f"the data was not matched to the model: {error}")
+        return
+    dataset = open_dataset(session, settings.data_settings(options), spec)
+    columns = dataset.columns
+    print(model_text.columns_text(columns, options.data_path), end="", flush=True)
+    row = first_good_row(dataset)
+    if row is None:
+        say("no good row lies at the beginning of the data")
+        return
+    shape = spec.row_shape(len(columns.features))
+    print(model_text.first_row_text(row, shape, columns, dataset.class_names), end="", flush=True)
 
 
 def _load_model(session: Session, options: Options) -> LoadedModel:

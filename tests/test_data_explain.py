@@ -20,7 +20,7 @@ def test_place_names_file_line_and_column():
     assert explain.place(row("missing"), "/d/one.csv", 5, COLUMNS) == (
         '/d/one.csv, line 5, "b" (column 1)'
     )
-    assert explain.place(row("missing", -1), "a.csv", None, COLUMNS) == "a.csv, byte 17"
+    assert explain.place(row("missing", -1), "a.csv", None, COLUMNS) == "a.csv, row 17"
 
 
 @pytest.mark.parametrize(

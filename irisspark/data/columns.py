@@ -93,13 +93,16 @@ class Head:
         path: The first file that has any rows or names.
         num_columns: Columns of its first record.
         names: Names of the columns, None for data without.
-        rows: The cells of the first one or two rows; a row may be of another width.
+        rows: The cells of the first rows; a row may be of another width.
+        kinds: What each column holds that cannot be a feature, empty for the others; None where
+            only its cells tell.
     """
 
     path: str
     num_columns: int
     names: tuple[str, ...] | None = None
     rows: tuple[tuple[str, ...], ...] = ()
+    kinds: tuple[str, ...] | None = None
 
     @cached_property
     def with_name(self) -> dict[str, list[int]]:
@@ -194,7 +197,11 @@ def _find(selector: int | str, option: str, head: Head) -> int:
             f"{option} {selector}: {len(matches)} columns of {head.path} have that name; "
             "give the index"
         )
-    names = head.names or ()
+    if head.names is None:
+        raise DataError(
+            f"{option} {selector}: {head.path} is read without a header; pass -header true"
+        )
+    names = head.names
     shown = ", ".join(names[:_MAX_SHOWN_NAMES]) + (", ..." if len(names) > _MAX_SHOWN_NAMES else "")
     is_utf8 = selector.isascii() or not any("\\x" in name for name in names)
     hint = "" if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
 
 from irisspark.data import explain, queries
 from irisspark.data.bad_rows import MISSING, UNKNOWN_LABEL, BadRow, BadRows
@@ -21,7 +24,8 @@ from irisspark.data.first_rows import (
     one_hot_columns,
 )
 from irisspark.data.holdout import Holdout
-from irisspark.data.reader import Reader
+from irisspark.data.parquet.parquet_file import is_parquet
+from irisspark.data.reader import Batch, LineReader, Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
 from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
 from irisspark.errors import DataError
@@ -38,6 +42,7 @@ TASK_BYTES = 128 << 20
 """What a worker reads and predicts in a second or two, so that starting a task does not count."""
 _MIN_SPLIT_BYTES = 1 << 20
 _MAX_COLLECTED_TASKS = 64
+_FIRST_ROW_BLOCK_BYTES, _FIRST_ROW_BYTES = 64 << 10, 16 << 20
 _AMBIGUOUS_CLASSES = 2
 """A column of two that are one-hot is as good a label as both."""
 
@@ -124,7 +129,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     place = locator(session)
     files = tuple(find_data(settings.path, session.shipped, session.resolve, place))
     open_file = opener(session.resolve)
-    reader, choice = CsvReader(settings.csv, settings.show_values), settings.columns
+    reader, choice = _reader(files, open_file, settings), settings.columns
     head = reader.head(files, open_file)
     columns = resolve(choice, head, spec.input_dtype)
     _check_width(head, columns, spec, choice, reader)
@@ -163,6 +168,27 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
         return dataset
     names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
+
+
+def _reader(files: Sequence[DataFile], open_file: Opener, settings: DataSettings) -> Reader:
+    """Choose the reader by what the first file holds.
+
+    Raises:
+        DataError: It cannot be opened, or is damaged.
+    """
+    first = next((file for file in files if file.size), None)
+    if first is not None and is_parquet(first, open_file):
+        from irisspark.data.parquet.parquet_reader import open_parquet
+
+        return open_parquet(files, open_file)
+    for file in files:
+        if file.keys:
+            name, value = file.keys[-1]
+            raise DataError(
+                f"{file.path} lies in a partition folder, {name}={value}, which makes a column "
+                "of Parquet alone: name the files themselves, in quotes: '.../*/*.csv'"
+            )
+    return CsvReader(settings.csv, settings.show_values)
 
 
 def _check_width(
@@ -254,6 +280,26 @@ def _first_labels(dataset: Dataset, head: Head, num_classes: int) -> queries.Fou
     return _all_labels(found)
 
 
+def first_good_row(dataset: Dataset) -> Batch | None:
+    """Read the first good row; None where there is none near the beginning of the data.
+
+    Raises:
+        DataError: The data cannot be read.
+    """
+    read_bytes = 0
+    for split in dataset.reader.cut(dataset.files, math.inf):
+        batches = dataset.reader.read(
+            split, dataset.columns, dataset.open_file, _FIRST_ROW_BLOCK_BYTES
+        )
+        for batch in batches:
+            if len(batch):
+                return batch.where(np.arange(len(batch)) == 0)
+            read_bytes += batch.piece.read_bytes
+            if read_bytes > _FIRST_ROW_BYTES:
+                return None
+    return None
+
+
 def find_labels(session: Session, dataset: Dataset, num_classes: int) -> list[str]:
     """Find the distinct labels of the rows that are good otherwise, sorted, in one pass.
 
@@ -294,7 +340,7 @@ def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> li
         positions.setdefault(row.file_index, []).append(row.position)
     lines = {index: [1] * len(places) for index, places in positions.items()}
     if any(row.position for row in rows):
-        reader, open_file = dataset.reader, dataset.open_file
+        reader, open_file = cast(LineReader, dataset.reader), dataset.open_file
 
         def count(tasks: Iterator[TaskSplits]) -> Iterator[tuple[int, list[int]]]:
             return queries.count_lines_before(tasks, positions, reader, open_file)
@@ -327,11 +373,14 @@ def describe(session: Session, dataset: Dataset, row: BadRow) -> str:
 
 
 def describe_all(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> tuple[str, ...]:
-    """Describe bad rows, a line each; the lines' numbers are found in one pass for all of them."""
+    """Describe bad rows, a line each; lines are counted in one pass for all of them."""
     if not rows:
         return ()
     columns, files = dataset.columns, dataset.files
-    numbered = zip(rows, find_lines(session, dataset, rows), strict=True)
+    lines: Sequence[int | None] = [None] * len(rows)
+    if dataset.reader.position_name != "row":
+        lines = find_lines(session, dataset, rows)
+    numbered = zip(rows, lines, strict=True)
     return tuple(
         f"{explain.place(row, files[row.file_index].path, line, columns)}: "
         f"{explain.fault(row, columns, show_values=dataset.show_values)}"

@@ -35,8 +35,8 @@ MAX_LABELS = 5000
 
 
 def place(row: BadRow, path: str, line: int | None, columns: Columns) -> str:
-    """Say where a bad row is, and at which column."""
-    where = f"{path}, line {line}" if line is not None else f"{path}, byte {row.position}"
+    """Say where a bad row is, and at which column; without a line it is the row's number."""
+    where = f"{path}, line {line}" if line is not None else f"{path}, row {row.position}"
     return where if row.column == WHOLE_LINE else f"{where}, {columns.name(row.column)}"
 
 

@@ -24,7 +24,12 @@ def rows_of_width(head: Head, num_columns: int) -> list[tuple[str, ...]]:
 
 
 def text_features(head: Head, columns: Columns) -> list[int]:
-    """List the features that hold text in all of the first rows, of which there are several."""
+    """List the features that hold text in all of the first rows, of which there are several.
+
+    Where the data says what its columns hold it is those that hold no numbers.
+    """
+    if head.kinds is not None:
+        return [c for c in columns.features if head.kinds[c]]
     rows = rows_of_width(head, columns.num_columns)
     if len(rows) < _MIN_ROWS:
         return []
@@ -220,7 +225,8 @@ def describe_text(head: Head, columns: Columns) -> str | None:
     which = "all features" if not others else ", ".join(map(columns.name, found[:_MAX_SHOWN]))
     more = f" and {len(found) - _MAX_SHOWN} more" if others and len(found) > _MAX_SHOWN else ""
     verb, them = ("holds", "it") if len(found) == 1 and others else ("hold", "them")
-    hint = f"{which}{more} {verb} text: write numbers in {them}"
+    kinds = ["text"] if head.kinds is None else sorted({head.kinds[c] for c in found})
+    hint = f"{which}{more} {verb} {' and '.join(kinds)}: write numbers in {them}"
     if others and len(ranges := _ranges(others)) <= _MAX_SHOWN:
         hint += f", or leave {them} out with -featureIndices {','.join(ranges)}"
     return hint

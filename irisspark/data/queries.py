@@ -11,8 +11,9 @@ from irisspark.data.bad_rows import BAD_ENCODING, BadRows
 from irisspark.data.cells import is_missing_label
 from irisspark.data.columns import Columns
 from irisspark.data.explain import MAX_LABELS, label_order
-from irisspark.data.reader import Reader
+from irisspark.data.reader import LineReader, Reader
 from irisspark.data.splits import TaskSplits
+from irisspark.data.targets import as_label_texts
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
 
@@ -20,7 +21,7 @@ from irisspark.storage.opening import Opener
 def count_lines_before(
     tasks: Iterable[TaskSplits],
     positions: Mapping[int, Sequence[int]],
-    reader: Reader,
+    reader: LineReader,
     open_file: Opener,
 ) -> Iterator[tuple[int, list[int]]]:
     """Count the line ends that lie before some positions.
@@ -107,7 +108,8 @@ def find_labels(
             batches = reader.read(split, as_text, open_file)
             try:
                 for batch in islice(batches, max_batches):
-                    texts |= {text.strip() for text in batch.kept[0].unique().to_pylist()}
+                    found = as_label_texts(batch.kept[0].unique().drop_null())
+                    texts |= {text.strip() for text in found.to_pylist()}
                     if len(texts) > 2 * limit:
                         texts = _first_labels(_without_missing(texts), limit)
                     undecoded += batch.bad.only(BAD_ENCODING, label)
@@ -115,8 +117,8 @@ def find_labels(
             except DataError as error:
                 failures = ((split.file_index, split.start, str(error)),)
                 break
-        found = _first_labels(_without_missing(texts), limit)
-        yield FoundLabels(frozenset(found), undecoded, bad, failures, limit)
+        labels = _first_labels(_without_missing(texts), limit)
+        yield FoundLabels(frozenset(labels), undecoded, bad, failures, limit)
 
 
 def _first_labels(labels: Set[str], limit: int) -> Set[str]:

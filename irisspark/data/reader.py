@@ -46,7 +46,7 @@ class Batch:
     Attributes:
         features: [rows, num_features] in the dtype of the model's input.
         labels: [rows] as ``Columns.targets`` makes them; None where the data has no label column.
-        kept: The text of ``Columns.keep``, one Arrow array each.
+        kept: The cells of ``Columns.keep``, one Arrow array each, text where the file is text.
         piece: Where the rows come from.
         find_positions: Gives int64 [rows], the positions of all good rows of the piece.
         bad: The other rows of the piece, counted.
@@ -85,6 +85,10 @@ class Batch:
 
 class Reader(Protocol):
     """Reads files of one format, on the driver and on workers."""
+
+    @property
+    def position_name(self) -> str:
+        """What a position is called: ``offset``, in bytes, or ``row``, the row's number."""
 
     def head(self, files: Sequence[DataFile], open_file: Opener) -> Head:
         """Read the beginning of the data.
@@ -126,6 +130,10 @@ class Reader(Protocol):
         Raises:
             DataError: The file cannot be read on this machine, or is not like the first one.
         """
+
+
+class LineReader(Reader, Protocol):
+    """Reads text, whose positions are offsets, and whose rows a person finds by their lines."""
 
     def count_lines(self, split: Split, open_file: Opener, positions: Sequence[int]) -> list[int]:
         """Count the lines of a split that end before each of some positions of its file."""

@@ -35,6 +35,8 @@ class PredictionPlan:
         class_values: What label and prediction hold for each class: its number or its name; empty
             for a regression, in which they are numbers.
         probabilities: True where the scores are probabilities, False for the model's raw output.
+        position: Name of the column that says where in its file a row is.
+        format: ``parquet`` or ``csv``, which is also what the names of the files end in.
     """
 
     folder: Location
@@ -43,6 +45,8 @@ class PredictionPlan:
     scores: tuple[str, ...]
     class_values: tuple[int, ...] | tuple[str, ...]
     probabilities: bool
+    position: str = "offset"
+    format: str = "parquet"
 
 
 @dataclass(frozen=True)

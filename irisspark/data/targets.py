@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyarrow import types
 
 from irisspark.data.cells import decode, parse_number
 from irisspark.data.numbers import convert_numbers
@@ -123,3 +124,40 @@ class Quantities:
 def numeric_class_names(num_classes: int) -> tuple[str, ...]:
     """Name the classes that integer labels stand for: ``0`` to ``num_classes - 1``."""
     return tuple(str(index) for index in range(num_classes))
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Tell whether cells hold text, or bytes that nothing is said about."""
+    if types.is_dictionary(type_):
+        return is_text(type_.value_type)
+    of_text = (types.is_string, types.is_large_string, types.is_string_view)
+    of_bytes = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(is_such(type_) for is_such in (*of_text, *of_bytes))
+
+
+def plain_type(type_: pa.DataType) -> pa.DataType:
+    """Give the type that cells are kept as: text is ``utf8``, and nothing is a dictionary."""
+    if is_text(type_):
+        return pa.utf8()
+    return type_.value_type if types.is_dictionary(type_) else type_
+
+
+def plain_cells(cells: pa.Array) -> pa.Array:
+    """Give cells as ``plain_type``.
+
+    Raises:
+        pyarrow.ArrowInvalid: A text is not UTF-8.
+    """
+    if is_text(cells.type):
+        cells = cells.cast(pa.binary())  # the texts of a file are not checked on their way here
+    return cells.cast(plain_type(cells.type))
+
+
+def as_label_texts(cells: pa.Array) -> pa.Array:
+    """Write cells of any type as the texts of labels: booleans as 1 and 0.
+
+    Raises:
+        pyarrow.ArrowInvalid: A text is not UTF-8.
+    """
+    cells = plain_cells(cells)
+    return cells.cast(pa.uint8() if types.is_boolean(cells.type) else cells.type).cast(pa.utf8())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from posixpath import splitext
 from typing import TYPE_CHECKING
 
 from irisspark.data.scanning import PredictionPlan
@@ -48,6 +49,7 @@ def prepare(
     dataset: Dataset,
     output_path: str,
     publication: Publication,
+    file_format: str = "parquet",
 ) -> PredictionPlan:
     """Make the folder that the workers write to, and name the columns.
 
@@ -57,6 +59,7 @@ def prepare(
         dataset: The rows.
         output_path: As the user named it.
         publication: The folder that becomes ``-outputPath``.
+        file_format: ``parquet`` or ``csv``.
 
     Raises:
         IrissparkError: The workers may not see the folder, or it cannot be made.
@@ -78,7 +81,8 @@ def prepare(
     else:  # one unit scores the second class
         scores = [f"score_{name}" for name in names[-meaning.num_units :]]
     label = None if dataset.columns.label is None else "label"
-    own = [*([label] if label else []), "prediction", *scores, "file", "offset"]
+    position = dataset.reader.position_name
+    own = [*([label] if label else []), "prediction", *scores, "file", position]
     unique = _unique([*own, *_kept_names(dataset, own)])
     first = own.index("prediction") + 1
     numbers = all(_WHOLE.fullmatch(name) for name in names)
@@ -89,6 +93,8 @@ def prepare(
         scores=tuple(unique[first : first + len(scores)]),
         class_values=tuple(int(name) for name in names) if numbers else names,
         probabilities=isinstance(meaning, OutputMeaning) and meaning.probabilities,
+        position=position,
+        format=file_format,
     )
 
 
@@ -161,7 +167,7 @@ def commit(publication: Publication, prediction_files: tuple[PredictionFile, ...
         IrissparkError: A file is not there: the workers wrote to another disk.
     """
     numbered = enumerate(sorted(prediction_files))
-    parts = {part.name: f"part-{number:05d}.parquet" for number, part in numbered}
+    parts = {part.name: f"part-{number:05d}{splitext(part.name)[1]}" for number, part in numbered}
     try:
         publication.adopt(FOLDER, parts)
     except OSError as error:

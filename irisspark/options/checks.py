@@ -14,6 +14,7 @@ from irisspark.options.values import ColumnItem, header_names, item_text, repeat
 
 _PATHS = ("model_path", "data_path", "output_path", "checkpoint_path")
 _MACHINE = re.compile(r"file://(?!/|localhost/)([^/,]+)(/[^,]*)?", re.IGNORECASE)
+_TEXT_NAME = re.compile(r"\.(csv|tsv|txt|data|dat)(\.\w+)?$", re.ASCII | re.IGNORECASE)
 _LOST = re.compile("[?\ufffd]")
 _LETTERS = ("label_index", "feature_indices", "keep_columns", "class_names")
 
@@ -63,6 +64,11 @@ def cross_check(options: Options, unresolved: frozenset[str]) -> Iterator[str]:
             yield from check(options)
     if "train" not in unresolved and not options.train:
         yield from _training_only(options, settled)
+
+
+def names_data(options: Options) -> bool:
+    """Tell whether the command line says where the data is, and does not leave it at a default."""
+    return options.data_path != BY_FIELD["data_path"].default
 
 
 def lost_letters(options: Options, *, utf8: bool) -> str | None:
@@ -138,6 +144,9 @@ def _uris_name_files(options: Options) -> Iterator[str]:
 
 
 def _names_need_a_header(options: Options) -> Iterator[str]:
+    """Ask for a header where the data is CSV by its names; Parquet needs none."""
+    if not all(_TEXT_NAME.search(path.strip()) for path in options.data_path.split(",")):
+        return
     for field, columns in _column_lists(options).items():
         if header_names(columns) and not options.header:
             names = ", ".join(shown(name) for name in header_names(columns)[:5])
@@ -165,6 +174,12 @@ def _no_label(options: Options) -> Iterator[str]:
 def _predictions_need_a_folder(options: Options) -> Iterator[str]:
     if options.predictions and options.output_path is None:
         yield "-predictions true: needs -outputPath"
+
+
+def _format_needs_predictions(options: Options) -> Iterator[str]:
+    is_default = options.predictions_format == BY_FIELD["predictions_format"].default
+    if not is_default and not options.predictions:
+        yield f"{_given(options, 'predictions_format')}: needs -predictions true"
 
 
 def _resume_needs_a_checkpoint(options: Options) -> Iterator[str]:
@@ -229,13 +244,17 @@ def _holds(folder: str, paths: str | None) -> bool:
 
 _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] = (
     (frozenset(_PATHS), _uris_name_files),
-    (frozenset({"label_index", "feature_indices", "keep_columns", "header"}), _names_need_a_header),
+    (
+        frozenset({"label_index", "feature_indices", "keep_columns", "header", "data_path"}),
+        _names_need_a_header,
+    ),
     (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
     (
         frozenset({"label_index", "train", "top_n", "require", "predictions", "load_data"}),
         _no_label,
     ),
     (frozenset({"predictions", "output_path"}), _predictions_need_a_folder),
+    (frozenset({"predictions", "predictions_format"}), _format_needs_predictions),
     (frozenset({"resume", "checkpoint_path"}), _resume_needs_a_checkpoint),
     (frozenset({"patience", "validation_split"}), _patience_needs_validation),
     (frozenset({"class_names", "num_classes"}), _class_count),

@@ -80,6 +80,7 @@ class Options:
     mode: str
     output_path: str | None
     predictions: bool
+    predictions_format: str
     overwrite: bool
     top_n: int
     require: tuple[Requirement, ...]
@@ -126,6 +127,7 @@ _BAD_ROWS = ("fail", "skip")
 _MODES = ("synchronous", "asynchronous", "hogwild")
 _LAYOUTS = ("0.9", "1.0")
 _TASKS = ("auto", "classification", "regression")
+_FORMATS = ("parquet", "csv")
 _OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"),
     *("ftrl", "lion", "nadam", "rmsprop", "sgd"),
@@ -139,17 +141,17 @@ _LOSSES = (
 # fmt: off
 RUNNER = (
     Option("-modelPath", "PATH", read_text, "model.h5", "Keras model, .h5, .hdf5 or .keras, or model.json,weights.h5: a name shipped with --files, a path or a URI", aliases=("-modelFileName",)),
-    Option("-dataPath", "PATH", read_text, "data.csv", "CSV: a name shipped with --files, a file, folder, glob, comma-separated list or URI; also .gz and .bz2", aliases=("-dataFileName",)),
+    Option("-dataPath", "PATH", read_text, "data.csv", "CSV or Parquet: a name shipped with --files, a file, folder, glob, comma-separated list or URI; also .gz and .bz2", aliases=("-dataFileName",)),
     Option("-labelIndex", "COLUMN", read_label_index, -1, "column of the label: zero-based, negative from the end, a header name (in double quotes where it looks like a number), or none: only predict", aliases=("-indexLabel",)),
     Option("-numClasses", "N", whole_number(2), None, "number of classes; must agree with the model's output", "the model's"),
     Option("-train", _SWITCH, read_bool, False, "true: train, then evaluate; false: evaluate only"),
     Option("-batchSizePerWorker", "N", whole_number(1), 10, "rows per update on each worker; evaluation picks its own, with the same result"),
     Option("-epochs", "N", whole_number(1), 10, "passes over the data"),
-    Option("-loadData", _SWITCH, read_bool, True, "false: import the model, print its summary, exit"),
+    Option("-loadData", _SWITCH, read_bool, True, "false: print the model, what it takes and puts out, and how the data of -dataPath fits, exit"),
     Option("-useSparkLocal", _SWITCH, read_bool, False, "true: local[*] where spark-submit named no master"),
 )
 CSV = (
-    Option("-header", _SWITCH, read_bool, False, "the first line of each file is a header"),
+    Option("-header", _SWITCH, read_bool, False, "the first line of each file is a header; Parquet has its names anyway"),
     Option("-delimiter", "CHARACTER", read_delimiter, ",", "one ASCII character, quoted for the shell, or tab"),
     Option("-featureIndices", "COLUMNS", read_columns, None, "columns of the features in the model's order: 0-3,7 or header names", "all others"),
     Option("-keepColumns", "COLUMNS", read_columns, (), "columns that are not features (an id): carried into the predictions", "none"),
@@ -175,7 +177,8 @@ TRAINING = (
 )
 RESULTS = (
     Option("-outputPath", "PATH", read_text, None, "folder for the report, the metrics and, with -train true, the trained model", "none"),
-    Option("-predictions", _SWITCH, read_bool, False, "a row of predictions for every input row, as Parquet in -outputPath"),
+    Option("-predictions", _SWITCH, read_bool, False, "a row of predictions for every input row, in -outputPath"),
+    Option("-predictionsFormat", "|".join(_FORMATS), one_of(*_FORMATS), "parquet", "what the predictions are written as"),
     Option("-overwrite", _SWITCH, read_bool, False, "replace an -outputPath that exists"),
     Option("-topN", "N", whole_number(1), 1, "also report top-N accuracy"),
     Option("-require", "CONDITIONS", read_requirements, (), "'accuracy>=0.8,f1>=0.75' (in quotes) or accuracy:0.8,f1:0.75: exit 3 where the result falls short", "none"),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
+from urllib.parse import unquote
 
 from pyarrow.fs import FileInfo, FileType
 
@@ -31,6 +32,8 @@ from irisspark.storage.opening import DataFile
 from irisspark.storage.places import files_of, missing_of
 
 Resolve = Callable[[str], str]
+_KEY = re.compile(r"([^=]+)=(.+)", re.DOTALL)
+"""A partition folder of Spark and Hive, which write what a path cannot hold as ``%2F``."""
 
 
 def find_model(
@@ -158,17 +161,25 @@ def _files_of(location: Location, info: FileInfo) -> list[DataFile]:
 
 def _list_folder(folder: Location) -> list[DataFile]:
     """List the data files of a folder as Spark does: not those that begin with ``_`` or ``.``."""
-    files = [
-        _data_file(folder / info.base_name, info)
-        for info in folder.children()
-        if info.type == FileType.File and not _is_hidden(info.base_name)
-    ]
+    files = [*_files_below(folder, ())]
     if not files:
         raise DataError(
-            f"-dataPath {folder}: the folder holds no data files "
-            "(names that begin with _ or . do not count, nor do folders in it)"
+            f"-dataPath {folder}: the folder holds no data files (names that begin with _ "
+            "or . do not count, nor do folders in it but for those like year=2024)"
         )
     return files
+
+
+def _files_below(folder: Location, keys: tuple[tuple[str, str], ...]) -> Iterator[DataFile]:
+    """Give the files of a folder, and those of the partition folders in it."""
+    for info in folder.children():
+        place, name = folder / info.base_name, str(info.base_name)
+        if _is_hidden(name):
+            continue
+        if info.type == FileType.File:
+            yield replace(_data_file(place, info), keys=keys)
+        elif info.type == FileType.Directory and (key := _KEY.fullmatch(name)):
+            yield from _files_below(place, (*keys, (unquote(key[1]), unquote(key[2]))))
 
 
 def _is_hidden(name: str) -> bool:

@@ -28,6 +28,7 @@ class DataFile:
         path: Absolute path on the machines that read it, a URI, or the bare name of a shipped file.
         size: Bytes on disk.
         shipped: True for a file that ``--files`` brought to every machine.
+        keys: Names and values of the partition folders that it lies in, as of ``year=2024``.
         location: Where it lies, as whoever reads it opens it; None on the disk of each machine.
         modified: When it was last changed, in nanoseconds; None where that need not be the same
             on every machine.
@@ -36,6 +37,7 @@ class DataFile:
     path: str
     size: int
     shipped: bool = False
+    keys: tuple[tuple[str, str], ...] = ()
     location: Location | None = field(default=None, hash=False)
     modified: int | None = None
 

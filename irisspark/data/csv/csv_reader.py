@@ -39,6 +39,11 @@ class CsvReader:
     csv: CsvFormat = field(default_factory=CsvFormat)
     show_values: bool = True
 
+    @property
+    def position_name(self) -> str:
+        """A row is found by where its line begins."""
+        return "offset"
+
     def head(self, files: Sequence[DataFile], open_file: Opener) -> Head:
         """Read the header, and the first rows, which may stand in a later file.
 

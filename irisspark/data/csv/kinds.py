@@ -28,7 +28,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (signatures.SEVEN_ZIP, "a 7z archive: unpack it (7z x)"),
     (signatures.RAR, "a RAR archive: unpack it (unrar x)"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"an old Office file, such as an .xls workbook: {_TO_CSV}"),
-    (signatures.PARQUET, f"a Parquet file: {_TO_CSV} (pandas.read_parquet, then to_csv)"),
+    (signatures.PARQUET, "a Parquet file: the files of one -dataPath are all Parquet, or all CSV"),
     (b"PARE", "an encrypted Parquet file: export it as CSV"),
     (b"Obj\x01", f"an Avro file: {_TO_CSV}"),
     (b"ORC", f"an ORC file: {_TO_CSV} (pandas.read_orc, then to_csv)"),

@@ -1,4 +1,4 @@
-"""Writes the predictions of a task as one Parquet file, under a name that no other attempt has.
+"""Writes the predictions of a task as one file, under a name that no other attempt has.
 
 A task may run more than once at a time, and an attempt may die half-way. So each attempt writes a
 file of its own and tells its name with the outcome; Spark takes one outcome a task, and the driver
@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,6 @@ from irisspark.data.splits import Split
 from irisspark.errors import DataError
 from irisspark.model.output import Decoded
 from irisspark.storage.location import Location, reason
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +72,56 @@ class _Rows:
         )
 
 
+class _TableFile(Protocol):
+    """A file that tables of one schema are written to."""
+
+    def write_table(self, table: pa.Table, num_rows: int) -> None:
+        """Write a table, in pieces of at most so many rows."""
+
+    def close(self) -> None:
+        """End the file."""
+
+
+def _parquet_file(place: Location, schema: pa.Schema) -> _TableFile:
+    import pyarrow.parquet as pq
+
+    # Without Arrow's own schema in the file texts read back as texts, not as categories.
+    writer: _TableFile = pq.ParquetWriter(
+        place.path,
+        schema,
+        filesystem=place.filesystem,
+        use_dictionary=[field.name for field in schema if pa.types.is_dictionary(field.type)],
+        store_schema=False,
+    )
+    return writer
+
+
+class _CsvFile:
+    """A CSV with a header, whose texts stand in quotes."""
+
+    def __init__(self, place: Location, schema: pa.Schema) -> None:
+        """Write the header."""
+        import pyarrow.csv as pacsv
+
+        self._stream = place.create()
+        self._writer = pacsv.CSVWriter(self._stream, schema)
+
+    def write_table(self, table: pa.Table, num_rows: int) -> None:
+        """Write a table."""
+        self._writer.write_table(table, num_rows)
+
+    def close(self) -> None:
+        """End the file."""
+        self._writer.close()
+        self._stream.close()
+
+
+_FORMATS: dict[str, Callable[[Location, pa.Schema], _TableFile]] = {
+    "parquet": _parquet_file,
+    "csv": _CsvFile,
+}
+
+
 class PredictionWriter:
     """Pairs the rows that a task reads with what the model puts out for them, in their order."""
 
@@ -89,9 +136,9 @@ class PredictionWriter:
         self._plan = plan
         self._index = index
         self._paths = {split.file_index: split.file.path for split in splits}
-        self._name = f"part-{index:05d}-{uuid.uuid4().hex}.parquet"
+        self._name = f"part-{index:05d}-{uuid.uuid4().hex}.{plan.format}"
         self._place = plan.folder / self._name
-        self._file: pq.ParquetWriter | None = None
+        self._file: _TableFile | None = None
         self._read: list[_Rows] = []
         self._predicted: list[tuple[Array, Array]] = []
         self._num_pending = 0
@@ -159,20 +206,8 @@ class PredictionWriter:
         table = self._table()
         with _said_as_data_error(self._plan.folder):
             if self._file is None:
-                self._file = self._open(table.schema)
-            self._file.write_table(table, row_group_size=len(table))
-
-    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
-        import pyarrow.parquet as pq
-
-        # Without Arrow's own schema in the file texts read back as texts, not as categories.
-        return pq.ParquetWriter(
-            self._place.path,
-            schema,
-            filesystem=self._place.filesystem,
-            use_dictionary=[field.name for field in schema if pa.types.is_dictionary(field.type)],
-            store_schema=False,
-        )
+                self._file = _FORMATS[self._plan.format](self._place, table.schema)
+            self._file.write_table(table, len(table))
 
     def _table(self) -> pa.Table:
         y_pred = np.concatenate([classes for classes, _ in self._predicted])
@@ -186,7 +221,7 @@ class PredictionWriter:
         columns["prediction"] = self._classes(y_pred)
         columns |= {name: scores[:, i] for i, name in enumerate(self._plan.scores)}
         columns["file"] = self._files(rows.file_indices)
-        columns["offset"] = rows.positions
+        columns[self._plan.position] = rows.positions
         return pa.table(columns)
 
     def _classes(self, codes: Array) -> pa.Array:

@@ -1,0 +1,260 @@
+"""Arrow columns of a table -> numpy arrays, and which rows of them are bad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import types
+
+from irisspark.data.bad_rows import (
+    BAD_ENCODING,
+    MAX_SAMPLED_ROWS,
+    MISSING,
+    NOT_A_NUMBER,
+    NOT_FINITE,
+    REASONS,
+    UNKNOWN_LABEL,
+    BadRow,
+    BadRows,
+)
+from irisspark.data.cells import decode, is_missing_label, shorten
+from irisspark.data.columns import Columns
+from irisspark.data.numbers import not_representable
+from irisspark.data.targets import Targets, as_label_texts, is_text, plain_cells
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Cells = Mapping[int, pa.Array]
+
+_TILE_ROWS = 8192
+"""Rows whose columns are turned into rows at a time: what they need fits into a processor's cache.
+"""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The good rows of a batch, as ``Batch`` has them.
+
+    Attributes:
+        good: int64 [rows], which ones they are; None for all of them.
+    """
+
+    features: Array
+    labels: Array | None
+    kept: tuple[pa.Array, ...]
+    good: Ints | None = None
+    bad: BadRows = field(default_factory=BadRows)
+
+
+def rows_of(cells: Cells, columns: Columns, file_index: int, position: int) -> Rows:
+    """Make arrays of the cells of some rows that follow each other in a file.
+
+    Args:
+        cells: By column, each of the same length.
+        columns: What each column is for.
+        file_index: Place of the file in the input.
+        position: Of the first of the rows.
+    """
+    features = _features(cells, columns)
+    labels = None
+    if columns.label is not None and columns.targets is not None:
+        labels = _labels(cells[columns.label], columns.targets)
+    is_good = features is not None and (labels is None) == (columns.targets is None)
+    kept = _kept(cells, columns) if is_good else None
+    if features is not None and kept is not None:
+        return Rows(features, labels, kept)
+    return _examined(cells, columns, file_index, position)
+
+
+def _features(cells: Cells, columns: Columns) -> Array | None:
+    """Put the features side by side; None where a cell is none."""
+    dtype = np.dtype(columns.dtype)
+    values = [_values(cells[column], dtype) for column in columns.features]
+    if any(cells[column].null_count for column in columns.features):
+        return None
+    if dtype.kind != "f" and any(_unfit(of_column, dtype).any() for of_column in values):
+        return None
+    features = np.empty((len(values[0]), len(values)), dtype=dtype)
+    for start in range(0, len(features), _TILE_ROWS):
+        tile = features[start : start + _TILE_ROWS]
+        with np.errstate(over="ignore"):  # an infinity is found below
+            for place, of_column in enumerate(values):
+                tile[:, place] = of_column[start : start + _TILE_ROWS]
+        if dtype.kind == "f" and not np.isfinite(tile).all():
+            return None
+    return features
+
+
+def _values(cells: pa.Array, dtype: np.dtype[Any]) -> Array:
+    """Give the numbers of a column, as exact as they are in the file; 0 for nulls."""
+    if types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    if types.is_boolean(cells.type):
+        cells = cells.cast(pa.uint8())
+    elif types.is_null(cells.type):
+        cells = cells.cast(pa.float64())
+    elif types.is_decimal(cells.type):
+        is_whole = dtype.kind != "f" and cells.type.scale == 0 and cells.type.precision <= 18
+        cells = cells.cast(pa.int64() if is_whole else pa.float64())
+    if cells.null_count:
+        cells = cells.fill_null(pa.scalar(0).cast(cells.type))
+    values: Array = np.from_dlpack(cells)
+    return values
+
+
+def _unfit(values: Array, dtype: np.dtype[Any]) -> Mask:
+    """Mark the numbers that the dtype of the model's input cannot hold."""
+    if values.dtype.kind == "f" or dtype.kind == "b":
+        return not_representable(values, dtype)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            infinite: Mask = ~np.isfinite(values.astype(dtype))
+            return infinite
+    wanted, have = np.iinfo(dtype), np.iinfo(values.dtype)
+    unfit = np.zeros(len(values), dtype=bool)
+    if wanted.min > have.min:
+        unfit |= values < values.dtype.type(wanted.min)
+    if wanted.max < have.max:
+        unfit |= values > values.dtype.type(wanted.max)
+    return unfit
+
+
+def _labels(cells: pa.Array, targets: Targets) -> Array | None:
+    """Give the targets of a column of labels; None where a cell is none."""
+    if cells.null_count:
+        return None
+    try:
+        return targets.convert(_label_cells(cells, targets.arrow_type))
+    except pa.ArrowInvalid:  # no UTF-8
+        return None
+
+
+def _label_cells(cells: pa.Array, type_: pa.DataType) -> pa.Array:
+    """Give labels as the targets take them; each distinct one is made a text once."""
+    if not types.is_dictionary(type_):
+        return cells.cast(type_)
+    encoded = cells if types.is_dictionary(cells.type) else cells.dictionary_encode()
+    texts = as_label_texts(encoded.dictionary)
+    return pa.DictionaryArray.from_arrays(encoded.indices.cast(type_.index_type), texts)
+
+
+def _kept(cells: Cells, columns: Columns) -> tuple[pa.Array, ...] | None:
+    """Give the kept columns, texts among them as UTF-8; None where a text is none."""
+    try:
+        return tuple(plain_cells(cells[column]) for column in columns.keep)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _examined(cells: Cells, columns: Columns, file_index: int, position: int) -> Rows:
+    """Tell the good rows from the bad ones; a row's fault is the first one from the left."""
+    num_rows = len(next(iter(cells.values())))
+    faults = _Faults(num_rows)
+    values: dict[int, Array] = {}
+    for column in columns.used:
+        if column in columns.feature_set:
+            values[column] = faults.in_feature(column, cells[column], np.dtype(columns.dtype))
+        elif column == columns.label and columns.targets is not None:
+            values[column] = faults.in_label(column, cells[column], columns.targets)
+        else:
+            faults.in_kept(column, cells[column])
+    good = np.flatnonzero(faults.columns < 0)
+    of_good = {column: array.take(pa.array(good)) for column, array in cells.items()}
+    features = np.empty((len(good), len(columns.features)), dtype=columns.dtype)
+    for place, column in enumerate(columns.features):
+        features[:, place] = values[column][good]
+    is_labelled = columns.label is not None and columns.targets is not None
+    return Rows(
+        features,
+        values[columns.label][good] if is_labelled and columns.label is not None else None,
+        tuple(plain_cells(of_good[column]) for column in columns.keep),
+        good,
+        faults.bad_rows(cells, file_index, position),
+    )
+
+
+class _Faults:
+    """What is wrong with each of some rows, found column by column from the left.
+
+    Attributes:
+        columns: int64 [rows], the column at fault, -1 for a good row.
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        self.columns = np.full(num_rows, -1, dtype=np.int64)
+        self._reasons = np.zeros(num_rows, dtype=np.int64)
+
+    def _note(self, column: int, reason: str, is_bad: Mask) -> None:
+        first = is_bad & (self.columns < 0)
+        self.columns[first], self._reasons[first] = column, REASONS.index(reason)
+
+    def in_feature(self, column: int, cells: pa.Array, dtype: np.dtype[Any]) -> Array:
+        """Note the cells that are no numbers for the model; give the numbers."""
+        values = _values(cells, dtype)
+        self._note(column, MISSING, _is_null(cells))
+        self._note(column, NOT_FINITE, ~np.isfinite(values))
+        self._note(column, NOT_FINITE if dtype.kind == "f" else NOT_A_NUMBER, _unfit(values, dtype))
+        return values
+
+    def in_label(self, column: int, cells: pa.Array, targets: Targets) -> Array:
+        """Note the labels that are no targets; give the targets."""
+        encoded = _label_bytes(cells).dictionary_encode()
+        found, is_bad = targets.convert_bytes(encoded.dictionary_decode())
+        reasons = np.array([_reason_of_label(label) for label in encoded.dictionary.to_pylist()])
+        for reason in set(reasons):
+            is_such = (reasons == reason)[np.from_dlpack(encoded.indices)]
+            self._note(column, str(reason), is_bad & is_such)
+        return found
+
+    def in_kept(self, column: int, cells: pa.Array) -> None:
+        """Note the texts that are not UTF-8."""
+        try:
+            plain_cells(cells)
+        except pa.ArrowInvalid:
+            texts = cells.cast(pa.binary()).fill_null(b"").to_pylist()
+            self._note(column, BAD_ENCODING, np.array([decode(text) is None for text in texts]))
+
+    def bad_rows(self, cells: Cells, file_index: int, position: int) -> BadRows:
+        """Count the bad rows and keep the first ten; ``position`` is that of the first row."""
+        bad = np.flatnonzero(self.columns >= 0)
+        counts = np.bincount(self._reasons[bad], minlength=len(REASONS)).tolist()
+        first = []
+        for row in bad[:MAX_SAMPLED_ROWS].tolist():
+            column, reason = int(self.columns[row]), REASONS[self._reasons[row]]
+            value = _shown(cells[column][row].as_py())
+            first.append(BadRow(file_index, position + row, reason, column, value))
+        return BadRows(
+            {name: count for name, count in zip(REASONS, counts, strict=True) if count},
+            tuple(first),
+        )
+
+
+def _is_null(cells: pa.Array) -> Mask:
+    mask: Mask = cells.is_null().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _label_bytes(cells: pa.Array) -> pa.Array:
+    """Give labels as raw bytes, none for a null."""
+    if is_text(cells.type):
+        return cells.cast(pa.binary()).fill_null(b"")
+    return as_label_texts(cells).cast(pa.binary()).fill_null(b"")
+
+
+def _reason_of_label(label: bytes) -> str:
+    text = decode(label)
+    if text is None:
+        return BAD_ENCODING
+    return MISSING if is_missing_label(text) else UNKNOWN_LABEL
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return shorten(value.decode("utf-8", "backslashreplace"))
+    return "" if value is None else shorten(str(value))
