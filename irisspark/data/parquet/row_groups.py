@@ -91,7 +91,8 @@ def _settings(
     used: Mapping[int, Field], columns: Columns, block_bytes: int | None
 ) -> dict[str, Any]:
     """Say how a file is read: whole column chunks at once, or only their beginnings."""
-    encoded = [f.name for c, f in used.items() if c == columns.label and is_text(f.type)]
+    labels = [field for column, field in used.items() if column == columns.label]
+    encoded = [field.name for field in labels if is_text(field.type) and not field.is_key]
     if block_bytes is None:
         return {"read_dictionary": encoded, "pre_buffer": True}
     return {"read_dictionary": encoded, "buffer_size": STREAM_BYTES}
@@ -132,7 +133,8 @@ def _cells(
         if field.is_key:
             yield column, field.key_cells(split.file, batch.num_rows)
         else:
-            yield column, batch.column(field.name)
+            cells = batch.column(field.name)
+            yield column, cells.cast(field.type) if pa.types.is_null(cells.type) else cells
 
 
 def _piece(split: Split, first: int, num_rows: int, row_bytes: float) -> Piece:
