@@ -38,6 +38,10 @@ predicted = model.predict(features, batch_size=4096, verbose=0).argmax(axis=1)
 print((predicted == labels).mean())
 """
 
+ONE_PROCESS_PARQUET = ONE_PROCESS.replace(
+    "pd.read_csv(sys.argv[2], header=None)", "pd.read_parquet(sys.argv[2])"
+)
+
 ELEPHAS = """
 import sys
 import keras, numpy as np
@@ -168,6 +172,38 @@ def measure_rows(
     return rows
 
 
+def measure_parquet(folder: Path, archive: Path, runs: int, num_rows: int) -> list[list[str]]:
+    """Time the evaluation of Parquet beside pandas and Keras, and its job beside that of CSV."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    text, data, model = (folder / name for name in ("rows.csv", "rows.parquet", "rows.keras"))
+    write_data(text, num_rows, NARROW)
+    names = [*(f"f{i}" for i in range(NARROW)), "label"]
+    options = pyarrow.csv.ReadOptions(column_names=names)
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(text, options), data)
+    save_model(model, NARROW)
+    script = folder / "one_process_parquet.py"
+    script.write_text(ONE_PROCESS_PARQUET)
+    job = ["-modelPath", model, "-dataPath", data]
+    ways = {
+        "pandas and Keras": command(sys.executable, script, model, data),
+        "submit.sh": command(ROOT / "submit.sh", *job),
+    }
+    work = f"{num_rows:,} x {NARROW} of Parquet"
+    seconds = in_turn(ways, runs)
+    rows = compare(f"{work}, whole command", seconds, "pandas and Keras", {"submit.sh": "1.00"})
+    of_jobs = {
+        name: inside("evaluate", "--runs", runs, "--model", model, "--data", path)["seconds"]
+        for name, path in (("CSV", text), ("Parquet", data))
+    }
+    jobs = {name: found["irisspark"] for name, found in of_jobs.items()}
+    rows += compare(f"{work}, the job alone, warm", jobs, "CSV", {"Parquet": "0.60"})
+    text.unlink()
+    data.unlink()
+    return rows
+
+
 def measure_workers(runs: int) -> list[list[str]]:
     """Time first jobs and jobs that do nothing, and weigh workers, on both daemons."""
     kinds = {"Spark's own daemon": ["--stock"], "irisspark": []}
@@ -193,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--only", choices=["iris", "rows", "wide", "workers"])
+    parser.add_argument("--only", choices=["iris", "rows", "wide", "parquet", "workers"])
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="irisspark-benchmark-"))
     try:
@@ -205,6 +241,8 @@ def main() -> None:
             table += measure_rows(folder, archive, arguments.runs, arguments.rows, NARROW)
         if arguments.only in (None, "wide"):
             table += measure_rows(folder, archive, arguments.runs, arguments.rows // 10, WIDE)
+        if arguments.only in (None, "parquet"):
+            table += measure_parquet(folder, archive, arguments.runs, arguments.rows)
         if arguments.only in (None, "workers"):
             table += measure_workers(arguments.runs)
         print_table(["work", "way", "median", "ratio", "goal"], table)

@@ -374,6 +374,7 @@ def test_unreadable_value_draws_no_complaint_from_a_cross_check(all_built):
         ("-classNames a,b -numClasses 3", "-classNames 'a,b': 2 names, but -numClasses 3"),
         ("-topN 4 -numClasses 3", "-topN 4: more than the 3 classes"),
         ("-topN 3 -classNames a,b", "-topN 3: more than the 2 classes"),
+        ("-predictionsFormat csv", "-predictionsFormat csv: needs -predictions true"),
         ("-require f1:0.5 -loadData false", "nothing is measured with -loadData false"),
         ("-dataPath out/x.csv -outputPath out -overwrite true", "would replace -dataPath"),
         ("-modelPath file:/o/m.h5 -outputPath /o/ -overwrite true", "would replace -modelPath"),
