@@ -219,6 +219,8 @@ def _show_data(session: Session, options: Options, network: keras.Model) -> None
     dataset = open_dataset(session, settings.data_settings(options), spec)
     columns = dataset.columns
     print(model_text.columns_text(columns, options.data_path), end="", flush=True)
+    if not options.show_values:
+        return
     row = first_good_row(dataset)
     if row is None:
         say("no good row lies at the beginning of the data")

@@ -22,7 +22,7 @@ from irisspark.data.parquet.parquet_file import is_parquet
 from irisspark.data.parquet.parquet_reader import ParquetReader, open_parquet
 from irisspark.data.reader import Batch
 from irisspark.data.splits import TaskSplits
-from irisspark.data.targets import LabelCodes
+from irisspark.data.targets import LabelCodes, Quantities
 from irisspark.errors import DataError
 from irisspark.storage.finding import find_data
 from irisspark.storage.opening import DataFile, opener
@@ -49,7 +49,7 @@ def columns_of(
     head = reader.head(files, OPEN)
     choice = ColumnChoice(label, features, keep)
     columns = resolve(choice, head, dtype)
-    reader.check(head, columns)
+    assert reader.check(head, columns, 2) is None
     return reader, replace(columns, targets=LabelCodes(classes) if classes else None)
 
 
@@ -470,3 +470,22 @@ def test_table_without_rows_is_empty(tmp_path):
     table_of(0).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"the data is empty: .*a\.parquet holds no rows"):
         columns_of(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected", "reasons"),
+    [
+        (pa.array([1, 2**40]), [1.0, 2.0**40], {}),
+        (pa.array([Decimal("0.10"), Decimal("-127.99")]), [0.1, -127.99], {}),
+        (pa.array([1.5, None, float("nan")]), [1.5], {"missing": 1, "not finite": 1}),
+        (pa.array(["1.5", "oh", ""]), [1.5], {"not a number": 1, "missing": 1}),
+        (pa.array([True, False]), [1.0, 0.0], {}),
+    ],
+)
+def test_labels_of_a_regression_are_numbers(tmp_path, cells, expected, reasons):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": [0.0] * len(cells), "y": cells}), path)
+    reader, columns = columns_of(path, "y")
+    batches = [*read(path, reader, replace(columns, targets=Quantities()))]
+    assert joined(batches)["labels"] == expected
+    assert bad_of(batches).counts == reasons

@@ -70,9 +70,10 @@ def first_row_text(
     values = row.features[0].reshape(shape)
     lines = ["first row, as the model takes it:", f"  {values.dtype} {values.shape}"]
     lines += _indented(np.array2string(values, max_line_width=_MAX_LINE, threshold=100))
-    if row.labels is not None and class_names is not None:
-        index = int(row.labels[0])
-        lines.append(f"  label: output {index}, the class {class_names[index]}")
+    if row.labels is not None:
+        label = row.labels[0]
+        name = f"output {label}, the class {class_names[label]}" if class_names else f"{label}"
+        lines.append(f"  label: {name}")
     for column, cells in zip(columns.keep, row.kept, strict=True):
         lines.append(f"  kept {columns.name(column)}: {cells[0].as_py()}")
     return "\n".join(lines) + "\n"

@@ -22,7 +22,7 @@ from irisspark.data.bad_rows import (
     BadRow,
     BadRows,
 )
-from irisspark.data.cells import decode, is_missing_label, shorten
+from irisspark.data.cells import decode, is_missing, is_missing_label, parse_number, shorten
 from irisspark.data.columns import Columns
 from irisspark.data.numbers import not_representable
 from irisspark.data.targets import Targets, as_label_texts, is_text, plain_cells
@@ -155,7 +155,11 @@ def _labels(cells: pa.Array, targets: Targets) -> Array | None:
 def _label_cells(cells: pa.Array, type_: pa.DataType) -> pa.Array:
     """Give labels as the targets take them; each distinct one is made a text once."""
     if not types.is_dictionary(type_):
-        return cells.cast(type_)
+        is_number = not is_text(cells.type)
+        numbers = (
+            pa.array(_values(cells, np.dtype(np.float64))) if is_number else plain_cells(cells)
+        )
+        return numbers.cast(type_)
     encoded = cells if types.is_dictionary(cells.type) else cells.dictionary_encode()
     texts = as_label_texts(encoded.dictionary)
     return pa.DictionaryArray.from_arrays(encoded.indices.cast(type_.index_type), texts)
@@ -223,7 +227,8 @@ class _Faults:
         """Note the labels that are no targets; give the targets."""
         encoded = _label_bytes(cells).dictionary_encode()
         found, is_bad = targets.convert_bytes(encoded.dictionary_decode())
-        reasons = np.array([_reason_of_label(label) for label in encoded.dictionary.to_pylist()])
+        labels = encoded.dictionary.to_pylist()
+        reasons = np.array([_reason_of_label(label, targets) for label in labels])
         for reason in set(reasons):
             is_such = (reasons == reason)[np.from_dlpack(encoded.indices)]
             self._note(column, str(reason), is_bad & is_such)
@@ -264,11 +269,17 @@ def _label_bytes(cells: pa.Array) -> pa.Array:
     return as_label_texts(cells).cast(pa.binary()).fill_null(b"")
 
 
-def _reason_of_label(label: bytes) -> str:
+def _reason_of_label(label: bytes, targets: Targets) -> str:
+    """Say what is wrong with a label that is no target."""
     text = decode(label)
     if text is None:
         return BAD_ENCODING
-    return MISSING if is_missing_label(text) else UNKNOWN_LABEL
+    if targets.of_classes:
+        return MISSING if is_missing_label(text) else UNKNOWN_LABEL
+    if is_missing(text):
+        return MISSING
+    is_finite = text.strip().lower().lstrip("+-") not in ("nan", "inf", "infinity")
+    return NOT_A_NUMBER if is_finite and parse_number(text) is None else NOT_FINITE
 
 
 def _shown(value: object) -> str:

@@ -74,7 +74,7 @@ class ParquetReader:
             tuple("" if kind in _OF_FEATURES else kind for kind in kinds),
         )
 
-    def check(self, head: Head, columns: Columns, num_classes: int) -> None:
+    def check(self, head: Head, columns: Columns, num_classes: int) -> str | None:
         """Refuse a label that is neither number nor text, and files whose columns are others.
 
         Raises:
@@ -90,6 +90,7 @@ class ParquetReader:
                     "cannot be"
                 )
         check_schemas(self.fields, columns, self.footers)
+        return None
 
     def hint(self, head: Head) -> str | None:
         """Nothing is read in another way than it was written."""
