@@ -9,7 +9,7 @@ import contextlib
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ from irisspark.storage import finding
 from irisspark.storage.fetching import on_this_disk
 from irisspark.storage.locating import locator
 from irisspark.storage.location import Location, is_on_this_disk
-from irisspark.storage.publishing import Publication, open_publication
+from irisspark.storage.publishing import Publication, open_publication, publish_beside
 from irisspark.storage.staging import check_output
 from irisspark.training.running import TrainingResult, train
 
@@ -143,7 +143,8 @@ def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
             trained = train(session, model, dataset, settings.train_settings(options), _show)
             dataset = trained.dataset
             clock.lap("train")
-        result = _predict_and_score(session, trained or model, dataset, options, publication)
+        with _keeping_the_model(session, options, trained):
+            result = _predict_and_score(session, trained or model, dataset, options, publication)
         clock.lap("evaluate")
         run = describe_run(session, options, model, dataset, result, clock)
     if result.comparison.note is not None:
@@ -168,6 +169,27 @@ def _open_publication(session: Session, options: Options, stack: ExitStack) -> P
     publication = open_publication(path, target, overwrite=options.overwrite)
     stack.callback(publication.discard)
     return publication
+
+
+@contextlib.contextmanager
+def _keeping_the_model(
+    session: Session, options: Options, trained: TrainingResult | None
+) -> Iterator[None]:
+    """Keep a trained model where its evaluation fails: hours may have gone into it."""
+    try:
+        yield
+    except Exception:
+        if trained is not None and options.output_path is not None:
+            try:
+                uri = publish_beside(
+                    f"{options.output_path.rstrip('/')}-not-evaluated",
+                    locator(session),
+                    trained.files | {"history.csv": report.history_csv(trained.history).encode()},
+                )
+                say(f"the trained model is kept in {uri}, though its evaluation failed:")
+            except Exception as error:
+                say(f"the trained model is lost, for it cannot be written: {first_line(error)}")
+        raise
 
 
 def _predict_and_score(

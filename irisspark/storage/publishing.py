@@ -8,6 +8,7 @@ that no other run has are put where they are to be, and ``metrics.json`` and ``_
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -15,7 +16,7 @@ from typing import Protocol
 from pyarrow.fs import FileSelector, FileType
 
 from irisspark.errors import IrissparkError
-from irisspark.storage.location import Location, reason
+from irisspark.storage.location import Locate, Location, reason
 from irisspark.storage.replacing import replacing
 from irisspark.storage.staging import Staging
 
@@ -233,6 +234,27 @@ def open_publication(path: str, target: Location, *, overwrite: bool) -> Publica
         raise IrissparkError(f"-outputPath {path}: name a folder in it")
     kind = RenamedPublication if target.renames else ObjectPublication
     return kind(path, target, overwrite=overwrite)
+
+
+def publish_beside(path: str, place: Locate, files: Mapping[str, bytes]) -> str:
+    """Publish files in a folder of their own, under the first free name.
+
+    Args:
+        path: The name; a number goes behind it where it is taken.
+        place: From a path to where it leads.
+        files: The files.
+
+    Returns:
+        The folder's URI.
+
+    Raises:
+        IrissparkError: It cannot be written.
+    """
+    names = (path if number == 1 else f"{path}-{number}" for number in itertools.count(1))
+    name = next(name for name in names if not place(name).exists)
+    publication = open_publication(name, place(name), overwrite=False)
+    publication.publish(files)
+    return publication.uri
 
 
 def _check_free(path: str, target: Location, *, overwrite: bool) -> None:

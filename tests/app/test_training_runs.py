@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_driver import OneDriver
 from running import ROOT, Cluster, Run
 
 FRESH_MODEL = """
@@ -85,3 +86,32 @@ def test_an_output_folder_that_cannot_be_written_is_found_before_training(
     assert done.returncode == 1
     assert "file is not a folder that may be written" in done.stdout + done.stderr
     assert "epoch 1" not in done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def unevaluable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, and rows whose last one, which is held out, it has no number for."""
+    folder = tmp_path_factory.mktemp("unevaluable")
+    python(FRESH_MODEL, "fresh.h5", folder=folder)
+    rows = (ROOT / "irisspark" / "samples" / "iris.txt").read_text()
+    (folder / "data.csv").write_text(f"{rows.rstrip()}\n3e38,-3e38,3e38,3e38,0\n")
+    return folder
+
+
+def test_trained_model_is_kept_where_its_evaluation_fails(
+    one_driver: OneDriver, unevaluable: Path
+) -> None:
+    import keras
+
+    words = "-train true -epochs 1 -modelPath fresh.h5 -shuffle false -validationSplit 0.02"
+    words += " -outputPath out -learningRate 0.5"
+    for name in ("out-not-evaluated", "out-not-evaluated-2"):
+        code, output = one_driver.run(words.split(), unevaluable)
+        assert code == 1, output
+        assert "the model's prediction is not a number for 1 row" in output
+        assert f"the trained model is kept in file://{unevaluable / name}," in output
+        assert not (unevaluable / "out").exists()
+        kept = keras.models.load_model(unevaluable / name / "model.keras")
+        fresh = keras.models.load_model(unevaluable / "fresh.h5")
+        assert (kept.get_weights()[0] != fresh.get_weights()[0]).any()
+        assert (unevaluable / name / "history.csv").read_text().startswith("epoch,loss")
