@@ -46,6 +46,13 @@ def two_masks():
     return Model(steps, L.GRU(2)(both))
 
 
+def apart():
+    """Both ways of a Bidirectional layer as two tensors."""
+    steps = L.Input((5, 3))
+    pair = L.Bidirectional(L.LSTM(2), merge_mode=None)(steps)
+    return Model(steps, L.Dense(2)(L.Subtract()(pair)))
+
+
 def of_keras_1():
     """What Keras 1.2 has, and stores in part."""
     conv = lambda: L.Convolution2D(3, 2, 2, input_shape=(5, 5, 2))
@@ -90,6 +97,10 @@ def of_tensorflow():
         lambda kept, masked: L.Concatenate(1, name="concatenate_1")([masked, masked])
     )
     models["masks_that_differ"] = two_masks
+    models["bidirectional_from_behind"] = lambda: stack(
+        L.Bidirectional(L.GRU(2, go_backwards=True), input_shape=(5, 3)), L.Dense(2)
+    )
+    models["bidirectional_apart"] = apart
     return models
 
 

@@ -85,7 +85,12 @@ def _parse_layer(entry: Any, where: str, position: int) -> Layer:
         key: parse_layer(config.pop(key), name) for key in _WRAPPED_KEYS if _holds(config, key)
     }
     if class_name == "Bidirectional" and "layer" in inner and "backward_layer" not in inner:
-        inner[f"{IMPLIED}backward_layer"] = inner["layer"]
+        forward = inner["layer"]
+        if forward.config.get("go_backwards"):  # Keras 3 implies that the other one does
+            way = {"name": f"backward_{forward.name}", "go_backwards": False}
+            inner["backward_layer"] = forward.renamed(forward.class_name, **way)
+        else:
+            inner[f"{IMPLIED}backward_layer"] = forward
     for i, cell in enumerate(config.pop("cells", None) or ()):
         inner[f"cells.{i}"] = parse_layer(cell, name)
     return Layer(class_name, name, {**config, "name": name}, calls, inner=inner)

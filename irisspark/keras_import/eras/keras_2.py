@@ -224,7 +224,7 @@ def _settle(layer: Layer, findings: Findings) -> Layer:
     for key, value in layer.config.items():
         if key in known:
             settled = _value(key, value, layer, findings)
-            if settled is not None or key.endswith("activation"):
+            if settled is not None or key.endswith("activation") or key == "merge_mode":
                 config[key] = settled
         elif not _may_go(key, value):
             raise ModelError(
