@@ -11,7 +11,10 @@ import sys
 from typing import ClassVar
 
 MAX_LINE_CHARS = 300
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Control characters, and letters that nobody sees: blanks of other kinds, and none of any width.
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
+)
 
 LOST_LETTERS = (
     "letters that are not ASCII do not reach irisspark, since the locale of spark-submit is not "
@@ -62,8 +65,8 @@ class TrainingError(IrissparkError):
 
 
 def printable(text: str) -> str:
-    """Write control characters as escapes: a path or a cell of the user's may hold a line end."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    """Write what nobody sees as escapes: a path or a cell of the user's may hold a line end."""
+    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def has_all_letters() -> bool:

@@ -10,7 +10,7 @@ from csv_oracle import bad_of, data_file, open_local, parse, read_splits, rows_o
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irisspark.data.columns import Columns
+from irisspark.data.columns import ColumnChoice, Columns, resolve
 from irisspark.data.csv.backslashes import with_doubled_quotes
 from irisspark.data.csv.blocks import Block
 from irisspark.data.csv.csv_format import CsvFormat
@@ -226,6 +226,21 @@ def test_first_line_of_another_width_is_told_with_both_numbers(tmp_path, header,
     file = data_file(tmp_path / "a.csv", data)
     with pytest.raises(DataError, match=rf"a\.csv: the {said}"):
         CsvReader(CsvFormat(header=header)).head([file], open_local)
+
+
+def test_hives_delimiter_is_named_and_read(tmp_path):
+    file = data_file(tmp_path / "a.csv", b"1\x012\x010\n3\x014\x011\n")
+    with pytest.raises(DataError, match=r"one column .* 2 of '\\x01': pass -delimiter '\\001'"):
+        CsvReader().head([file], open_local)
+    batches = read_splits([file], COLUMNS, CsvFormat("\x01"))
+    assert [row[2] for row in rows_of(batches)] == [(1, 2), (3, 4)]
+
+
+def test_one_column_that_is_no_utf_8_is_told(tmp_path):
+    file = data_file(tmp_path / "a.csv", "5.1,3,0\n4.9,3,1\n".encode("cp500"))
+    head = CsvReader().head([file], open_local)
+    with pytest.raises(DataError, match=r"has one column, and none is left .*not UTF-8: save"):
+        resolve(ColumnChoice(), head, "float32")
 
 
 @pytest.mark.parametrize("header", [True, False])

@@ -8,8 +8,8 @@ from irisspark.errors import DataError, ModelError, OptionsError
 from irisspark.options import parse
 from irisspark.startup.notices import say
 
-ODD = "a\nb\r\x1b[31m\u2028\u00e9 c"
-SHOWN = "a\\nb\\r\\x1b[31m\\u2028\u00e9 c"
+ODD = "a\nb\r\x1b[31m\u2028\u00a0\u200b\u00e9 c"
+SHOWN = "a\\nb\\r\\x1b[31m\\u2028\\xa0\\u200b\u00e9 c"
 
 
 @pytest.mark.parametrize("kind", [DataError, ModelError])
@@ -21,7 +21,20 @@ def test_a_message_is_one_line(kind):
 
 def test_a_command_line_has_a_line_for_each_problem():
     with pytest.raises(OptionsError) as error:
-        parse(["-epochs", ODD, "-modelPath", "hdfs://" + ODD, "-x\ny", "1", "-outputPath", "a\nb"])
+        parse(
+            [
+                "-epochs",
+                ODD,
+                "-modelPath",
+                "m.h5",
+                "-numClasses",
+                ODD,
+                "-x\ny",
+                "1",
+                "-outputPath",
+                "a\nb",
+            ]
+        )
     assert len(error.value.lines) == 3
     assert all(line.isprintable() for line in error.value.lines)
 

@@ -91,8 +91,9 @@ def test_value_that_is_an_option_goes_after_an_equals_sign():
 
 @pytest.mark.parametrize(
     ("text", "delimiter"),
-    [("tab", "\t"), ("TAB", "\t"), ("\\t", "\t"), ("\t", "\t"), (";", ";"), (" ", " "), ("|", "|")],
-)
+    [("tab", "\t"), ("TAB", "\t"), ("\\t", "\t"), ("\t", "\t"), (";", ";"), (" ", " "), ("|", "|"),
+     ("\\001", "\x01"), ("\\u0001", "\x01"), ("\\X01", "\x01"), ("\x01", "\x01")],
+)  # fmt: skip
 def test_delimiters_that_can_part_fields_are_taken(text, delimiter):
     assert parse(["-delimiter", text]).delimiter == delimiter
 

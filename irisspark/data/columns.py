@@ -142,9 +142,10 @@ def resolve(choice: ColumnChoice, head: Head, dtype: str) -> Columns:
         features = _find_all(choice.features, "-featureIndices", head)
     _check_roles(features, keep, label, head.names)
     if not features:
-        raise DataError(
-            f"{head.path} has {head.num_columns} columns, and none is left for the features"
-        )
+        count = "one column" if head.num_columns == 1 else f"{head.num_columns} columns"
+        is_text = all("\\x" not in cell for row in head.rows for cell in row)
+        hint = "" if is_text else "; it is not UTF-8: save the file as UTF-8 text"
+        raise DataError(f"{head.path} has {count}, and none is left for the features{hint}")
     return Columns(
         num_columns=head.num_columns,
         features=features,

@@ -16,6 +16,7 @@ ColumnItem = int | str | tuple[int, int]
 """A column: its index (negative from the end), its header name, or an inclusive range."""
 
 LARGEST = 2**31 - 1
+_OF_HIVE = "\x01"
 
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -119,9 +120,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def read_delimiter(text: str) -> str:
-    r"""Read one ASCII character that can part fields, or ``tab`` or ``\t`` for a tab."""
+    r"""Read one ASCII character that can part fields; ``tab`` or ``\t``; Hive's own, ``\001``."""
     if text.lower() in ("tab", "\\t"):
         return "\t"
+    if text.lower() in (_OF_HIVE, "\\001", "\\x01", "\\u0001"):
+        return _OF_HIVE
     if len(text) != 1 or not text.isascii():
         raise ValueError("expected one ASCII character, or tab")
     if text == "t":

@@ -11,7 +11,7 @@ from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.records import Records, find_records
 from irisspark.errors import DataError
 
-_DELIMITERS = {",": ",", ";": "';'", "\t": "tab", "|": "'|'"}
+_DELIMITERS = {",": ",", ";": "';'", "\t": "tab", "|": "'|'", "\x01": r"'\001'"}
 _COMMENT = re.compile(rb'[ \t]*"?[ \t]*(#|%|\||//)')
 # Excel writes these for values, and so are they missing ones or bad numbers.
 _EXCEL_VALUE = re.compile(rb'[ \t]*"?#(N/?A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)', re.IGNORECASE)
