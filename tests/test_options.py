@@ -89,6 +89,14 @@ def test_value_that_is_an_option_goes_after_an_equals_sign():
     assert parse(["-dataPath=a=b.csv"]).data_path == "a=b.csv"
 
 
+def test_line_ends_and_quotes_of_scripts_are_no_part_of_a_value():
+    options = parse(["-modelPath", "m.h5\r", "-dataPath", "a.csv\n", "-header", "true\r\n"])
+    assert (options.model_path, options.data_path, options.header) == ("m.h5", "a.csv", True)
+    assert parse(['-modelPath "my model.h5"']).model_path == "my model.h5"
+    assert parse(["-dataPath 'my data.csv'"]).data_path == "my data.csv"
+    assert parse(['-labelIndex "3"', "-header true"]).label_index == "3"  # a name
+
+
 @pytest.mark.parametrize(
     ("text", "delimiter"),
     [("tab", "\t"), ("TAB", "\t"), ("\\t", "\t"), ("\t", "\t"), (";", ";"), (" ", " "), ("|", "|"),

@@ -57,9 +57,10 @@ def parse(argv: Sequence[str]) -> Options:
 def split_words(argv: Sequence[str]) -> list[str]:
     """Take words apart that hold an option with its value, or a whole command line.
 
-    Airflow and Kubernetes hand them over so, for who writes ``["-modelPath m.h5"]``.
+    Airflow and Kubernetes hand them over so, for who writes ``["-modelPath m.h5"]``. A line end
+    behind a word is that of a script from Windows, or of a block of YAML.
     """
-    return [piece for word in argv for piece in _split_word(word)]
+    return [piece for word in argv for piece in _split_word(word.rstrip("\r\n") or word)]
 
 
 def _split_word(word: str) -> list[str]:
@@ -71,7 +72,14 @@ def _split_word(word: str) -> list[str]:
             return shlex.split(word)
         except ValueError:  # a quote that is not closed
             return word.split()
-    return [word.strip()] if "=" in name else [name, rest[0].rstrip()]
+    return [word.strip()] if "=" in name else [name, _unquoted(rest[0].rstrip(), name)]
+
+
+def _unquoted(value: str, name: str) -> str:
+    """Take the quotes off a path; around the name of a column they have a meaning."""
+    is_path = BY_NAME[_one_dash(name)].metavar.startswith("PATH")
+    quoted = re.fullmatch(r"""(['"])([^'"]+)\1""", value)
+    return quoted[2] if is_path and quoted else value
 
 
 def _names_options(text: str) -> bool:
