@@ -133,7 +133,7 @@ def test_a_jvm_that_was_killed_before_it_was_talked_to_is_the_end(tmp_path, is_r
     program = (
         "from irisspark.startup import ending, gateway; ending.listen(lambda _: None)\n"
         "try:\n    print(gateway.has_jvm(), file=open('went on', 'w'))\n"
-        "except ending.Told: open('ended', 'w').close()"
+        "except ending.SignalReceived: open('ended', 'w').close()"
     )
     reading, writing = os.pipe()
     if not is_read:
