@@ -34,6 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "spark")]
 CHUNK = 250  # numbers a process
 MEMORY_BYTES = 1 << 30  # more than a process takes that has opened one model
 SECONDS = 30.0
+START_SECONDS = 600.0  # to import TensorFlow on a machine that is busy
 SILENT_SECONDS = 100.0  # after the product's own limit, at which it ends the process with a line
 # What is said where HDF5 loops, or crashes.
 ENDED = ("could not be read within", "the process ended while it read")
@@ -302,14 +303,16 @@ def _read_answers(
     assert child.stdout is not None
     buffer = b""
     problem = "the process ended with"
+    limit = START_SECONDS
     while True:
-        if not select.select([child.stdout], [], [], SILENT_SECONDS)[0]:
+        if not select.select([child.stdout], [], [], limit)[0]:
             child.kill()
             problem = "no answer, killed:"
             break
         part = os.read(child.stdout.fileno(), 1 << 16)
         if not part:
             break
+        limit = SILENT_SECONDS
         *lines, buffer = (buffer + part).split(b"\n")
         for line in lines:
             number, answer = json.loads(line)
