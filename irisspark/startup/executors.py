@@ -106,9 +106,8 @@ def _workers_of(context: Any, host: str, port: int) -> list[Any]:
     """Ask a standalone master for its live workers, as its own web page does."""
     jvm = context._jvm
     spark = jvm.org.apache.spark
-    master = (
-        spark.SparkEnv.get().rpcEnv().setupEndpointRef(spark.rpc.RpcAddress(host, port), "Master")
-    )
+    rpc = context._jsc.sc().schedulerBackend().rpcEnv()
+    master = rpc.setupEndpointRef(spark.rpc.RpcAddress(host, port), "Master")
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     name = "org.apache.spark.deploy.DeployMessages$RequestMasterState$"
     request = loader.loadClass(name).getField("MODULE$").get(None)

@@ -24,8 +24,14 @@ _ARGS, _LAST_ARG = "PYSPARK_SUBMIT_ARGS", "pyspark-shell"
 _ANSWER_SECONDS = 20.0  # a JVM that has just been started, on a machine that is busy
 _MOMENT_SECONDS = 0.1
 _MAX_ANSWER_BYTES = 1000
-_DONE, _NULL = b"!yv", b"!yn"
-_GET_SPARK = b"c\nz:org.apache.spark.SparkEnv\nget\ne\n"
+_DONE, _TRUE, _REFERENCE = b"!yv", b"!ybtrue", b"!yr"
+# Not by SparkEnv: py4j looks through its methods, one of which names a class that Spark 4.3 does
+# not bring.
+_HAS_NO_SPARK = (
+    b"r\nm\norg.apache.spark.SparkContext$\nMODULE$\ne\n",
+    b"c\n%s\ngetActive\ne\n",
+    b"c\n%s\nisEmpty\ne\n",
+)
 
 
 def has_jvm() -> bool:
@@ -72,18 +78,26 @@ def open_gateway(before_start: Callable[[], None]) -> None:
 
 def _is_ours() -> bool:
     """Tell whether the JVM that is named lets this process in, and runs no Spark yet."""
-    return _ask(_GET_SPARK) == [_NULL]
+    return _ask(*_HAS_NO_SPARK) == _TRUE
 
 
-def _ask(*commands: bytes) -> list[bytes] | None:
-    """Give the answers of the JVM that is named; None where it does not let this process in."""
+def _ask(*commands: bytes) -> bytes | None:
+    """Give the last answer of the JVM that is named; None where it does not let this process in.
+
+    Args:
+        commands: What is asked for, one after the other; ``%s`` is the object that was answered.
+    """
     deadline = time.monotonic() + _ANSWER_SECONDS
     try:
         address = ("127.0.0.1", int(os.environ[PORT]))
         with socket.create_connection(address, _ANSWER_SECONDS) as connection:
             if _answer(connection, f"A\n{os.environ[_SECRET]}\n".encode(), deadline) != _DONE:
                 return None
-            return [_answer(connection, command, deadline) for command in commands]
+            answer = b""
+            for command in commands:
+                object_id = answer.removeprefix(_REFERENCE)
+                answer = _answer(connection, command.replace(b"%s", object_id), deadline)
+            return answer
     except (OSError, KeyError, ValueError, OverflowError):
         return None
 

@@ -367,8 +367,7 @@ def _stop(context: SparkContext) -> None:
 def _without_daemon(context: SparkContext, conf: SparkConf, limit: Limit) -> SparkContext:
     """Go on with Spark's own daemon: executors read the setting when they start."""
     if is_local(conf):
-        environment = context._jvm.org.apache.spark.SparkEnv.get()
-        environment.conf().set(DAEMON_KEY, _SPARKS_DAEMON)
+        context._jsc.sc().conf().set(DAEMON_KEY, _SPARKS_DAEMON)
         return context
     _stop(context)
     # Set and not removed: the JVM's system properties, which a conf begins with, have ours too.
