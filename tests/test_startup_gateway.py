@@ -16,7 +16,8 @@ from irisspark.startup import gateway
 
 SECONDS = 0.3
 AUTHENTICATION = b"A\nsecret\n"
-DONE, NULL, AN_OBJECT = b"!yv\n", b"!yn\n", b"!yro5\n"
+DONE, NULL, TRUE, FALSE = b"!yv\n", b"!yn\n", b"!ybtrue\n", b"!ybfalse\n"
+COMPANION, OPTION = b"!yro0\n", b"!yro1\n"
 
 
 @contextmanager
@@ -83,15 +84,15 @@ def test_a_partner_that_says_a_byte_at_a_time_is_not_waited_for_longer(monkeypat
 
 
 @pytest.mark.parametrize("dies", [True, False])
-@pytest.mark.parametrize("said", [*prefixes(NULL), b"!xro3\n", AN_OBJECT])
+@pytest.mark.parametrize("said", [*prefixes(TRUE), b"!xro3\n", FALSE])
 def test_a_partner_that_runs_a_spark_or_does_not_say_is_not_ours(monkeypatch, said, dies):
-    with partner(monkeypatch, says(DONE, said, dies=dies)):
+    with partner(monkeypatch, says(DONE, COMPANION, OPTION, said, dies=dies)):
         assert gateway.has_jvm()
         assert not gateway._is_ours()
 
 
 def test_a_partner_without_a_spark_is_ours(monkeypatch):
-    with partner(monkeypatch, says(DONE, NULL, dies=False)):
+    with partner(monkeypatch, says(DONE, COMPANION, OPTION, TRUE, dies=False)):
         assert gateway.has_jvm()
         assert gateway._is_ours()
 
