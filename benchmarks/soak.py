@@ -126,10 +126,10 @@ def write_data(folder: Path, number: int, shape: tuple[int, int], dice: random.R
     for line in lines:
         line.insert(at, line.pop())
     num_bad = dice.choice([0, 0, 0, 1, 13])
-    for _ in range(num_bad):
+    for _ in range(num_bad):  # not the first line, which says how many columns there are
         broken = list(lines[0])
         broken[1 - at // num_features] = "x"
-        lines.insert(dice.randrange(len(lines) + 1), broken if dice.random() < 0.5 else broken[:-1])
+        lines.insert(dice.randint(1, len(lines)), broken if dice.random() < 0.5 else broken[:-1])
     delimiter, header = dice.choice([",", ";", "\t", "|"]), dice.random() < 0.5
     name = f"data-{number}.csv{dice.choice(['', '', '.gz'])}"
     opened = gzip.open if name.endswith(".gz") else open
