@@ -82,7 +82,7 @@ KINDS: dict[str, tuple[bytes | Callable[[Path], object], str]] = {
     "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive"),
     "rar": (b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an .xls workbook"),
-    "parquet": (lambda path: TABLE.to_parquet(path), "a Parquet file: export it as CSV"),
+    "parquet": (lambda path: TABLE.to_parquet(path), "a Parquet file: the files of one -dataPath"),
     "feather": (lambda path: TABLE.to_feather(path), "an Arrow or Feather file"),
     "arrow stream": (arrow_stream(), "an Arrow stream"),
     "orc": (lambda path: TABLE.to_orc(path), "an ORC file"),
