@@ -189,6 +189,7 @@ def measure_parquet(folder: Path, archive: Path, runs: int, num_rows: int) -> li
     ways = {
         "pandas and Keras": command(sys.executable, script, model, data),
         "submit.sh": command(ROOT / "submit.sh", *job),
+        "spark-submit irisspark.zip": command(SPARK_SUBMIT, archive, *job),
     }
     work = f"{num_rows:,} x {NARROW} of Parquet"
     seconds = in_turn(ways, runs)
