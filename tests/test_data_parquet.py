@@ -186,7 +186,7 @@ def test_whole_numbers_stay_exact(tmp_path, cells, dtype):
 )  # fmt: skip
 def test_cells_that_are_no_numbers_are_bad_rows(tmp_path, cells, dtype, reasons):
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"x": cells, "n": list(range(len(cells)))}), path)
+    pq.write_table(pa.table({"x": cells, "n": [*range(len(cells))]}), path, row_group_size=2)
     reader, columns = columns_of(path, None, ["x"], ("n",), dtype=dtype)
     batches = [*read(path, reader, columns)]
     bad = bad_of(batches)
@@ -343,6 +343,19 @@ def test_kept_columns_keep_their_types(tmp_path):
     ]  # fmt: skip
     assert joined([batch])["kept"][0] == (datetime.datetime(2024, 2, 29, 12), day, "ä", 2**62)
     assert joined([batch])["kept"][1][1:] == (None, None, 1)
+
+
+def test_text_that_is_not_utf_8_is_a_bad_row(tmp_path):
+    path = tmp_path / "a.parquet"
+    raw = pa.array([b"yes", b"n\xff", b"no"])
+    text = pa.Array.from_buffers(pa.utf8(), 3, raw.buffers())  # whatever its type says
+    pq.write_table(pa.table({"x": [1.0] * 3, "t": text}), path)
+    reader, columns = columns_of(path, None, ["x"], ("t",))
+    assert bad_of([*read(path, reader, columns)]).counts == {"bad encoding": 1}
+    reader, columns = columns_of(path, "t", ["x"], classes=YES_NO)
+    batches = [*read(path, reader, columns)]
+    assert bad_of(batches).counts == {"bad encoding": 1}
+    assert joined(batches)["labels"] == [1, 0]
 
 
 OTHERS = {

@@ -249,7 +249,7 @@ class _Faults:
         first = []
         for row in bad[:MAX_SAMPLED_ROWS].tolist():
             column, reason = int(self.columns[row]), REASONS[self._reasons[row]]
-            value = _shown(cells[column][row].as_py())
+            value = _shown(cells[column].slice(row, 1))
             first.append(BadRow(file_index, position + row, reason, column, value))
         return BadRows(
             {name: count for name, count in zip(REASONS, counts, strict=True) if count},
@@ -282,7 +282,9 @@ def _reason_of_label(label: bytes, targets: Targets) -> str:
     return NOT_A_NUMBER if is_finite and parse_number(text) is None else NOT_FINITE
 
 
-def _shown(value: object) -> str:
+def _shown(cell: pa.Array) -> str:
+    """Write the one cell of an array for a message."""
+    value = (cell.cast(pa.binary()) if is_text(cell.type) else cell)[0].as_py()
     if isinstance(value, bytes):
         return shorten(value.decode("utf-8", "backslashreplace"))
     return "" if value is None else shorten(str(value))

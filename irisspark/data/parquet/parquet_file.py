@@ -63,7 +63,7 @@ def opened(file: DataFile, open_file: Opener, **settings: Any) -> Iterator[pq.Pa
                 yield parquet
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"cannot read {file.path}: {first_line(error)}") from error
-        except (pa.ArrowException, OSError, ValueError, EOFError) as error:
+        except (pa.ArrowException, OSError, EOFError) as error:
             raise DataError(_fault(file, stream, first_line(error))) from error
 
 
