@@ -19,9 +19,13 @@ REQUIREMENTS = [
     "tensorflow<2.20",  # elephas pins it
 ]
 
+HDFS_REQUIREMENTS = ["hdfs-native>=0.14,<0.15"]  # with which workers read and write on HDFS
+
 TEST_REQUIREMENTS = [
+    *HDFS_REQUIREMENTS,
     "hypothesis",
     "jsonschema",
+    "moto[server]",
     "mypy",
     "pytest",
     "ruff",
@@ -60,7 +64,7 @@ if __name__ == "__main__":
         },
         python_requires=">=3.11,<3.13",
         install_requires=REQUIREMENTS,
-        extras_require={"test": TEST_REQUIREMENTS},
+        extras_require={"hdfs": HDFS_REQUIREMENTS, "test": TEST_REQUIREMENTS},
         entry_points={"console_scripts": ["irisspark-bundle=irisspark.bundle.packing:main"]},
         classifiers=[
             "Operating System :: MacOS",

@@ -1,6 +1,12 @@
-"""The order of the tests, and the Sparks that some of them run on."""
+"""The order of the tests, the Sparks that some run on, and a server that some talk to."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from s3_store import Store
 
 FORKS = {"test_startup_handover.py"}
 SPARKS = ("3.5.9", "4.0.0", "4.1.4", "4.2.1", "4.3.0")
@@ -23,3 +29,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests that fork come first: threads of TensorFlow and Spark do not survive it."""
     items.sort(key=lambda item: item.path.name not in FORKS)
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator["Store"]:
+    """An object store that checks keys and policies."""
+    from s3_store import serve
+
+    yield from serve()

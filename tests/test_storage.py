@@ -10,7 +10,7 @@ import pytest
 from irisspark.errors import DataError, ModelError
 from irisspark.storage.finding import find_data, find_model
 from irisspark.storage.globs import expand_braces, split_list
-from irisspark.storage.location import locate, unwritable
+from irisspark.storage.location import is_on_this_disk, locate, split_root, unwritable
 from irisspark.storage.opening import opener
 from irisspark.storage.replacing import replacing
 
@@ -189,3 +189,20 @@ def test_names_whose_letters_are_lost_tell_the_locale(tree, monkeypatch):
     assert found("d_202?.csv")
     with pytest.raises(DataError, match="ship the file"):
         found("nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "root"),
+    [("hdfs://nn:9000/a/b", "hdfs://nn:9000"), ("s3a://b", "s3a://b"), ("viewfs:/x", "viewfs:"),
+     ("hdfs:///x", "hdfs://"), ("file:///x", ""), ("/x", ""), ("a:b", ""), ("C:/x", "")],
+)  # fmt: skip
+def test_a_uri_is_parted_behind_its_authority(path, root):
+    assert split_root(path) == (root, path.removeprefix(root))
+
+
+def test_where_hadoop_has_settings_only_a_uri_is_surely_of_this_disk(monkeypatch):
+    for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    assert is_on_this_disk("out") and not is_on_this_disk("s3a://b/out")
+    monkeypatch.setenv("YARN_CONF_DIR", "/etc/hadoop/conf")
+    assert not is_on_this_disk("out") and is_on_this_disk("file:///out")

@@ -72,6 +72,11 @@ def prepare(
         raise IrissparkError(
             f"-outputPath {output_path} cannot be written: {reason(error)}"
         ) from error
+    if not folder.travels:
+        raise IrissparkError(
+            f"-predictions true: the workers cannot write to -outputPath {output_path}, for its "
+            "credentials come from a provider of Hadoop's that nothing outside a JVM has"
+        )
     names = _class_names(dataset, spec)
     meaning = spec.output
     if isinstance(meaning, RegressionMeaning):

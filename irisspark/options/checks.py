@@ -15,6 +15,7 @@ from irisspark.options.values import ColumnItem, header_names, item_text, repeat
 _PATHS = ("model_path", "data_path", "output_path", "checkpoint_path")
 _MACHINE = re.compile(r"file://(?!/|localhost/)([^/,]+)(/[^,]*)?", re.IGNORECASE)
 _TEXT_NAME = re.compile(r"\.(csv|tsv|txt|data|dat)(\.\w+)?$", re.ASCII | re.IGNORECASE)
+_SECRET = re.compile(r"://[^/@:,\s]+:[^@,\s]+@")
 _LOST = re.compile("[?\ufffd]")
 _LETTERS = ("label_index", "feature_indices", "keep_columns", "class_names")
 
@@ -143,6 +144,15 @@ def _uris_name_files(options: Options) -> Iterator[str]:
             )
 
 
+def _uris_hold_no_secrets(options: Options) -> Iterator[str]:
+    for field in _PATHS:
+        if _SECRET.search(getattr(options, field) or ""):
+            yield (
+                f"{BY_FIELD[field].name}: keys do not belong in a URI, where logs show them; give "
+                "them to Hadoop, as fs.s3a.access.key and fs.s3a.secret.key in core-site.xml"
+            )
+
+
 def _names_need_a_header(options: Options) -> Iterator[str]:
     """Ask for a header where the data is CSV by its names; Parquet needs none."""
     if not all(_TEXT_NAME.search(path.strip()) for path in options.data_path.split(",")):
@@ -244,6 +254,7 @@ def _holds(folder: str, paths: str | None) -> bool:
 
 _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] = (
     (frozenset(_PATHS), _uris_name_files),
+    (frozenset(_PATHS), _uris_hold_no_secrets),
     (
         frozenset({"label_index", "feature_indices", "keep_columns", "header", "data_path"}),
         _names_need_a_header,

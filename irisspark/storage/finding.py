@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
@@ -74,9 +75,10 @@ def find_model(
             parts = (missing_of(path, exists),)
         found = [(part, find(part)) for part in parts]
     except OSError as error:
-        raise ModelError(f"-modelPath {path}: {reason(error)}") from error
+        raise ModelError(f"-modelPath {path}: {_told(error, path, place)}") from error
     for part, location in found:
         if location is None:
+            _check_root_of_model(part, place)
             raise ModelError(_not_found("-modelPath", part, shipped))
     return tuple(location for _, location in found if location is not None)
 
@@ -115,7 +117,7 @@ def find_data(
         found = (_find_files(part, shipped, resolve, place) for part in parts if part)
         return [file for files in found for file in files]
     except OSError as error:
-        raise DataError(f"-dataPath {path}: {reason(error)}") from error
+        raise DataError(f"-dataPath {path}: {_told(error, path, place)}") from error
     except re.error as error:
         raise DataError(f"-dataPath {path} is no pattern: {error.msg}") from error
 
@@ -125,11 +127,11 @@ def _find_files(
 ) -> list[DataFile]:
     name = _shipped_name(path, shipped)
     if name is None:
-        return _found_anywhere(path, place) or _fail(path, shipped)
+        return _found_anywhere(path, place) or _fail(path, shipped, place)
     root = resolve(".")
     return [
         replace(file, path=os.path.relpath(file.path, root), shipped=True)
-        for file in _found_at(resolve(name), locate) or _fail(path, shipped)
+        for file in _found_at(resolve(name), locate) or _fail(path, shipped, place)
     ]
 
 
@@ -140,7 +142,8 @@ def _found_anywhere(path: str, place: Locate) -> list[DataFile]:
     return _found_at(path, locate)
 
 
-def _fail(path: str, shipped: Mapping[str, str]) -> NoReturn:
+def _fail(path: str, shipped: Mapping[str, str], place: Locate) -> NoReturn:
+    _check_root(path, place)
     raise DataError(_not_found("-dataPath", path, shipped))
 
 
@@ -191,9 +194,16 @@ def _data_file(location: Location, info: FileInfo) -> DataFile:
         raise DataError(f"-dataPath {location} is neither a file nor a folder")
     if not may_read(location):
         raise DataError(f"-dataPath {location}: the file may not be read; look at its permissions")
-    if location.is_local:
-        return DataFile(location.path, info.size)
-    return DataFile(str(location), info.size, location=location, modified=info.mtime_ns)
+    if not location.travels:
+        raise DataError(
+            f"-dataPath {location}: the workers cannot open it, for its credentials come from a "
+            "provider of Hadoop's that nothing outside a JVM has (fs.s3a.aws.credentials.provider)"
+        )
+    elsewhere = None if location.is_local else location
+    now = time.time_ns()
+    return DataFile(
+        str(location), info.size, location=elsewhere, modified=info.mtime_ns, planned=now
+    )
 
 
 def _matches(pattern: str, place: Locate) -> Iterator[tuple[Location, FileInfo]]:
@@ -231,7 +241,39 @@ def _named(folder: Location, name: str) -> Iterator[tuple[Location, FileInfo]]:
             yield folder / info.base_name, info
 
 
+def _check_root(path: str, place: Locate) -> None:
+    """Look whether there is a place of which a URI names a part: a bucket, for one.
+
+    An object store says of what is in no bucket that it is not there, and no more.
+
+    Raises:
+        OSError: There is not.
+    """
+    root = split_root(path)[0]
+    if root:
+        place(f"{root}/").children()
+
+
+def _told(error: OSError, path: str, place: Locate) -> str:
+    """Say why something failed: an object store says it better of a bucket than of a file."""
+    if "ACCESS_DENIED" in str(error):
+        try:
+            _check_root(path, place)
+        except OSError as better:
+            return reason(better)
+    return reason(error)
+
+
+def _check_root_of_model(path: str, place: Locate) -> None:
+    try:
+        _check_root(path, place)
+    except OSError as error:
+        raise ModelError(f"-modelPath {path}: {reason(error)}") from error
+
+
 def _not_found(option: str, path: str, shipped: Mapping[str, str]) -> str:
+    if split_root(path)[0]:
+        return f"{option} {path}: there is no such file"
     names = f"shipped {', '.join(sorted(shipped))}" if shipped else "shipped none"
     if not has_all_letters() and re.search("[?\ufffd]", path):
         return f"{option} {path}: there is no such file in {os.getcwd()}; {LOST_LETTERS}"

@@ -10,7 +10,7 @@ import functools
 import io
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,19 +124,29 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
 
 @functools.cache
 def _client(files: HdfsFiles) -> hdfs_native.Client:
-    import hdfs_native
-
+    try:
+        import hdfs_native
+    except ImportError as error:
+        raise OSError(
+            "the package hdfs-native is not installed there: pip install 'irisspark[hdfs]' on "
+            "every machine"
+        ) from error
     if files.user is not None:
         os.environ.setdefault("HADOOP_USER_NAME", files.user)
     return hdfs_native.Client(files.root, {**_PATIENCE, **dict(files.settings)})
 
 
 class _Input(io.RawIOBase):
-    """A file of which ranges are read as a stream of the client's, which is its fast way."""
+    """A file of which what follows what was read comes from the same stream of the client's.
+
+    Such a stream is the client's fast way, and asks for a file's blocks and connections once.
+    """
 
     def __init__(self, reader: hdfs_native.FileReader) -> None:
         super().__init__()
         self._reader, self._place = reader, 0
+        self._stream: Iterator[bytes] | None = None
+        self._rest = b""
 
     def readable(self) -> bool:
         return True
@@ -149,15 +159,33 @@ class _Input(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: len(self._reader)}[whence]
-        self._place = base + offset
+        if base + offset != self._place:
+            self._place = base + offset
+            self._stream, self._rest = None, b""
         return self._place
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(len(self._reader) - self._place, 0)
         wanted = left if size is None or size < 0 else min(size, left)
-        data = b"".join(self._reader.read_range_stream(self._place, wanted)) if wanted else b""
+        try:
+            data = self._read_on(wanted) if wanted else b""
+        except BaseException:  # whoever asks again has a new stream
+            self._stream, self._rest = None, b""
+            raise
         self._place += len(data)
         return data
+
+    def _read_on(self, wanted: int) -> bytes:
+        if self._stream is None:
+            left = len(self._reader) - self._place
+            self._stream = iter(self._reader.read_range_stream(self._place, left))
+        pieces, got = [self._rest], len(self._rest)
+        while got < wanted and (piece := next(self._stream, None)):
+            pieces.append(piece)
+            got += len(piece)
+        data = b"".join(pieces)
+        self._rest = data[wanted:]
+        return data[:wanted]
 
 
 def _below(folder: str, path: str) -> str:

@@ -6,19 +6,35 @@ import errno
 import os
 import posixpath
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import (
+    FileInfo,
+    FileSelector,
+    FileSystem,
+    FileType,
+    LocalFileSystem,
+    PyFileSystem,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # What is asked for by such a name cannot be there; the names of a list, taken for one, are long.
 _NOWHERE = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.ELOOP})
+
+_OF_S3 = {
+    "ACCESS_DENIED": "access is denied; look at the keys (fs.s3a.access.key) and their policy",
+    "INVALID_ACCESS_KEY_ID": "the store does not know that access key; look at fs.s3a.access.key",
+    "SIGNATURE_DOES_NOT_MATCH": "the secret does not fit the access key; look at fs.s3a.secret.key",
+    "NO_SUCH_BUCKET": "there is no such bucket",
+    "NETWORK_CONNECTION": "the store does not answer; look at fs.s3a.endpoint",
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,12 @@ class Location:
         """True on the disk of the machine itself, or what looks like it."""
         return not self.root
 
+    @property
+    def travels(self) -> bool:
+        """True where another process can open the place, too."""
+        needs_the_jvm = isinstance(self.filesystem, PyFileSystem) and self.elsewhere is None
+        return self.is_local or not needs_the_jvm
+
     def __str__(self) -> str:
         """What a person calls the place: a path, or the whole URI where it is not on this disk."""
         return self.path if self.is_local else self.uri
@@ -85,6 +107,8 @@ class Location:
             if error.errno in _NOWHERE:
                 return FileInfo("", type=FileType.NotFound)
             raise
+        except ValueError:  # Arrow's, of what is no name there, as a list of names is none
+            return FileInfo("", type=FileType.NotFound)
 
     @property
     def exists(self) -> bool:
@@ -112,12 +136,26 @@ class Location:
         return self.filesystem.open_output_stream(self.path)
 
     def make_folder(self) -> None:
-        """Make the folder, and those above it; it may be there."""
+        """Make the folder, and those above it; it may be there. An object store has none."""
+        if not self.renames:
+            return
         self.filesystem.create_dir(self.path, recursive=True)
 
     def move(self, to: Location) -> None:
         """Give a file or folder another place on the same filesystem, in place of a file there."""
         self.filesystem.move(self.path, to.path)
+
+    def probe(self) -> None:
+        """Make sure that files can be written in the folder, or that the folder can be made.
+
+        Raises:
+            OSError: They cannot.
+        """
+        self.make_folder()
+        file = self / f".irisspark-{secrets.token_hex(4)}"
+        with file.create() as stream:
+            stream.write(b"\n")
+        self.filesystem.delete_file(file.path)
 
     def remove(self) -> None:
         """Remove a file, or a folder with all that it holds, as far as that can be."""
@@ -166,6 +204,9 @@ def local_path(path: str) -> str:
 def reason(error: OSError) -> str:
     """Say why something failed, without the path, which Arrow puts into the same text."""
     text = os.strerror(error.errno) if error.errno else (error.strerror or str(error))
+    if (amazon := re.search(r"AWS Error (\w+) during \w+ operation: (.*)", text)) is not None:
+        said = re.sub(r" *\(Request ID: .*", "", amazon[2])
+        return _OF_S3.get(amazon[1], f"{said} ({amazon[1]})")
     return text.splitlines()[0] if text else type(error).__name__
 
 

@@ -30,8 +30,8 @@ class DataFile:
         shipped: True for a file that ``--files`` brought to every machine.
         keys: Names and values of the partition folders that it lies in, as of ``year=2024``.
         location: Where it lies, as whoever reads it opens it; None on the disk of each machine.
-        modified: When it was last changed, in nanoseconds; None where that need not be the same
-            on every machine.
+        modified: When it was last changed, in nanoseconds; None where nobody has looked.
+        planned: When somebody looked, in nanoseconds.
     """
 
     path: str
@@ -40,6 +40,7 @@ class DataFile:
     keys: tuple[tuple[str, str], ...] = ()
     location: Location | None = field(default=None, hash=False)
     modified: int | None = None
+    planned: int = 0
 
     @property
     def compressed(self) -> bool:
@@ -68,6 +69,32 @@ def opener(resolve: Callable[[str], str]) -> Opener:
             raise DataError(_open_message(file, path, error)) from error
 
     return open_file
+
+
+def check_unchanged(file: DataFile) -> None:
+    """Make sure that a file is the one that was cut into splits.
+
+    A copy of it on another machine's disk may be older or younger than the one that was looked at,
+    but no younger than the looking.
+
+    Raises:
+        DataError: It was changed since, so that rows may be missing or stand there twice.
+    """
+    if file.modified is None or file.shipped:
+        return
+    location = file.location or Location(LocalFileSystem(), file.path)
+    try:
+        info = location.info()
+    except OSError as error:
+        raise DataError(f"cannot read {file.path}: {reason(error)}") from error
+    is_same = info.mtime_ns == file.modified
+    if file.location is None:
+        is_same = is_same or (info.mtime_ns or 0) <= file.planned
+    if info.size != file.size or not is_same:
+        raise DataError(
+            f"{file.path} was changed while the run read it ({file.size} bytes at the start, "
+            f"{info.size} now); run again once it is whole"
+        )
 
 
 def open_ranges(location: Location, end: int | None = None) -> IO[bytes]:

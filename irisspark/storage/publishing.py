@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import secrets
+import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Protocol
 
 from pyarrow.fs import FileSelector, FileType
@@ -23,6 +25,9 @@ from irisspark.storage.staging import Staging
 SUCCESS = "_SUCCESS"
 _ATTEMPTS = "_temporary"
 _LAST = "metrics.json"
+_CLAIM = "_publishing-"
+_SETTLED_SECONDS = 1.5
+_LONGEST_PUBLICATION = timedelta(minutes=15)
 
 
 class Publication(Protocol):
@@ -149,17 +154,11 @@ class ObjectPublication:
         self.uri = target.uri
         self._path, self._target, self._overwrite = path, target, overwrite
         self._written: set[str] = set()
+        self._adopted: list[str] = []
         self._is_whole = False
         with _saying(path):
             _check_free(path, target, overwrite=overwrite)
-            self._probe()
-
-    def _probe(self) -> None:
-        """Write a small file and take it away: that nobody may is told before the work."""
-        probe = self._target.parent / f".{self._target.name}-{secrets.token_hex(4)}"
-        with probe.create() as stream:
-            stream.write(b"\n")
-        probe.filesystem.delete_file(probe.path)
+            target.parent.probe()
 
     def attempts(self, name: str) -> Location:
         """Give the folder itself: each attempt's file has a name of its own."""
@@ -167,6 +166,7 @@ class ObjectPublication:
 
     def adopt(self, name: str, parts: Mapping[str, str]) -> None:
         """Remember which files count."""
+        self._adopted.append(name)
         self._written |= {f"{name}/{part}" for part in parts}
 
     def publish(self, files: Mapping[str, bytes]) -> None:
@@ -175,21 +175,40 @@ class ObjectPublication:
         Raises:
             IrissparkError: They cannot be written, or another run was first.
         """
-        with _saying(self._path):
-            before = self._names()
-            self._judge(before)
+        with _saying(self._path), self._alone():
+            if not self._overwrite and (self._target / SUCCESS).exists:
+                raise _taken(self._path)
             (self._target / SUCCESS).remove()
             (self._target / _LAST).remove()
-            for name in sorted(files, key=lambda name: name == _LAST):
+            marked = {**{f"{name}/{SUCCESS}": b"" for name in self._adopted}, **files}
+            for name in sorted(marked, key=lambda name: name == _LAST):
                 if name == _LAST:
-                    self._remove_others({*self._written, *files})
-                self._put(name, files[name])
+                    self._remove_others({*self._written, *marked})
+                self._put(name, marked[name])
             self._put(SUCCESS, b"")
         self._is_whole = True
 
-    def _judge(self, before: set[str]) -> None:
-        if SUCCESS in before and not self._overwrite:
-            raise _taken(self._path)
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one run at a time put its results there: the one whose claim is the oldest.
+
+        The store's clock tells whole seconds. After more than one, all claims of the same second
+        can be seen, and each run sees the same first one.
+        """
+        claim = self._target / f"{_CLAIM}{secrets.token_hex(8)}"
+        self._put(claim.name, b"")
+        self._written.discard(claim.name)
+        try:
+            time.sleep(_SETTLED_SECONDS)
+            claims = [info for info in self._target.children() if info.base_name.startswith(_CLAIM)]
+            own = next(info.mtime for info in claims if info.base_name == claim.name)
+            at_work = [info for info in claims if own - info.mtime < _LONGEST_PUBLICATION]
+            first = min(at_work, key=lambda info: (info.mtime, info.base_name))
+            if first.base_name != claim.name:
+                raise _taken(self._path)
+            yield
+        finally:
+            claim.remove()
 
     def _put(self, name: str, content: bytes) -> None:
         with replacing(self._target / name) as stream:
@@ -208,6 +227,8 @@ class ObjectPublication:
     def _remove_others(self, kept: set[str]) -> None:
         """Remove the results before, and files of attempts that do not count."""
         for name in sorted(self._names() - kept):
+            if name.startswith(_CLAIM):  # of a run at work, or long dead
+                continue
             (self._target / name).remove()
 
     def discard(self) -> None:

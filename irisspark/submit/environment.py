@@ -61,7 +61,8 @@ def make_venv(root: Path, *, for_tests: bool = False) -> None:
         elif all(marker.is_file() and marker.read_bytes() == setup for marker in markers):
             return
         names = runpy.run_path(str(root / "setup.py"))
-        requirements = names["REQUIREMENTS"] + (names["TEST_REQUIREMENTS"] if for_tests else [])
+        more = names.get("TEST_REQUIREMENTS" if for_tests else "HDFS_REQUIREMENTS", [])
+        requirements = names["REQUIREMENTS"] + more
         print(f"installing irisspark's requirements in {venv}: some minutes", file=sys.stderr)
         _install(python, requirements)
         for marker in markers:

@@ -147,7 +147,7 @@ def check_folder(path: str, place: Locate) -> Location:
     try:
         folder = place(path)
         if not folder.is_local:
-            folder.make_folder()
+            folder.probe()
     except OSError as error:
         raise TrainingError(f"-checkpointPath {path} cannot be written: {reason(error)}") from error
     if (existing := unwritable(folder)) is not None:

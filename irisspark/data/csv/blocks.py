@@ -15,7 +15,7 @@ from typing import IO
 
 from irisspark.data.splits import Split
 from irisspark.errors import DataError, first_line
-from irisspark.storage.opening import Opener
+from irisspark.storage.opening import Opener, check_unchanged
 
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 30
@@ -57,6 +57,7 @@ def read_blocks(
     try:
         with open_file(split.file, split.end) as stream:
             yield from _read_lines(split, stream, block_bytes, find_end)
+        check_unchanged(split.file)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         # EOFError: gzip and bz2 of a truncated file; ValueError: pyarrow of a damaged zstd
         if split.file.compressed and getattr(error, "errno", None) is None:

@@ -1,0 +1,70 @@
+"""Whole commands whose every path lies in an object store that checks keys."""
+
+import json
+import threading
+from pathlib import Path
+
+from running import Run
+from s3_store import BUCKET, Store
+
+
+def settings(store: Store) -> list[str]:
+    """The keys on the command line of spark-submit, where its user may well write them."""
+    found = [f"spark.hadoop.{key}={value}" for key, value in store.settings().items()]
+    return [word for setting in found for word in ("--conf", setting)]
+
+
+class Watch(threading.Thread):
+    """Reads the command lines of Spark's Python processes until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+        self.seen: set[bytes] = set()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.2):
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    words = (process / "cmdline").read_bytes()
+                    environ = (process / "environ").read_bytes()
+                except OSError:
+                    continue
+                if b"python" in words.split(b"\0")[0] and b"PYTHON_WORKER_FACTORY" in environ:
+                    self.seen.add(words)
+
+
+def test_every_path_in_a_bucket_and_no_secret_anywhere(
+    archive: Path, spark_submit: Run, job_folder: Path, store: Store
+) -> None:
+    for name in ("iris.txt", "my_model.h5"):
+        store.put(**{f"job/{name}": (job_folder / name).read_bytes()})
+        (job_folder / name).unlink()
+    root = f"s3a://{BUCKET}"
+    events = job_folder / "events"
+    events.mkdir()
+    logged = ["--conf", "spark.eventLog.enabled=true", "--conf", f"spark.eventLog.dir={events}"]
+    job = (
+        *("-modelPath", f"{root}/job/my_model.h5", "-dataPath", f"{root}/job/*.txt"),
+        *("-labelIndex", "4", "-outputPath", f"{root}/scored", "-predictions", "true"),
+        *("-train", "true", "-epochs", "2", "-checkpointPath", f"{root}/steps", "-verbose", "true"),
+    )
+    watch = Watch()
+    watch.start()
+    words = ("--master", "local[2]", *settings(store), *logged, archive, *job)
+    done = spark_submit(*words)
+    watch.ended.set()
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert " # of classes:    3\n" in said
+    assert f"irisspark: the results are in {root}/scored\n" in said
+    assert store.names("steps/") == {"checkpoint.npz"}
+    names = store.names("scored/")
+    assert {"_SUCCESS", "metrics.json", "model.keras", "predictions/_SUCCESS"} <= names
+    written = store.client.get_object(Bucket=BUCKET, Key="scored/metrics.json")["Body"].read()
+    assert json.loads(written)["run"]["options"]["dataPath"] == f"{root}/job/*.txt"
+    assert watch.seen
+    places = [said, written.decode(), *(words.decode() for words in watch.seen)]
+    places += [path.read_text() for path in events.rglob("*") if path.is_file()]
+    assert len(places) > 3
+    assert not [text for text in places if store.word in text]

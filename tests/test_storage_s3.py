@@ -1,0 +1,336 @@
+"""An object store: a real server that checks keys and policies, behind a proxy that fails."""
+
+import gzip
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from subprocess import PIPE
+from typing import Any
+
+import numpy as np
+import pytest
+from csv_oracle import bad_of, read_splits, rows_of
+from s3_store import BUCKET, Proxy, Store
+
+from irisspark.data.columns import Columns
+from irisspark.data.csv.blocks import count_lines
+from irisspark.data.splits import Split, cut
+from irisspark.data.targets import LabelCodes
+from irisspark.errors import DataError, IrissparkError, ModelError
+from irisspark.storage.fetching import on_this_disk
+from irisspark.storage.finding import find_data, find_model
+from irisspark.storage.object_stores import s3_arguments
+from irisspark.storage.opening import opener
+from irisspark.storage.publishing import open_publication
+from irisspark.storage.replacing import replacing
+from irisspark.training.checkpoints import Checkpoint, Checkpoints
+from irisspark.training.history import Best
+
+COLUMNS = Columns(3, (0, 1), label=2, targets=LabelCodes(("0", "1", "2")))
+# CRLF, a lone carriage return, bytes that are no UTF-8, a bad number and the last line without end.
+ROWS = b"1,2,0\r\n3,4,1\n5,6,\xff\n7\r,8,1\nx,1,0\r\n9,10,2"
+
+
+@pytest.fixture
+def proxy(store: Store) -> Iterator[Proxy]:
+    server = Proxy(store.port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_rows_and_bad_rows_are_those_of_the_disk(store, tmp_path):
+    contents = {
+        "a.csv": ROWS * 1,
+        "b.csv.gz": gzip.compress(ROWS),
+        "c.csv": b"1,1,0\r\n" * 9 + ROWS,
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        store.put(**{f"folder/{name}": content})
+    here = find_data(str(tmp_path), {}, str)
+    for path in ("s3a://iris-data/folder", "s3a://iris-data/fold*/[abc].csv*"):
+        there = find_data(path, {}, str, store.place())
+        assert [file.size for file in there] == [file.size for file in here]
+        for split_bytes in (7, 1e9):
+            one = read_splits(here, COLUMNS, split_bytes=split_bytes)
+            other = read_splits(pickle.loads(pickle.dumps(there)), COLUMNS, split_bytes=split_bytes)
+            assert rows_of(one) == rows_of(other)
+            assert bad_of(one) == bad_of(other) and bad_of(one).total
+    for file, other in zip(here, there, strict=True):
+        places = [row.position for row in bad_of(read_splits([file], COLUMNS)).first]
+        lines = [count_lines(Split(f, 0, 0, None), opener(str), places) for f in (file, other)]
+        assert lines[0] == lines[1]
+
+
+def test_a_folder_of_more_files_than_a_listing_gives_is_read_whole(store):
+    for number in range(1003):  # past the server's own door, which is slow
+        store.backend.put_object(BUCKET, f"many/{number:04d}.csv", b"1,2,0\n")
+    found = find_data("s3a://iris-data/many", {}, str, store.place())
+    assert [file.path[-8:-4] for file in found] == [f"{number:04d}" for number in range(1003)]
+
+
+def test_a_connection_that_breaks_stalls_or_throttles_costs_no_row_and_doubles_none(store, proxy):
+    data = b"".join(b"%d,%d,%d\n" % (i, i, i % 3) for i in range(60_000))
+    store.put(**{"faults.csv": data})
+    place = store.place(endpoint=f"http://127.0.0.1:{proxy.server_port}")
+    (file,) = find_data("s3a://iris-data/faults.csv", {}, str, place)
+    splits = cut([file], len(data) / 3)
+    proxy.faults = ["503", "cut", "", "stall", "cut", "503"]
+    rows = rows_of(read_splits([file], COLUMNS, split_bytes=len(data) / 3))
+    assert [row[2][0] for row in rows] == list(range(60_000))
+    assert not proxy.faults
+    assert len(splits) == 3
+
+
+def test_ranges_are_large_and_few(store, proxy):
+    data = b"1,2,0\n" * (20 << 20 >> 3)
+    store.put(**{"large.csv": data})
+    place = store.place(endpoint=f"http://127.0.0.1:{proxy.server_port}")
+    (file,) = find_data("s3a://iris-data/large.csv", {}, str, place)
+    proxy.seen.clear()
+    num_rows = sum(len(batch) for batch in read_splits([file], COLUMNS, split_bytes=len(data) / 2))
+    assert num_rows == len(data) // 6
+    assert len(proxy.seen) <= len(data) / (8 << 20) + 3 * 2
+
+
+def test_a_file_that_changes_while_it_is_read_ends_the_run(store, tmp_path):
+    store.put(**{"changing.csv": b"1,2,0\n" * 10})
+    (file,) = find_data("s3a://iris-data/changing.csv", {}, str, store.place())
+    time.sleep(1.1)  # its times are whole seconds
+    store.put(**{"changing.csv": b"2,2,0\n" * 10})
+    with pytest.raises(DataError, match=r"changing\.csv was changed while the run read it"):
+        read_splits([file], COLUMNS)
+    local = tmp_path / "local.csv"
+    local.write_bytes(b"1,2,0\n" * 10)
+    (file,) = find_data(str(local), {}, str)
+    os.utime(local, (1, 1))  # a copy that is older is a copy
+    assert read_splits([file], COLUMNS)
+    local.write_bytes(b"2,2,0\n" * 10)
+    with pytest.raises(DataError, match="was changed"):
+        read_splits([file], COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("other", "path", "said"),
+    [
+        ({"access.key": "AKIANOBODY"}, "s3a://iris-data/x.csv", "does not know that access key"),
+        ({"secret.key": "wrong"}, "s3a://iris-data/x*.csv", "does not fit the access key"),
+        ({}, "s3a://no-such-bucket/x.csv", "there is no such bucket"),
+        ({}, "s3a://iris-data/nothing.csv", "nothing.csv: there is no such file"),
+        ({"endpoint": "http://127.0.0.1:1"}, "s3a://iris-data/x.csv", "look at fs.s3a.endpoint"),
+    ],
+)
+def test_what_is_wrong_is_one_line(store, other, path, said):
+    with pytest.raises(DataError) as found:
+        find_data(path, {}, str, store.place(**other))
+    assert said in str(found.value) and path in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_who_may_only_read_is_told_before_the_work(store):
+    store.iam.create_user(UserName="reader")
+    key = store.iam.create_access_key(UserName="reader")["AccessKey"]
+    allow = [{"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": allow})
+    store.iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
+    keys = {"access.key": key["AccessKeyId"], "secret.key": key["SecretAccessKey"]}
+    store.put(**{"readable.csv": b"1,2,0\n"})
+    place = store.place(**keys)
+    assert find_data("s3a://iris-data/readable.csv", {}, str, place)
+    with pytest.raises(IrissparkError, match=r"s3a://iris-data/out cannot be written: .*denied"):
+        open_publication("s3a://iris-data/out", place("s3a://iris-data/out"), overwrite=False)
+
+
+def publish(store: Store, name: str, *, overwrite: bool = False) -> Any:
+    uri = f"s3a://{BUCKET}/{name}"
+    return open_publication(uri, store.place()(uri), overwrite=overwrite)
+
+
+def test_results_are_whole_once_the_markers_are_there(store):
+    one = publish(store, "results")
+    folder = one.attempts("predictions")
+    for name in ("part-0-aa", "part-0-bb"):
+        with pickle.loads(pickle.dumps(folder / name)).create() as stream:
+            stream.write(name.encode())
+    one.adopt("predictions", {"part-0-bb": "part-00000"})
+    assert "_SUCCESS" not in store.names("results/")
+    one.publish({"metrics.json": b"{}", "report.txt": b"good"})
+    one.discard()
+    names = {
+        "predictions/part-0-bb",
+        "predictions/_SUCCESS",
+        "metrics.json",
+        "report.txt",
+        "_SUCCESS",
+    }
+    assert store.names("results/") == names
+    with pytest.raises(IrissparkError, match="exists; name another folder"):
+        publish(store, "results")
+    other = publish(store, "results", overwrite=True)
+    assert store.names("results/") == names
+    other.publish({"metrics.json": b"{1}"})
+    assert store.names("results/") == {"metrics.json", "_SUCCESS"}
+
+
+def test_of_two_runs_into_one_place_one_wins(store):
+    one, other = publish(store, "both"), publish(store, "both")
+    one.publish({"metrics.json": b"one"})
+    with pytest.raises(IrissparkError, match="another run was first") as found:
+        other.publish({"metrics.json": b"other"})
+    assert "\n" not in str(found.value)
+    other.discard()
+    body = store.client.get_object(Bucket=BUCKET, Key="both/metrics.json")["Body"].read()
+    assert body == b"one" and store.names("both/") == {"metrics.json", "_SUCCESS"}
+
+
+def test_of_two_runs_that_end_at_once_one_wins(store):
+    runs = [publish(store, "at-once") for _ in range(3)]
+
+    def end(number: int) -> str:
+        content = str(number).encode()
+        try:
+            runs[number].publish({"report.txt": content, "metrics.json": content})
+        except IrissparkError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(3) as threads:
+        told = list(threads.map(end, range(3)))
+    assert told.count("") == 1
+    assert all("another run was first" in line for line in told if line)
+    winner = str(told.index("")).encode()
+    assert store.names("at-once/") == {"report.txt", "metrics.json", "_SUCCESS"}
+    for name in ("report.txt", "metrics.json"):
+        found = store.client.get_object(Bucket=BUCKET, Key=f"at-once/{name}")
+        assert found["Body"].read() == winner
+
+
+PUBLISHING = """
+import itertools, pickle, sys
+from irisspark.storage import publishing
+publishing._SETTLED_SECONDS = 0
+target = pickle.loads(sys.stdin.buffer.read())
+for number in itertools.count():
+    content = str(number).encode()
+    run = publishing.open_publication(str(target), target, overwrite=True)
+    print(number, flush=True)
+    run.publish({"report.txt": content, "metrics.json": content})
+"""
+
+
+def test_a_run_that_is_killed_leaves_no_marker_or_a_whole(store):
+    runs = []
+    for number in range(6):
+        target = pickle.dumps(store.place()(f"s3a://{BUCKET}/killed/{number}"))
+        run = subprocess.Popen([sys.executable, "-c", PUBLISHING], stdin=PIPE, stdout=PIPE)
+        run.stdin.write(target)
+        run.stdin.close()
+        runs.append(run)
+    for number, run in enumerate(runs):
+        assert run.stdout.readline()
+        time.sleep(random.uniform(0, 0.5))
+        run.kill()
+        run.wait()
+        run.stdout.close()
+        prefix = f"killed/{number}/"
+        names = {name for name in store.names(prefix) if not name.startswith("_publishing")}
+        if "_SUCCESS" in names:
+            assert names == {"report.txt", "metrics.json", "_SUCCESS"}
+            bodies = {
+                store.client.get_object(Bucket=BUCKET, Key=f"{prefix}{name}")["Body"].read()
+                for name in ("report.txt", "metrics.json")
+            }
+            assert len(bodies) == 1
+
+
+def test_a_checkpoint_is_replaced_as_a_whole(store):
+    folder = store.place()(f"s3a://{BUCKET}/kept")
+    checkpoints = Checkpoints(folder, {"-seed": 7})
+    assert not checkpoints.exists
+    variables = [np.arange(6, dtype="float32"), np.ones((1 << 20) + 1, dtype="float64")]
+    checkpoints.save(Checkpoint(variables, [{"epoch": 1}], Best()))
+    assert store.names("kept/") == {"checkpoint.npz"}
+
+    with pytest.raises(KeyboardInterrupt), replacing(folder / "checkpoint.npz") as stream:
+        stream.write(b"half of one")
+        raise KeyboardInterrupt
+    found = Checkpoints(folder, {"-seed": 7}).load(variables)
+    assert all(np.array_equal(a, b) for a, b in zip(found.variables, variables, strict=True))
+
+
+def test_a_model_is_copied_while_it_is_opened_and_called_by_its_own_name(store):
+    store.put(**{"models/m.json": b"{}", "models/m.h5": b"weights"})
+    uri = f"s3a://{BUCKET}/models/m"
+    found = find_model(f"{uri}.json,{uri}.h5", {}, str, store.place())
+    with pytest.raises(ModelError, match=rf"^{uri}\.json is none$"), on_this_disk(found) as paths:
+        one, other = paths.split(",")
+        assert os.path.exists(one) and os.path.exists(other)
+        raise ModelError(f"{one} is none")
+    assert not os.path.exists(one)
+    with pytest.raises(ModelError, match="there is no such bucket"):
+        find_model("s3a://no-such-bucket/m.h5", {}, str, store.place())
+
+
+PROVIDERS = "org.apache.hadoop.fs.s3a.{}CredentialsProvider".format
+SECRETS = {"fs.s3a.access.key": "A", "fs.s3a.secret.key": "S"}
+TOKEN = SECRETS | {"fs.s3a.session.token": "T"}
+OWN = {"access_key": "A", "secret_key": "S"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments"),
+    [
+        ({}, {"scheme": "https"}),
+        (SECRETS, {**OWN, "scheme": "https"}),
+        (TOKEN, {**OWN, "session_token": "T", "scheme": "https"}),
+        (
+            TOKEN | {"fs.s3a.aws.credentials.provider": PROVIDERS("SimpleAWS")},
+            {**OWN, "scheme": "https"},
+        ),
+        (
+            SECRETS | {"fs.s3a.bucket.b.secret.key": "O", "fs.s3a.bucket.c.secret.key": "N"},
+            {"access_key": "A", "secret_key": "O", "scheme": "https"},
+        ),
+        (
+            {"fs.s3a.aws.credentials.provider": PROVIDERS("AnonymousAWS")},
+            {"anonymous": True, "scheme": "https"},
+        ),
+        ({"fs.s3a.aws.credentials.provider": "com.example.OwnProvider"}, None),
+        (SECRETS | {"fs.s3a.aws.credentials.provider": "com.example.OwnProvider"}, None),
+        (SECRETS | {"fs.s3a.aws.credentials.provider": PROVIDERS("TemporaryAWS")}, None),
+        ({"fs.s3a.aws.credentials.provider": PROVIDERS("IAMInstance")}, None),
+        (SECRETS | {"fs.s3a.assumed.role.arn": "arn:x"}, None),
+        (
+            {"fs.s3a.endpoint": "minio.example:9000", "fs.s3a.connection.ssl.enabled": "false",
+             "fs.s3a.path.style.access": "true"},
+            {"scheme": "http", "endpoint_override": "minio.example:9000",
+             "force_virtual_addressing": False},
+        ),
+        (
+            {"fs.s3a.endpoint": "https://store.example/", "fs.s3a.endpoint.region": "here"},
+            {"scheme": "https", "endpoint_override": "store.example", "region": "here",
+             "force_virtual_addressing": True},
+        ),
+        (
+            {"fs.s3a.endpoint": "http://127.0.0.1:9000"},
+            {"scheme": "http", "endpoint_override": "127.0.0.1:9000",
+             "force_virtual_addressing": False},
+        ),
+        (
+            {"fs.s3a.endpoint": "s3.eu-west-1.amazonaws.com"},
+            {"scheme": "https", "region": "eu-west-1"},
+        ),
+        ({"fs.s3a.endpoint": "s3.amazonaws.com"}, {"scheme": "https"}),
+    ],
+)  # fmt: skip
+def test_settings_of_hadoop_are_translated_or_nothing_is(settings, arguments):
+    assert s3_arguments("b", settings, settings.get) == arguments
