@@ -17,6 +17,7 @@ REQUIREMENTS = [
     "pyarrow<25",  # 25 wants numpy 2
     "pyspark>=3.5,<=4.0.0",  # elephas pins the upper end
     "tensorflow<2.20",  # elephas pins it
+    "tqdm>=4.66,<5",
 ]
 
 HDFS_REQUIREMENTS = ["hdfs-native>=0.14,<0.15"]  # with which workers read and write on HDFS

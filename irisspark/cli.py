@@ -39,6 +39,7 @@ from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
 from irisspark.startup.import_ahead import importing_ahead
+from irisspark.startup.meter import find_meter
 from irisspark.startup.notices import say
 from irisspark.startup.session import Session, open_session
 from irisspark.storage import finding
@@ -123,6 +124,7 @@ def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
         fast_workers=options.fast_workers,
         wait_for=options.wait_for,
         importing=importing_ahead(),
+        meter=find_meter() if options.progress else None,
     ) as session:
         clock.lap("session")
         if not options.load_data:

@@ -7,6 +7,7 @@ from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.dataset import DataSettings
 from irisspark.evaluation.evaluating import EvaluateSettings
 from irisspark.options import Options
+from irisspark.options.values import without_password
 from irisspark.training.train_settings import TrainSettings
 
 
@@ -28,9 +29,10 @@ def data_settings(options: Options) -> DataSettings:
 def evaluate_settings(options: Options) -> EvaluateSettings:
     """Say how to evaluate."""
     return EvaluateSettings(
-        model_name=options.model_path,
+        model_name=without_password(options.model_path),
         top_n=options.top_n,
         stop_at_bad_row=options.bad_rows == "fail",
+        data_name=without_password(options.data_path),
     )
 
 

@@ -169,6 +169,7 @@ FILES = {
     "startup/deadline": "DRIVER",
     "startup/warm_up": "DRIVER",
     "startup/progress": "DRIVER",
+    "startup/meter": "DRIVER",
     "startup/spark_conf": "DRIVER",
     "startup/worker_daemon": "WORKER",
     "startup/fork_server": "WORKER",

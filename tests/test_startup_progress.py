@@ -21,6 +21,9 @@ class Tracker:
     def getActiveJobsIds(self) -> list[int]:  # noqa: N802
         return [3, 7] if self.stages else []
 
+    def getJobIdsForGroup(self, group: str) -> list[int]:  # noqa: N802
+        return [7] if group == "ours" else []
+
     def getJobInfo(self, job: int) -> SimpleNamespace:  # noqa: N802
         assert job == 7
         return SimpleNamespace(stageIds=range(len(self.stages)))
@@ -32,6 +35,8 @@ class Tracker:
 
 def test_stages_of_the_last_job_are_added_up():
     assert look(Tracker((4, 4, 0), (1, 8, 2))) == Progress(7, 5, 12, 2)
+    assert look(Tracker((1, 2, 0)), "ours") == Progress(7, 1, 2, 0)
+    assert look(Tracker((1, 2, 0)), "theirs") is None
     assert look(Tracker()) is None
 
 

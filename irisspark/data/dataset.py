@@ -30,6 +30,7 @@ from irisspark.data.splits import Split, TaskSplits, cut, deal
 from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
 from irisspark.errors import DataError
 from irisspark.model.output import RegressionMeaning
+from irisspark.startup.meter import Work
 from irisspark.storage.finding import find_data
 from irisspark.storage.locating import locator
 from irisspark.storage.opening import DataFile, Opener, opener
@@ -318,9 +319,10 @@ def _find_labels(session: Session, dataset: Dataset, num_classes: int) -> querie
 
     tasks = dataset.tasks(session.parallelism)
     found = session.spread(tasks).mapPartitions(find)
+    work = Work("find the labels", dataset.num_bytes)
     if len(tasks) > _MAX_COLLECTED_TASKS:
-        return _checked(session.run(lambda: found.treeReduce(operator.add)))
-    return _all_labels(session.run(found.collect))
+        return _checked(session.run(lambda: found.treeReduce(operator.add), work))
+    return _all_labels(session.run(found.collect, work))
 
 
 def _all_labels(found: Iterable[queries.FoundLabels]) -> queries.FoundLabels:
@@ -346,7 +348,8 @@ def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> li
             return queries.count_lines_before(tasks, positions, reader, open_file)
 
         tasks = _tasks_before(session, dataset, positions)
-        for index, counts in session.run(session.spread(tasks).mapPartitions(count).collect):
+        counted = session.spread(tasks).mapPartitions(count)
+        for index, counts in session.run(counted.collect, "find the lines of bad rows"):
             lines[index] = [a + b for a, b in zip(lines[index], counts, strict=True)]
     return [lines[row.file_index][positions[row.file_index].index(row.position)] for row in rows]
 

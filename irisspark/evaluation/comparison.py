@@ -100,6 +100,13 @@ class Reference:
         if len(self._features):
             self._thread.start()
 
+    def rows_in(self, num_bytes: int) -> float:
+        """Estimate how many rows so many bytes hold, by the first ones; 0 where they do not say."""
+        rows = len(self._features)
+        if self.last_place is None or self.last_place[0] or rows < NUM_ROWS:
+            return 0.0
+        return num_bytes * (rows - 1) / max(self.last_place[1], 1)
+
     def _predict(self) -> None:
         try:
             self._output = self._predict_alone()

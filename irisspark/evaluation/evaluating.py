@@ -23,6 +23,7 @@ from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
 from irisspark.model.output import RegressionMeaning
 from irisspark.model.shared_file import share_file
+from irisspark.startup.meter import Work
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +54,7 @@ class EvaluateSettings:
 
     Attributes:
         model_name: What the user calls the model, for messages.
+        data_name: What the user calls the data, for what Spark calls the job.
         top_n: N of the top-N accuracy.
         stop_at_bad_row: True where the first bad row ends the run.
     """
@@ -60,6 +62,7 @@ class EvaluateSettings:
     model_name: str
     top_n: int = 1
     stop_at_bad_row: bool = True
+    data_name: str = "the data"
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ def scan(
     reference = Reference(model.network, spec, dataset, tasks, plan)
     plan = replace(plan, sample_until=reference.last_place)
     started = time.perf_counter()
-    outcome = _run(session, spec, tasks, plan, dataset)
+    work = _work(settings, dataset, reference)
+    outcome = _run(session, spec, tasks, plan, dataset, work)
     job_seconds = time.perf_counter() - started
     _check(session, spec, dataset, settings, outcome)
     comparison = reference.compare(outcome.samples, settings.model_name)
@@ -181,6 +185,7 @@ def _run(
     tasks: list[TaskSplits],
     plan: ScanPlan,
     dataset: Dataset,
+    work: Work,
 ) -> Outcome:
     shared, open_file = share_file(session.context, spec.file), dataset.open_file
     recipe = spec.without_file(shared)
@@ -191,11 +196,19 @@ def _run(
     try:
         outcomes = session.spread(tasks).mapPartitions(run)
         if len(tasks) > _MAX_COLLECTED_TASKS:
-            merged: Outcome = session.run(lambda: outcomes.treeReduce(operator.add))
+            merged: Outcome = session.run(lambda: outcomes.treeReduce(operator.add), work)
             return merged
-        return functools.reduce(operator.add, session.run(outcomes.collect), Outcome())
+        return functools.reduce(operator.add, session.run(outcomes.collect, work), Outcome())
     finally:
         shared.release()
+
+
+def _work(settings: EvaluateSettings, dataset: Dataset, reference: Reference) -> Work:
+    verb = "predict with" if dataset.columns.label is None else "evaluate"
+    what = f"{verb} {settings.model_name} on {settings.data_name}"
+    is_rough = any(file.compressed for file in dataset.files) or dataset.holdout is not None
+    rows = 0.0 if is_rough else reference.rows_in(dataset.num_bytes)
+    return Work(what, dataset.num_bytes, rows)
 
 
 def _check(

@@ -86,6 +86,7 @@ class Options:
     require: tuple[Requirement, ...]
     stats: Literal["0.9", "1.0"]
     show_values: bool
+    progress: bool
     verbose: bool
     trust_model: bool
     fast_workers: bool
@@ -184,6 +185,7 @@ RESULTS = (
     Option("-require", "CONDITIONS", read_requirements, (), "'accuracy>=0.8,f1>=0.75' (in quotes) or accuracy:0.8,f1:0.75: exit 3 where the result falls short", "none"),
     Option("-stats", "|".join(_LAYOUTS), one_of(*_LAYOUTS), "0.9", "layout of the text block"),
     Option("-showValues", _SWITCH, read_bool, True, "false: no contents of cells in messages, report and metrics.json"),
+    Option("-progress", _SWITCH, read_bool, True, "false: do not show how far jobs are"),
     Option("-verbose", _SWITCH, read_bool, False, "true: Spark's log, stack traces, and seconds by phase"),
     Option("-trustModel", _SWITCH, read_bool, False, "allow a model with Lambda layers, whose code then runs"),
     Option("-fastWorkers", _SWITCH, read_bool, True, "the worker daemon that imports TensorFlow once"),

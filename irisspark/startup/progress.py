@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from irisspark.startup.meter import SHOW_AFTER_SECONDS, SHOW_EVERY_SECONDS, Meter
 from irisspark.startup.notices import say
 
 if TYPE_CHECKING:
@@ -35,37 +36,60 @@ class Progress:
     num_tasks: int
     num_running: int
 
+    @property
+    def share(self) -> float:
+        """Share of the tasks that are done."""
+        return self.num_done / self.num_tasks if self.num_tasks else 0.0
+
 
 @contextlib.contextmanager
-def watched(context: SparkContext) -> Iterator[None]:
-    """Watch the jobs that run inside, from a thread."""
+def watched(
+    context: SparkContext, group: str | None = None, meter: Meter | None = None
+) -> Iterator[None]:
+    """Watch the jobs that run inside, from a thread.
+
+    Args:
+        context: Runs them.
+        group: Theirs; None where the context runs no others.
+        meter: Shows how far they are.
+    """
     has_ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(context, has_ended), daemon=True)
-    watching.start()
+    arguments = (lambda: look(context, group), has_ended, meter)
+    threading.Thread(target=_watch, args=arguments, daemon=True).start()
     try:
         yield
     finally:
         has_ended.set()
 
 
-def _watch(context: SparkContext, has_ended: threading.Event) -> None:
+def _watch(
+    find: Callable[[], Progress | None], has_ended: threading.Event, meter: Meter | None
+) -> None:
     seen: Progress | None = None
     since = said = time.monotonic()
-    while not has_ended.wait(min(_POLL_SECONDS, QUIET_SECONDS / 4)):
+    wait = SHOW_AFTER_SECONDS if meter else min(_POLL_SECONDS, QUIET_SECONDS / 4)
+    while not has_ended.wait(wait):
+        wait = SHOW_EVERY_SECONDS if meter else wait
         with contextlib.suppress(Exception):  # the job's own error is told where it runs
-            now = look(context)
+            now = find()
+            if meter is not None and now is not None and not has_ended.is_set():
+                meter.show(now.share)
             if now != seen:
                 seen, since = now, time.monotonic()
                 said = since
             elif now is not None and time.monotonic() - said > QUIET_SECONDS:
                 said = time.monotonic()
+                if meter is not None:
+                    meter.clear()
                 say(describe(now, said - since))
 
 
-def look(context: SparkContext) -> Progress | None:
-    """Ask Spark where its jobs stand; None: none runs."""
+def look(context: SparkContext, group: str | None = None) -> Progress | None:
+    """Ask Spark where its jobs, or those of a group, stand; None: none runs."""
     tracker = context.statusTracker()
     jobs = tracker.getActiveJobsIds()
+    if group is not None:
+        jobs = set(jobs).intersection(tracker.getJobIdsForGroup(group))
     if not jobs:
         return None
     job = max(jobs)

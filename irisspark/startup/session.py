@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import re
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from irisspark.startup.gateway import has_jvm, open_gateway
 from irisspark.startup.import_ahead import wait_for_import
 from irisspark.startup.import_system import hidden, keep_archives
 from irisspark.startup.job_errors import Place, is_crash, is_final, job_problem
+from irisspark.startup.meter import Meter, Work
 from irisspark.startup.notices import say
 from irisspark.startup.own_code import code_digest, difference, find_archive, place, versions
 from irisspark.startup.progress import watched
@@ -45,6 +47,8 @@ T = TypeVar("T")
 _LOG_LEVEL = "spark.log.level"
 _SPARKS_DAEMON = "pyspark.daemon"
 _ATTEMPTS = 4
+_GROUP = "spark.jobGroup.id"
+_JOB_PROPERTIES = (_GROUP, "spark.job.description", "spark.job.interruptOnCancel")
 
 
 class Session:
@@ -52,12 +56,16 @@ class Session:
 
     Attributes:
         shipped: What ``--files`` and ``--archives`` shipped: ``spark_conf.shipped_names``.
+        group: The group of its jobs, by which Spark's page and its history name the run.
+        meter: Shows how far jobs are; None shows nothing.
     """
 
     def __init__(self, context: SparkContext) -> None:
         """Go on as ``attach`` says."""
         self._context = context
         self.shipped = shipped_names(context.getConf())
+        self.group = f"irisspark {secrets.token_hex(4)}"
+        self.meter: Meter | None = None
 
     @classmethod
     def attach(cls, context: SparkContext) -> Session:
@@ -76,7 +84,7 @@ class Session:
     def wait_for_workers(self) -> None:
         """Wait until the workers have imported what they need, where that can be known."""
 
-    def run(self, job: Callable[[], T], *, again: bool = True) -> T:
+    def run(self, job: Callable[[], T], work: Work | str, *, again: bool = True) -> T:
         """Run a job: the one place through which all jobs go.
 
         Where a worker's process dies it is run again, as Spark itself does but for a local master.
@@ -84,16 +92,21 @@ class Session:
 
         Args:
             job: Starts it, and waits for what it gives.
+            work: What it does, for a person.
             again: False runs it once, whatever dies, and leaves it to others to watch it.
 
         Raises:
             IrissparkError: Spark could not run it.
         """
+        work = work if isinstance(work, Work) else Work(work)
         attempts_left = _ATTEMPTS if again and self._spark_gives_up_at_once else 1
         while True:
             try:
-                with watched(self._context) if again else contextlib.nullcontext():
+                with self.named(work.what), self._watched(work, again):
                     return job()
+            except KeyboardInterrupt:
+                self._context.cancelJobGroup(self.group)
+                raise
             except Exception as error:
                 attempts_left -= 1
                 if attempts_left and is_crash(error):
@@ -102,6 +115,35 @@ class Session:
                 if (problem := job_problem(error, self._place())) is not None:
                     raise IrissparkError(problem) from error
                 raise
+
+    @contextlib.contextmanager
+    def _watched(self, work: Work, is_watched: bool) -> Iterator[None]:
+        if not is_watched:
+            yield
+            return
+        shown = self.meter.showing(work) if self.meter else contextlib.nullcontext(False)
+        with (
+            shown as is_shown,
+            watched(self._context, self.group, self.meter if is_shown else None),
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def named(self, what: str) -> Iterator[None]:
+        """Give jobs of this thread a description and the run's group, and leave none behind."""
+        context = self._context
+        before = {name: context.getLocalProperty(name) for name in _JOB_PROPERTIES}
+        context.setJobGroup(self.group, what, interruptOnCancel=False)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(Exception):  # a JVM that has ended has no properties
+                for name, value in before.items():
+                    context.setLocalProperty(name, value)
+
+    def estimating(self, work: Work) -> contextlib.AbstractContextManager[None]:
+        """Show a work of many jobs by the time that it takes; the jobs inside are not shown."""
+        return self.meter.estimating(work) if self.meter else contextlib.nullcontext()
 
     @property
     def _spark_gives_up_at_once(self) -> bool:
@@ -194,7 +236,7 @@ class OwnSession(Session):
         self._uses_daemon = uses_daemon
         self._patience = Patience(self._context, limit)
         level = self._conf.get(_LOG_LEVEL, None)
-        once = functools.partial(self.run, again=False)
+        once = functools.partial(self.run, work="start the workers", again=False)
         end_forks = self._server.kill if self._server else lambda: None
         self._warm_up = WarmUp(self._context, level, once, end_forks)
 
@@ -239,6 +281,7 @@ def open_session(
     fast_workers: bool = True,
     wait_for: int = 0,
     importing: threading.Thread | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[Session]:
     """Open the Spark context that spark-submit's options describe, and stop it at the end.
 
@@ -251,6 +294,7 @@ def open_session(
         wait_for: Seconds after which a run ends that has no executor yet; 0: never.
         importing: Imports TensorFlow in this process; started here, and at its end once the session
             is open.
+        meter: Shows how far jobs are; None shows nothing.
 
     Raises:
         IrissparkError: Spark does not start, or its master does not answer.
@@ -281,6 +325,7 @@ def open_session(
     try:
         limit = Limit(wait_for)
         session = OwnSession(_start(conf, limit), conf, shipped, server)
+        session.meter = meter
         session.warm_up(uses_daemon=uses_daemon, limit=limit)
         wait_for_import(importing)
         if server:

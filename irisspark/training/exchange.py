@@ -33,6 +33,7 @@ def gather(
     pairs: RDD[tuple[int, Any]],
     layout: ChunkLayout,
     check: Callable[[list[Any]], None],
+    what: str,
 ) -> list[Array]:
     """Run a round and average what the workers learned.
 
@@ -41,13 +42,14 @@ def gather(
         pairs: What ``training.worker.learning.train_round`` gives.
         layout: How the variables are cut.
         check: Is given the reports, and raises where the round failed.
+        what: What the round is, for a person.
 
     Returns:
         The averaged variables.
     """
     if layout.num_bytes * pairs.getNumPartitions() <= MAX_COLLECTED_BYTES:
-        return _gather_here(session, pairs, layout, check)
-    return _gather_on_cluster(session, pairs, layout, check)
+        return _gather_here(session, pairs, layout, check, what)
+    return _gather_on_cluster(session, pairs, layout, check, what)
 
 
 def _gather_here(
@@ -55,8 +57,9 @@ def _gather_here(
     pairs: RDD[tuple[int, Any]],
     layout: ChunkLayout,
     check: Callable[[list[Any]], None],
+    what: str,
 ) -> list[Array]:
-    collected = session.run(pairs.collect)
+    collected = session.run(pairs.collect, what)
     check([value for key, value in collected if key == REPORT])
     chunks = [
         average(
@@ -72,6 +75,7 @@ def _gather_on_cluster(
     pairs: RDD[tuple[int, Any]],
     layout: ChunkLayout,
     check: Callable[[list[Any]], None],
+    what: str,
 ) -> list[Array]:
     num_chunks = len(layout.chunks)
     # The reports, whose key is -1, come together in a partition behind those of the chunks.
@@ -80,7 +84,7 @@ def _gather_on_cluster(
     context = pairs.context
 
     def fetch(partition: int) -> list[tuple[int, Any]]:
-        return session.run(lambda: context.runJob(summed, lambda items: items, [partition]))
+        return session.run(lambda: context.runJob(summed, lambda items: items, [partition]), what)
 
     try:
         check([value for _, value in fetch(num_chunks)])

@@ -13,6 +13,7 @@ from irisspark.data.holdout import HashedRows, Holdout, LastRows, mix
 from irisspark.data.scanning import ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, TrainingError
+from irisspark.startup.meter import Work
 from irisspark.training.worker.rows import (
     Placement,
     ReadReport,
@@ -76,7 +77,8 @@ def place(session: Session, dataset: Dataset, settings: TrainSettings) -> Placed
     """
     blocks = _read(session, dataset, settings)
     try:
-        found: list[ReadReport] = session.run(blocks.mapPartitions(reports).collect)
+        reading = Work("read the rows of the training", dataset.num_bytes)
+        found: list[ReadReport] = session.run(blocks.mapPartitions(reports).collect, reading)
         _check(session, dataset, settings, found)
         holdout, held = _hold_out(session, blocks, settings, found)
         counts = [report.num_rows - num for report, num in zip(found, held, strict=True)]
@@ -151,7 +153,8 @@ def _hold_out(
     row = num_trained - (ends[task] - num_rows[task])
     context = session.context
     places = session.run(
-        lambda: context.runJob(blocks, lambda rows: find_position(rows, row), [task])
+        lambda: context.runJob(blocks, lambda rows: find_position(rows, row), [task]),
+        "find where the held-out rows begin",
     )
     held = [min(max(end - num_trained, 0), rows) for end, rows in zip(ends, num_rows, strict=True)]
     return LastRows(*places[0]), held
@@ -186,4 +189,6 @@ def _place(
     routed = blocks.mapPartitions(lambda rows: route(rows, plan))
     gathered = routed.partitionBy(plan.num_workers, int)
     placed = gathered.mapPartitions(assemble).persist(StorageLevel.MEMORY_AND_DISK)
-    return placed, session.run(placed.mapPartitions(digest).collect)
+    which = "held-out rows" if plan.held_out else "rows"
+    work = Work(f"place the {which} on their workers", 0, plan.num_rows, rows_are_estimated=False)
+    return placed, session.run(placed.mapPartitions(digest).collect, work)

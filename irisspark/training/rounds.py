@@ -127,7 +127,7 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             metric=math.fsum(report.metric_sum for report in reports) / rows,
             metric_name=self._metric_name,
         )
-        return self._measured(result) if self._placed.held_out is not None else result
+        return self._measured(epoch, result) if self._placed.held_out is not None else result
 
     def _train_round(self, plan: RoundPlan) -> list[RoundReport]:
         shared, recipe = self._share(), self._recipe
@@ -141,11 +141,16 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
             _check(reports, plan, len(self._placed.worker_rows))
 
         pairs = self._placed.rows.mapPartitionsWithIndex(train)
-        self.variables = exchange.gather(self._session, pairs, recipe.layout, check)
+        self.variables = exchange.gather(
+            self._session, pairs, recipe.layout, check, f"{self._epoch_name(plan.epoch)}: train"
+        )
         self.release()
         return reports
 
-    def _measured(self, result: EpochResult) -> EpochResult:
+    def _epoch_name(self, epoch: int) -> str:
+        return f"epoch {epoch + 1}/{self._settings.epochs}"
+
+    def _measured(self, epoch: int, result: EpochResult) -> EpochResult:
         shared, recipe = self._share(), self._recipe
         assert self._placed.held_out is not None
 
@@ -154,7 +159,8 @@ class AveragingSparkModel(SparkModel):  # type: ignore[misc]
 
         job: Callable[[], list[Measured]]
         job = self._placed.held_out.mapPartitionsWithIndex(measure).collect
-        found = self._session.run(job)
+        what = f"{self._epoch_name(epoch)}: measure the held-out rows"
+        found = self._session.run(job, what)
         failures = [share.failure for share in found if share.failure is not None]
         if failures:
             raise TrainingError(f"the held-out rows cannot be measured: {failures[0]}")

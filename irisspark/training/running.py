@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from irisspark.model import loading
 from irisspark.model.spec import ModelSpec
+from irisspark.startup.meter import Work
 from irisspark.storage.locating import locator
 from irisspark.training.checkpoints import Checkpoint, Checkpoints, check_folder
 from irisspark.training.configuration import Configured, configure
@@ -86,7 +87,8 @@ def train(
         if kept_in is not None:
             made_with = _made_with(model, configured, placed, settings)
             checkpoints = Checkpoints(kept_in, made_with)
-        loop = _EpochLoop(spark_model, configured, checkpoints, settings, say)
+        rows = placed.num_rows
+        loop = _EpochLoop(session, spark_model, configured, rows, checkpoints, settings, say)
         loop.run()
     finally:
         placed.release()
@@ -113,14 +115,17 @@ class _EpochLoop:
 
     def __init__(
         self,
+        session: Session,
         spark_model: AveragingSparkModel,
         configured: Configured,
+        num_rows: int,
         checkpoints: Checkpoints | None,
         settings: TrainSettings,
         say: Say,
     ) -> None:
         self._spark_model, self._configured = spark_model, configured
-        self._settings, self._say = settings, say
+        self._settings, self._say, self._session = settings, say, session
+        self._num_rows, self._num_resumed = num_rows, 0
         self.history: list[Row] = []
         self.best = Best()
         self._checkpoints = checkpoints
@@ -142,6 +147,7 @@ class _EpochLoop:
         checkpoint = checkpoints.load(self._spark_model.variables)
         self._spark_model.variables = checkpoint.variables
         self.history, self.best = checkpoint.history, checkpoint.best
+        self._num_resumed = len(self.history)
         self._say(f"going on after epoch {len(self.history)}, from the checkpoint in {path}")
 
     def run(self) -> None:
@@ -163,7 +169,8 @@ class _EpochLoop:
 
     def _run_epoch(self) -> None:
         started = time.perf_counter()
-        result = self._spark_model.fit(len(self.history))
+        with self._session.estimating(self._work()):
+            result = self._spark_model.fit(len(self.history))
         rate = self._configured.rate_after(self._spark_model.num_steps)
         rate *= self._spark_model.rate_scale
         epoch = len(self.history) + 1
@@ -173,6 +180,16 @@ class _EpochLoop:
         self.history.append(history_row(epoch, result, rate, time.perf_counter() - started))
         if self._checkpoints is not None:
             self._checkpoints.save(Checkpoint(self._spark_model.variables, self.history, self.best))
+
+    def _work(self) -> Work:
+        """Say what the next epoch is, which takes as long as those before it but the first."""
+        ran = self.history[self._num_resumed :]
+        seconds = [row["seconds"] for row in ran[1:] or ran]
+        return Work(
+            f"epoch {len(self.history) + 1}/{self._settings.epochs}",
+            num_rows=self._num_rows,
+            expected_seconds=sum(seconds) / len(seconds) if seconds else 0.0,
+        )
 
     def _out_of_patience(self) -> bool:
         patience = self._settings.patience

@@ -37,9 +37,10 @@ def start_daemon(
     ready: str,
     cwd: Path | None = None,
     spark_home: Path = SPARK_HOME,
+    **more: str,
 ) -> None:
     """Start a daemon that the stack stops, and wait until its log says that it is ready."""
-    environ = clean_environ(SPARK_HOME=str(spark_home))
+    environ = clean_environ(SPARK_HOME=str(spark_home), **more)
     with log.open("w") as output:
         process = subprocess.Popen(
             command,

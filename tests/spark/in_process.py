@@ -3,6 +3,7 @@
 What real workers add (pickling, forks, retries) is tested with the ``spark`` fixture.
 """
 
+import contextlib
 import functools
 import pickle
 from collections.abc import Callable, Iterable
@@ -40,6 +41,9 @@ class InProcessSession(Session):
             getConf=dict,
         )
         super().__init__(context)  # type: ignore[arg-type]
+
+    def named(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     @property
     def resolve(self) -> Callable[[str], str]:

@@ -106,6 +106,7 @@ def test_the_output_folder_holds_the_report_the_metrics_and_the_matrix(run):
     assert sorted(p.name for p in Path("out").iterdir()) == [
         "confusion_matrix.csv",
         "metrics.json",
+        "report.html",
         "report.txt",
     ]
     assert Path("out/report.txt").read_text() == out

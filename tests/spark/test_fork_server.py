@@ -171,8 +171,8 @@ fork_server.ANSWER_SECONDS = 1.0
 
 SESSION = """
 with open_session(importing=importing) as session:
-    sums = session.run(session.spread([1, 2]).mapPartitions(total).collect)
-    states = session.run(session.spread([1]).mapPartitions(ask).collect)
+    sums = session.run(session.spread([1, 2]).mapPartitions(total).collect, "add up")
+    states = session.run(session.spread([1]).mapPartitions(ask).collect, "ask")
     level_inside = level()
 Path(sys.argv[1]).write_text(json.dumps({"sums": sums, "states": states, "level": level_inside}))
 """
@@ -255,7 +255,7 @@ def test_job_that_makes_no_progress_says_what_it_waits_for(tmp_path):
         yield 1
 
     with open_session() as session:
-        session.run(session.spread([0, 1]).mapPartitions(linger).collect)
+        session.run(session.spread([0, 1]).mapPartitions(linger).collect, "linger")
     Path(sys.argv[1]).write_text("{}")
     """
     # What Spark tells of a stage grows old until the next event, and a heartbeat is one.

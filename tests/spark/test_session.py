@@ -105,7 +105,7 @@ def dies(folder, times: int):
 
 def test_a_job_whose_worker_dies_is_run_again(spark, tmp_path, capfd):
     job = spark.spread([1, 2]).mapPartitions(dies(tmp_path, 3)).collect
-    assert spark.run(job) == [1, 2]
+    assert spark.run(job, "count") == [1, 2]
     assert capfd.readouterr().err.count("a worker's process died; its job is run again") == 3
 
 
@@ -113,9 +113,9 @@ def test_a_job_whose_worker_dies_is_run_again(spark, tmp_path, capfd):
 def test_a_job_whose_worker_dies_again_and_again_is_one_line(spark, tmp_path, again, attempts):
     job = spark.spread([1, 2]).mapPartitions(dies(tmp_path, 99)).collect
     with pytest.raises(IrissparkError, match=r"too little memory.* --master local\[1\]"):
-        spark.run(job, again=again)
+        spark.run(job, "die", again=again)
     assert len(list(tmp_path.iterdir())) == attempts
-    assert spark.run(lambda: spark.spread([1, 2]).map(lambda n: n + 1).collect()) == [2, 3]
+    assert spark.run(lambda: spark.spread([1, 2]).map(lambda n: n + 1).collect(), "add") == [2, 3]
 
 
 def test_an_error_of_the_jobs_own_is_let_through_at_once(spark):
@@ -126,5 +126,5 @@ def test_an_error_of_the_jobs_own_is_let_through_at_once(spark):
         raise RuntimeError("Python worker exited unexpectedly (crashed)")  # as no Spark says it
 
     with pytest.raises(RuntimeError, match="crashed"):
-        spark.run(job)
+        spark.run(job, "fail")
     assert seen == [1]

@@ -660,6 +660,7 @@ def test_the_course_example_learns_and_saves_a_model_that_keras_opens(
         "metrics.json",
         "model.h5",
         "model.keras",
+        "report.html",
         "report.txt",
     ]
     metrics = json.loads(Path("trained/metrics.json").read_text())
