@@ -37,6 +37,7 @@ FILES = {
     "__main__": "DRIVER",
     "early_driver": "DRIVER",
     "cli": "DRIVER",
+    "api": "DRIVER",
     "settings": "DRIVER",
     "run_record": "DRIVER",
     "keras_import/__main__": "DRIVER",
@@ -234,7 +235,7 @@ NAMES_NO_SPARK = {
     if side == "PURE" or (side == "WORKER" and not name.startswith("startup/"))
 }
 # Who may know the command line; everyone else is told what it says, by ``settings``.
-KNOWS_OPTIONS = {"cli", "settings", "run_record"}
+KNOWS_OPTIONS = {"api", "cli", "settings", "run_record"}
 TERMINAL = {
     *("print", "input", "breakpoint", "sys.stdin", "sys.stdout", "sys.stderr", "sys.argv"),
     *("os.dup2", "os.chdir", "os.isatty", "os._exit", "sys.exit"),

@@ -126,6 +126,7 @@ def load_network(
     network: keras.Model,
     *,
     loss: str | None = None,
+    num_classes: int | None = None,
     task: Task = "auto",
     training_seed: int | None = None,
 ) -> LoadedModel:
@@ -134,6 +135,7 @@ def load_network(
     Args:
         network: Of the caller, whose Lambda layers run.
         loss: As for ``load``.
+        num_classes: As for ``load``.
         task: As for ``load``.
         training_seed: As for ``load``.
 
@@ -143,7 +145,14 @@ def load_network(
     with temporary_folder() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(save(network, path.suffix))
-        loaded = load(str(path), loss=loss, trust=True, task=task, training_seed=training_seed)
+        loaded = load(
+            str(path),
+            loss=loss,
+            trust=True,
+            num_classes=num_classes,
+            task=task,
+            training_seed=training_seed,
+        )
     return replace(loaded, sha256=loaded.spec.digest)  # the file's own has the date in it
 
 

@@ -234,7 +234,7 @@ def training(history: Sequence[Mapping[str, float]], kept: int | None) -> tuple[
             kept,
             ("accuracy", "val_accuracy"),
             f"Accuracy reached {_number(last['accuracy'])} on the rows of the training",
-            "accuracy (share of rows)",
+            "accuracy",
         ),
         _epochs(history, kept, ("learning_rate",), f"Learning rate went {rate}", "learning rate"),
         _epochs(history, kept, ("seconds",), f"Epochs took {seconds:,.1f} s in all", "seconds"),
@@ -298,7 +298,7 @@ def _drawn(
 
             figure = Figure(figsize=(5.2, height))
             # Margins by hand: a layout that measures every text takes longer than the drawing.
-            edges = {"left": 0.14, "right": 0.98, "bottom": 0.55 / height, "top": 1 - 0.25 / height}
+            edges = {"left": 0.17, "right": 0.98, "bottom": 0.55 / height, "top": 1 - 0.25 / height}
             grid = {**edges, "height_ratios": parts}
             axes = figure.subplots(len(parts), 1, squeeze=False, sharex=True, gridspec_kw=grid)
             draw(*axes[:, 0])

@@ -1,0 +1,378 @@
+"""irisspark in a program or a notebook that holds a live Spark session.
+
+What ``irisspark.evaluate`` and ``irisspark.train`` are. Their keywords are the command line's
+options in snake_case, with the same defaults and the same errors, which are raised here. Session
+and process stay as they are, but for the package's sources, which are shipped to the executors.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import html
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from irisspark import options as command_line
+from irisspark import report, settings
+from irisspark.data.dataset import open_dataset
+from irisspark.errors import IrissparkError, ModelError, OptionsError
+from irisspark.evaluation.evaluating import evaluate as evaluate_all
+from irisspark.metrics.curves import curves_of
+from irisspark.metrics.regression import RegressionCounts
+from irisspark.model import loading
+from irisspark.model.output import RegressionMeaning
+from irisspark.options import Options
+from irisspark.report import page
+from irisspark.report.page import Verdict
+from irisspark.run_record import Clock, describe_run
+from irisspark.startup.meter import Bar, Meter
+from irisspark.startup.own_code import find_archive
+from irisspark.startup.session import Session
+from irisspark.storage import finding
+from irisspark.storage.fetching import on_this_disk
+from irisspark.storage.locating import locator
+from irisspark.training import running
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+    from pyspark import SparkContext
+
+_IN_MEMORY = "the model in memory"
+_SHORT_NAMES = {"label": "label_index", "keep": "keep_columns"}
+_NOT_HERE = {
+    "output_path": "the result has what is written there: result.save(folder)",
+    "overwrite": "it belongs to -outputPath",
+    "predictions": "only on the command line",
+    "load_data": "only on the command line",
+    "use_spark_local": "the session is there already",
+    "fast_workers": "the session's workers are used",
+    "wait_for": "the session is there already",
+    "verbose": "only on the command line",
+    "train": "call irisspark.train",
+    "model_path": "the model is an argument of its own",
+    "data_path": "the data is an argument of its own",
+    "help": "only on the command line",
+    "version": "only on the command line",
+}
+_SHIPPED: set[str] = set()
+_SHIPPING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found; a notebook shows it as the report.
+
+    Attributes:
+        content: What ``metrics.json`` holds.
+        notes: What the user should know about the model and the comparison.
+        unmet: A line for each condition of ``require`` that the result falls short of.
+        files: Name and content of what ``save`` writes.
+    """
+
+    content: dict[str, Any]
+    notes: tuple[str, ...]
+    unmet: tuple[str, ...]
+    files: dict[str, bytes] = field(repr=False)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the rows whose class was predicted right; None for a regression."""
+        accuracy: float | None = self.content.get("accuracy")
+        return accuracy
+
+    @property
+    def loss(self) -> float | None:
+        """The model's own loss, a mean over the rows; None where it has none."""
+        loss: float | None = self.content["loss"]
+        return loss
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes in the order of the model's outputs."""
+        return list(self.content["class_names"])
+
+    @property
+    def confusion_matrix(self) -> np.ndarray[Any, Any]:
+        """int64 [classes, classes], rows by (true, predicted) class."""
+        return np.array(self.content["confusion_matrix"], dtype=np.int64)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give a table of what the run judges: a row a class, or a column of a regression."""
+        import pandas as pd
+
+        judged = self.content.get("per_class") or self.content["per_column"]
+        return pd.DataFrame.from_dict(judged, orient="index")
+
+    def save(self, folder: str) -> None:
+        """Write report.html, metrics.json and the other files to a folder, made where it is not."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, written in self.files.items():
+            Path(folder, name).write_bytes(written)
+
+    def __str__(self) -> str:
+        """Give the text block of the command line."""
+        return self.files["report.txt"].decode()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str | None:
+        """Show the report in a notebook, in a frame of its own."""
+        if "report.html" not in self.files:
+            return None
+        inside = html.escape(self.files["report.html"].decode(), quote=True)
+        style = "width:100%;height:42rem;border:1px solid #8884"
+        return (
+            f'<iframe title="the report of irisspark" sandbox="allow-scripts" style="{style}" '
+            f'srcdoc="{inside}"></iframe>'
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Training(Evaluation):
+    """What a training came to, and the evaluation of the trained model.
+
+    Attributes:
+        model: The trained model, compiled as it was.
+        history: By name (``loss``, ``accuracy``, ...), a value an epoch, as Keras has it.
+    """
+
+    model: keras.Model
+    history: dict[str, list[float]]
+
+    __repr__ = Evaluation.__str__
+
+
+def evaluate(spark: Any, model: keras.Model | str, data: str, **options: Any) -> Evaluation:
+    """Evaluate a model on CSV files with the executors of a live session.
+
+    Args:
+        spark: A ``SparkSession`` or ``SparkContext``, which stays as it is.
+        model: A model file's path, or a model in memory, which stays as it is.
+        data: What ``-dataPath`` takes.
+        **options: The command line's, in snake_case: ``label_index`` or ``label``, ``header``,
+            ``class_names``, ``bad_rows``, ...
+
+    Raises:
+        OptionsError: The options are wrong; nothing has been run.
+        IrissparkError: The evaluation cannot be done; its message is the command line's.
+    """
+    return _run(spark, model, data, train=False, given=options)
+
+
+def train(spark: Any, model: keras.Model | str, data: str, **options: Any) -> Training:
+    """Train a copy of a model on CSV files, and evaluate what was learned.
+
+    Args:
+        spark: As for ``evaluate``.
+        model: As for ``evaluate``; the trained model is the result's.
+        data: As for ``evaluate``.
+        **options: As for ``evaluate``, with those of a training: ``epochs``, ``workers``, ...
+
+    Raises:
+        OptionsError: The options are wrong; nothing has been run.
+        IrissparkError: The training cannot be done; its message is the command line's.
+    """
+    result = _run(spark, model, data, train=True, given=options)
+    assert isinstance(result, Training)
+    return result
+
+
+def _run(
+    spark: Any, model: keras.Model | str, data: str, *, train: bool, given: dict[str, Any]
+) -> Evaluation:
+    options = _options(model, data, train=train, given=given)
+    report.check_requirement_names(options.require)
+    context = _context_of(spark)
+    _check_keras()
+    _ship_sources(context)
+    session = Session.attach(context)
+    session.meter = _meter() if options.progress else None
+    clock = Clock()
+    clock.lap("session")
+    with _random_states_kept():
+        loaded = _load(session, model, options)
+        if options.top_n > 1 and isinstance(loaded.spec.output, RegressionMeaning):
+            raise ModelError("top_n: the model is a regression, which has no classes")
+        clock.lap("model")
+        dataset = open_dataset(session, settings.data_settings(options), loaded.spec)
+        clock.lap("data")
+        trained = None
+        if options.train:
+            told = replace(settings.train_settings(options), saved_as=("model.keras",))
+            trained = running.train(session, loaded, dataset, told, lambda line: None)
+            dataset = trained.dataset
+            clock.lap("train")
+        result = evaluate_all(
+            session, trained or loaded, dataset, settings.evaluate_settings(options)
+        )
+        clock.lap("evaluate")
+    run = describe_run(session, options, loaded, dataset, result, clock)
+    run |= {"training": trained.summary} if trained is not None else {}
+    content = report.document(
+        result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
+    )
+    unmet = tuple(report.unmet(content, options.require))
+    history = trained.history if trained is not None else ()
+    files = report.files(result.scores, content, layout=options.stats, history=history)
+    counts = result.outcome.counts
+    if not isinstance(counts, RegressionCounts):  # of which there is no page yet
+        with contextlib.suppress(ImportError):
+            written = page.html(
+                content,
+                verdict=Verdict.of(options.require, unmet),
+                curves=curves_of(counts),
+                history=history,
+            )
+            files["report.html"] = written.encode()
+    note = result.comparison.note
+    notes = (*loaded.notes, *(() if note is None else (note,)))
+    if trained is None:
+        return Evaluation(content, notes, unmet, files)
+    names = [name for name in history[0] if name != "epoch"] if history else []
+    by_name = {name: [row[name] for row in history] for name in names}
+    model_file = trained.files["model.keras"]
+    files["model.keras"] = model_file
+    return Training(content, notes, unmet, files, _opened(model_file), by_name)
+
+
+def _options(model: keras.Model | str, data: str, *, train: bool, given: dict[str, Any]) -> Options:
+    """Read the options as the command line does, which says the same of what is wrong."""
+    if not isinstance(data, str):
+        raise OptionsError(
+            f"the data is a {type(data).__name__}: pass the path of CSV files, as -dataPath takes "
+            "it; a DataFrame is not available yet"
+        )
+    words = ["-modelPath", model if isinstance(model, str) else _IN_MEMORY, "-dataPath", data]
+    words += ["-train", str(train).lower()]
+    for name, value in given.items():
+        name = _SHORT_NAMES.get(name, name)
+        if name in _NOT_HERE:
+            raise OptionsError(f"{name}: {_NOT_HERE[name]}")
+        if value is None and name != "label_index":
+            continue
+        words += [_as_option(name), _as_text(value)]
+    return command_line.parse(words)
+
+
+def _as_option(name: str) -> str:
+    first, *others = name.split("_")
+    return f"-{first}{''.join(word.capitalize() for word in others)}"
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple | range):
+        return ",".join(f'"{one}"' if "," in str(one) else str(one) for one in value)
+    return str(value)
+
+
+def _context_of(spark: Any) -> SparkContext:
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        raise IrissparkError(
+            "a session of Spark Connect cannot run irisspark: use a classic one "
+            "(SparkSession.builder.master(...)), or spark-submit with irisspark.zip"
+        )
+    from pyspark import SparkContext
+
+    context = getattr(spark, "sparkContext", spark)
+    if not isinstance(context, SparkContext):
+        raise IrissparkError(f"{spark!r} is no SparkSession and no SparkContext")
+    return context
+
+
+def _check_keras() -> None:
+    import keras
+
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise IrissparkError(
+            f"Keras runs on {backend} here: set KERAS_BACKEND=tensorflow before Keras is imported"
+        )
+
+
+def _ship_sources(context: SparkContext) -> None:
+    """Ship the package to the executors, once a context, without a word of Java."""
+    with _SHIPPING:
+        if str(context.applicationId) in _SHIPPED:
+            return
+        before = list(sys.path)
+        context.addPyFile(str(find_archive() or _zipped()))
+        sys.path[:] = before  # the driver has the package already
+        _SHIPPED.add(str(context.applicationId))
+
+
+@functools.cache
+def _zipped() -> Path:
+    """Zip the sources where executors fetch them as long as this process lives."""
+    folder = tempfile.mkdtemp(prefix="irisspark-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    package, path = Path(__file__).parent, Path(folder, "irisspark-sources.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for source in sorted(package.rglob("*.py")):
+            archive.write(source, f"{package.name}/{source.relative_to(package).as_posix()}")
+    return path
+
+
+def _load(session: Session, model: keras.Model | str, options: Options) -> loading.LoadedModel:
+    seed = options.seed if options.train else None
+    if not isinstance(model, str):
+        return loading.load_network(
+            model,
+            loss=options.loss,
+            num_classes=options.num_classes,
+            task=options.task,
+            training_seed=seed,
+        )
+    place = locator(session)
+    with on_this_disk(finding.find_model(model, session.shipped, session.resolve, place)) as path:
+        return loading.load(
+            path,
+            loss=options.loss,
+            trust=options.trust_model,
+            num_classes=options.num_classes,
+            task=options.task,
+            training_seed=seed,
+        )
+
+
+def _opened(model_file: bytes) -> keras.Model:
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        path.write_bytes(model_file)
+        return keras.models.load_model(path, safe_mode=False)
+
+
+@contextlib.contextmanager
+def _random_states_kept() -> Iterator[None]:
+    """Leave Python's and numpy's random numbers as they were: a training sets their seeds."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _meter() -> Meter | None:
+    """Choose how to show progress: in a notebook, on a terminal, or not at all."""
+    shell = sys.modules.get("IPython")
+    if shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None:
+        return Bar(None)
+    return Bar(sys.stderr) if sys.stderr.isatty() else None

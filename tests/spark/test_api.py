@@ -1,0 +1,203 @@
+"""irisspark in a program with a live session, against Keras alone."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import irisspark
+from irisspark.errors import DataError, IrissparkError, ModelError, OptionsError
+from irisspark.startup.session import Session
+
+IRIS = Path(irisspark.__file__).parent / "samples" / "iris.txt"
+
+
+def iris() -> tuple[np.ndarray, np.ndarray]:
+    table = np.loadtxt(IRIS, delimiter=",")
+    return table[:, :4], table[:, 4].astype(int)
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    """A model that was never saved, trained a little."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(*iris(), epochs=15, batch_size=5, verbose=0)
+    return model
+
+
+def state_of_the_process(spark: Session) -> dict[str, Any]:
+
+    import keras
+
+    context = spark.context
+    return {
+        "environ": dict(os.environ),
+        "path": list(sys.path),
+        "signal": signal.getsignal(signal.SIGINT),
+        "random": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),
+        "floatx": keras.config.floatx(),
+        "conf": sorted(context.getConf().getAll()),
+        "properties": context.getLocalProperty("spark.job.description"),
+        "modules": {name for name, module in sys.modules.items() if module is None},
+        "cwd": os.getcwd(),
+    }
+
+
+def test_evaluation_in_a_session_is_that_of_keras(
+    spark: Session, network: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    features, labels = iris()
+    weights = [value.copy() for value in network.get_weights()]
+    irisspark.evaluate(spark.context, network, str(IRIS), label=4)
+    before = state_of_the_process(spark)
+    capfd.readouterr()
+    started = time.perf_counter()
+    result = irisspark.evaluate(spark.context, network, str(IRIS), label=4)
+    seconds = time.perf_counter() - started
+    assert capfd.readouterr() == ("", "")
+    assert state_of_the_process(spark) == before
+    assert seconds < 10  # half a second on a machine that is idle
+    loss, accuracy = network.evaluate(features, labels, batch_size=150, verbose=0)
+    assert result.accuracy == pytest.approx(accuracy)
+    assert result.loss == pytest.approx(loss, rel=1e-5)
+    predicted = network.predict(features, verbose=0).argmax(axis=1)
+    for true in range(3):
+        counts = np.bincount(predicted[labels == true], minlength=3)
+        assert result.confusion_matrix[true].tolist() == counts.tolist()
+    assert result.to_pandas()["support"].tolist() == [50, 50, 50]
+    assert " # of classes:    3\n" in repr(result)
+    assert all(map(np.array_equal, weights, network.get_weights()))
+
+
+def test_notebook_shows_the_report_in_a_frame(spark: Session, network: Any, tmp_path: Path) -> None:
+    result = irisspark.evaluate(
+        spark.context, network, str(IRIS), label=-1, require="accuracy>=1", progress=False
+    )
+    shown = result._repr_html_()
+    assert shown is not None
+    assert shown.startswith("<iframe ")
+    assert 'sandbox="allow-scripts"' in shown
+    assert shown.count('"') == shown.split("srcdoc")[0].count('"') + 2
+    assert len(result.unmet) == 1
+    result.save(str(tmp_path / "out"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "confusion_matrix.csv",
+        "metrics.json",
+        "report.html",
+        "report.txt",
+    ]
+
+
+def test_training_gives_a_model_and_leaves_the_callers(spark: Session, network: Any) -> None:
+    weights = [value.copy() for value in network.get_weights()]
+    np.random.seed(1)
+    drawn = np.random.get_state()[1].tolist()
+    trained = irisspark.train(
+        spark.context, network, str(IRIS), label=4, epochs=2, workers=2, batch_size_per_worker=5
+    )
+    assert np.random.get_state()[1].tolist() == drawn
+    assert all(map(np.array_equal, weights, network.get_weights()))
+    assert len(trained.history["loss"]) == 2
+    features, labels = iris()
+    loss, accuracy = trained.model.evaluate(features, labels, batch_size=150, verbose=0)[:2]
+    assert trained.accuracy == pytest.approx(accuracy)
+    assert trained.loss == pytest.approx(loss, rel=1e-5)
+    trained.model.fit(features, labels, epochs=1, verbose=0)
+
+
+def test_two_threads_evaluate_at_once(spark: Session, network: Any) -> None:
+    found: list[float] = []
+
+    def run() -> None:
+        found.append(irisspark.evaluate(spark.context, network, str(IRIS), label=4).accuracy)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2
+    assert found[0] == found[1]
+
+
+class Connected:
+    """What a session of Spark Connect calls itself."""
+
+
+Connected.__module__ = "pyspark.sql.connect.session"
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ({"lable": 4}, OptionsError, "-lable '4': unknown option; did you mean"),
+        ({"epochs": 0}, OptionsError, "-epochs '0': expected a whole number, 1 or more"),
+        ({"patience": 3}, OptionsError, "-patience 3: only with -train true"),
+        ({"output_path": "x"}, OptionsError, "result.save(folder)"),
+        ({"require": "acuracy:1"}, OptionsError, "did you mean accuracy"),
+        ({"label": 9}, DataError, "9"),
+        ({"num_classes": 5, "label": 4}, ModelError, "-numClasses 5"),
+    ],
+)
+def test_errors_are_raised_in_the_words_of_the_command_line(
+    options: dict[str, Any], kind: type[IrissparkError], said: str, spark: Session, network: Any
+) -> None:
+    with pytest.raises(kind) as caught:
+        irisspark.evaluate(spark.context, network, str(IRIS), **options)
+    assert said in str(caught.value)
+
+
+def test_what_is_no_session_or_no_path_is_one_line(spark: Session, network: Any) -> None:
+    with pytest.raises(IrissparkError, match="Spark Connect cannot run irisspark: use a classic"):
+        irisspark.evaluate(Connected(), network, str(IRIS))
+    with pytest.raises(IrissparkError, match="no SparkSession"):
+        irisspark.evaluate(None, network, str(IRIS))
+    with pytest.raises(OptionsError, match="the data is a ndarray"):
+        irisspark.evaluate(spark.context, network, np.zeros(3))
+    with pytest.raises(AttributeError, match="no attribute 'evalute'"):
+        irisspark.evalute  # noqa: B018
+
+
+_PROGRAM = """
+import sys
+
+sys.path.insert(0, sys.argv[1])  # of the driver alone
+import irisspark
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+print(irisspark.evaluate(spark, sys.argv[2], sys.argv[3], label=4).accuracy)
+"""
+
+
+def test_sources_reach_executors_that_do_not_have_them(network: Any, tmp_path: Path) -> None:
+    network.save(tmp_path / "model.keras")
+    words = [str(Path(irisspark.__file__).parents[1]), str(tmp_path / "model.keras"), str(IRIS)]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *words],
+        env=environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    features, labels = iris()
+    _, accuracy = network.evaluate(features, labels, batch_size=150, verbose=0)
+    assert float(done.stdout.splitlines()[0]) == pytest.approx(accuracy)
+    assert list(tmp_path.glob("*")) == [tmp_path / "model.keras"]
