@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-_IN_PROGRAMS = ("evaluate", "train")
+_IN_PROGRAMS = ("evaluate", "predict", "train")
 """What a program calls; loaded when it is, since every worker imports this file."""
 
 

@@ -1,6 +1,6 @@
 """irisspark in a program or a notebook that holds a live Spark session.
 
-What ``irisspark.evaluate`` and ``irisspark.train`` are. Their keywords are the command line's
+What ``irisspark.evaluate``, ``train`` and ``predict`` are. Their keywords are the command line's
 options in snake_case, with the same defaults and the same errors, which are raised here. Session
 and process stay as they are, but for the package's sources, which are shipped to the executors.
 """
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from irisspark import options as command_line
 from irisspark import report, settings
 from irisspark.data.dataset import open_dataset
 from irisspark.errors import IrissparkError, ModelError, OptionsError
+from irisspark.evaluation import frames
 from irisspark.evaluation.evaluating import evaluate as evaluate_all
 from irisspark.metrics.curves import curves_of
 from irisspark.metrics.regression import RegressionCounts
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
     from pyspark import SparkContext
+    from pyspark.sql import DataFrame
 
 _IN_MEMORY = "the model in memory"
 _SHORT_NAMES = {"label": "label_index", "keep": "keep_columns"}
@@ -190,16 +192,52 @@ def train(spark: Any, model: keras.Model | str, data: str, **options: Any) -> Tr
     return result
 
 
+def predict(
+    spark: Any,
+    model: keras.Model | str,
+    data: DataFrame,
+    *,
+    features: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
+    bad_rows: str = "fail",
+    **options: Any,
+) -> DataFrame:
+    """Predict the rows of a DataFrame, lazily: an action on the result predicts.
+
+    Args:
+        spark: As for ``evaluate``.
+        model: As for ``evaluate``.
+        data: Its rows may come from any source. A single column of features may hold arrays of
+            numbers, or ML vectors.
+        features: Names of its columns in the model's order; None: all but those that are kept.
+        keep: Names of columns that are carried over.
+        class_names: As for ``evaluate``.
+        bad_rows: ``fail``: a row that cannot be predicted ends the action; ``skip``: it gets nulls,
+            and a column ``problem`` says why.
+        **options: Those about the model, such as ``loss`` and ``trust_model``.
+
+    Returns:
+        The kept columns, ``prediction``, a column of probability or score a class, and with
+        ``skip`` the column ``problem``.
+
+    Raises:
+        OptionsError: The options are wrong.
+        IrissparkError: The model or the columns do not fit.
+    """
+    given = {"label": None, "bad_rows": bad_rows, "class_names": class_names, **options}
+    read = _options(model, "a DataFrame", train=False, given=given)
+    session = _attach(spark, read)
+    loaded = _load(session, model, read)
+    return frames.predict(session, loaded.spec, data, features, keep, read.class_names, bad_rows)
+
+
 def _run(
     spark: Any, model: keras.Model | str, data: str, *, train: bool, given: dict[str, Any]
 ) -> Evaluation:
     options = _options(model, data, train=train, given=given)
     report.check_requirement_names(options.require)
-    context = _context_of(spark)
-    _check_keras()
-    _ship_sources(context)
-    session = Session.attach(context)
-    session.meter = _meter() if options.progress else None
+    session = _attach(spark, options)
     clock = Clock()
     clock.lap("session")
     with _random_states_kept():
@@ -252,8 +290,8 @@ def _options(model: keras.Model | str, data: str, *, train: bool, given: dict[st
     """Read the options as the command line does, which says the same of what is wrong."""
     if not isinstance(data, str):
         raise OptionsError(
-            f"the data is a {type(data).__name__}: pass the path of CSV files, as -dataPath takes "
-            "it; a DataFrame is not available yet"
+            f"the data is a {type(data).__name__}: pass the path of files, as -dataPath takes it; "
+            "a DataFrame is for irisspark.predict alone yet"
         )
     words = ["-modelPath", model if isinstance(model, str) else _IN_MEMORY, "-dataPath", data]
     words += ["-train", str(train).lower()]
@@ -280,6 +318,16 @@ def _as_text(value: object) -> str:
     if isinstance(value, list | tuple | range):
         return ",".join(f'"{one}"' if "," in str(one) else str(one) for one in value)
     return str(value)
+
+
+def _attach(spark: Any, options: Options) -> Session:
+    """Use the caller's context, whose executors have the package then."""
+    context = _context_of(spark)
+    _check_keras()
+    _ship_sources(context)
+    session = Session.attach(context)
+    session.meter = _meter() if options.progress else None
+    return session
 
 
 def _context_of(spark: Any) -> SparkContext:

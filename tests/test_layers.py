@@ -54,9 +54,11 @@ FILES = {
     "report/documents": "PURE",
     "report/text_block": "PURE",
     #
+    "evaluation/frames": "DRIVER",
     "evaluation/predictions": "DRIVER",
     "evaluation/evaluating": "DRIVER",
     "evaluation/comparison": "DRIVER",
+    "evaluation/worker/frame_rows": "WORKER",
     "evaluation/worker/counting": "WORKER",
     "evaluation/worker/prediction_file": "WORKER",
     "evaluation/worker/problems": "WORKER",
@@ -248,7 +250,7 @@ FILE_LIBRARIES = {"glob", "os", "pathlib", "shutil", "tempfile"}
 DOORS = {
     *("__main__", "early_driver", "cli", "keras_import/__main__", "samples/train_model"),
     *("startup/import_ahead", "startup/worker_daemon"),
-    *("evaluation/worker/counting", "training/worker/learning"),
+    *("evaluation/worker/counting", "evaluation/worker/frame_rows", "training/worker/learning"),
 }
 # What starts a job of Spark; ``Session.run`` is given it as it is, or in a lambda.
 ACTIONS = {"collect", "foreach", "runJob", "toLocalIterator", "treeAggregate", "treeReduce"}

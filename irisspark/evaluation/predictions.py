@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from posixpath import splitext
 from typing import TYPE_CHECKING
@@ -79,12 +80,7 @@ def prepare(
         )
     names = _class_names(dataset, spec)
     meaning = spec.output
-    if isinstance(meaning, RegressionMeaning):
-        scores = []
-    elif meaning.probabilities:
-        scores = [f"probability_{name}" for name in names]
-    else:  # one unit scores the second class
-        scores = [f"score_{name}" for name in names[-meaning.num_units :]]
+    scores = [] if isinstance(meaning, RegressionMeaning) else score_names(meaning, names)
     label = None if dataset.columns.label is None else "label"
     position = dataset.reader.position_name
     own = [*([label] if label else []), "prediction", *scores, "file", position]
@@ -101,6 +97,14 @@ def prepare(
         position=position,
         format=file_format,
     )
+
+
+def score_names(meaning: OutputMeaning, names: Sequence[str]) -> list[str]:
+    """Name the columns of the scores by the classes that they are of."""
+    if meaning.probabilities:
+        return [f"probability_{name}" for name in names]
+    # One unit scores the second class.
+    return [f"score_{name}" for name in names[-meaning.num_units :]]
 
 
 def check_reachable(session: Session, output_path: str) -> None:

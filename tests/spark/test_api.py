@@ -134,6 +134,79 @@ def test_two_threads_evaluate_at_once(spark: Session, network: Any) -> None:
     assert found[0] == found[1]
 
 
+@pytest.fixture(scope="module")
+def frames(spark: Session) -> Any:
+    """Iris as a DataFrame with an id, and the same as arrays and as vectors, ten rows of it bad."""
+    from pyspark.ml.linalg import Vectors
+    from pyspark.sql import SparkSession
+
+    session = SparkSession(spark.context)
+    features, _ = iris()
+    names = ["sepal length", "b", "c", "d"]
+    rows = [(f"r{place}", *map(float, row)) for place, row in enumerate(features)]
+    holes = [row if place % 15 else (*row[:2], None, *row[3:]) for place, row in enumerate(rows)]
+    of_arrays = [(row[0], list(row[1:]), Vectors.dense(row[1:])) for row in rows]
+    return {
+        "columns": session.createDataFrame(rows, ["id", *names]).repartition(3),
+        "holes": session.createDataFrame(holes, ["id", *names]),
+        "arrays": session.createDataFrame(of_arrays, ["id", "array", "vector"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "features"), [("columns", None), ("arrays", ["array"]), ("arrays", ["vector"])]
+)
+def test_frame_is_predicted_as_keras_predicts_it(
+    name: str, features: Any, frames: Any, spark: Session, network: Any
+) -> None:
+    session = frames[name].sparkSession
+    scored = irisspark.predict(session, network, frames[name], keep=["id"], features=features)
+    assert scored.columns == ["id", "prediction", *(f"probability_{n}" for n in range(3))]
+    table = scored.toPandas().set_index("id")
+    expected = network.predict(iris()[0], verbose=0)
+    table = table.loc[[f"r{place}" for place in range(150)]]
+    np.testing.assert_allclose(table.to_numpy()[:, 1:].astype(float), expected, atol=1e-6)
+    assert table["prediction"].tolist() == expected.argmax(axis=1).tolist()
+
+
+def test_rows_of_a_frame_that_cannot_be_predicted_get_nulls_or_end_it(
+    frames: Any, network: Any
+) -> None:
+    session, data = frames["holes"].sparkSession, frames["holes"]
+    names = ["setosa", "versicolor", "virginica"]
+    told = {"keep": ["id"], "class_names": names}
+    skipped = irisspark.predict(session, network, data, bad_rows="skip", **told).toPandas()
+    bad = skipped[skipped["problem"].notna()]
+    assert bad["id"].tolist() == [f"r{place}" for place in range(0, 150, 15)]
+    assert set(bad["problem"]) == {
+        "column 'b' is missing, not finite, or not as long as it should be"
+    }
+    assert bad["prediction"].isna().all()
+    assert bad["probability_setosa"].isna().all()
+    good = skipped[skipped["problem"].isna()]
+    assert len(good) == 140
+    assert set(good["prediction"]) <= set(names)
+    with pytest.raises(Exception, match=r"column 'b' is missing.*bad_rows='skip'"):
+        irisspark.predict(session, network, data, **told).collect()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"keep": ["nope"]}, "no column 'nope'; it has id, sepal length, b, c, d"),
+        ({"keep": []}, "column 'id' is string: the model takes numbers"),
+        ({"features": ["b", "c"]}, "takes 4 features"),
+        ({"keep": ["id"], "class_names": ["a", "b"]}, "2 names, but the model has 3 classes"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused_at_once(
+    told: dict[str, Any], said: str, frames: Any, network: Any
+) -> None:
+    with pytest.raises(DataError) as caught:
+        irisspark.predict(frames["columns"].sparkSession, network, frames["columns"], **told)
+    assert said in str(caught.value)
+
+
 class Connected:
     """What a session of Spark Connect calls itself."""
 

@@ -1,0 +1,133 @@
+"""Predicts a Spark DataFrame, lazily: what its columns are for, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from irisspark.data.targets import numeric_class_names
+from irisspark.errors import DataError
+from irisspark.evaluation.predictions import score_names
+from irisspark.evaluation.worker import frame_rows
+from irisspark.evaluation.worker.frame_rows import PROBLEM, FramePlan
+from irisspark.model.output import RegressionMeaning
+from irisspark.model.shared_file import share_file
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from irisspark.model.spec import ModelSpec
+    from irisspark.startup.session import Session
+
+
+def predict(
+    session: Session,
+    spec: ModelSpec,
+    data: DataFrame,
+    features: Sequence[str] | None,
+    keep: Sequence[str],
+    class_names: Sequence[str] | None,
+    bad_rows: str,
+) -> DataFrame:
+    """Give the predictions of a DataFrame's rows as another one.
+
+    Raises:
+        DataError: A column is not there, is named as one of ours, or does not fit the model.
+    """
+    keep = (keep,) if isinstance(keep, str) else tuple(keep)
+    features = tuple(features or (name for name in data.columns if name not in keep))
+    _check_columns(data, features, keep)
+    data = _with_arrays(data, features)
+    plan = _plan(session, spec, features, keep, class_names, skip=bad_rows == "skip")
+    _check_names(keep, plan)
+    types = dict(data.dtypes)
+    if len(features) > 1 or not types[features[0]].startswith("array"):
+        spec.row_shape(len(features))
+    recipe = spec.without_file(share_file(session.context, spec.file))
+
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
+        return frame_rows.predict_frames(batches, recipe, plan)
+
+    return data.select(*_quoted((*keep, *features))).mapInArrow(run, _schema(types, plan))
+
+
+def _check_columns(data: DataFrame, features: Sequence[str], keep: Sequence[str]) -> None:
+    missing = [name for name in (*features, *keep) if name not in data.columns]
+    if missing:
+        raise DataError(
+            f"the DataFrame has no column '{missing[0]}'; it has {', '.join(data.columns)}"
+        )
+    if not features:
+        raise DataError("no column is left for the features: all are kept")
+    both = set(features).intersection(keep)
+    if both:
+        raise DataError(f"column '{min(both)}' is a feature, and kept: it can be only one of them")
+
+
+def _check_names(keep: Sequence[str], plan: FramePlan) -> None:
+    own = {"prediction", PROBLEM, *plan.scores}
+    taken = [name for name in keep if name in own]
+    if taken:
+        raise DataError(
+            f"column '{taken[0]}' cannot be kept: the predictions have one of that name"
+        )
+
+
+def _with_arrays(data: DataFrame, features: Sequence[str]) -> DataFrame:
+    """Turn ML vectors into arrays, and refuse what holds no numbers."""
+    for name, kind in data.dtypes:
+        if name not in features:
+            continue
+        if kind == "vector" and len(features) == 1:
+            from pyspark.ml.functions import vector_to_array
+
+            return data.withColumn(name, vector_to_array(data[f"`{name}`"]))
+        is_array = kind.startswith("array<") and len(features) == 1
+        if not is_array and kind.split("(")[0] not in _NUMBERS:
+            raise DataError(f"column '{name}' is {kind}: the model takes numbers")
+    return data
+
+
+_NUMBERS = frozenset(
+    ["tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "boolean"]
+)
+
+
+def _plan(
+    session: Session,
+    spec: ModelSpec,
+    features: tuple[str, ...],
+    keep: tuple[str, ...],
+    class_names: Sequence[str] | None,
+    *,
+    skip: bool,
+) -> FramePlan:
+    meaning = spec.output
+    scores: tuple[str, ...] = ()
+    values: tuple[str, ...] | tuple[int, ...] = ()
+    probabilities = False
+    if not isinstance(meaning, RegressionMeaning):
+        names = tuple(class_names or numeric_class_names(meaning.num_classes))
+        if len(names) != meaning.num_classes:
+            raise DataError(
+                f"-classNames gives {len(names)} names, but the model has "
+                f"{meaning.num_classes} classes"
+            )
+        scores, probabilities = tuple(score_names(meaning, names)), meaning.probabilities
+        values = names if class_names else tuple(range(meaning.num_classes))
+    threads = session.threads_per_task
+    return FramePlan(features, keep, scores, values, probabilities, skip, threads)
+
+
+def _schema(types: dict[str, str], plan: FramePlan) -> str:
+    prediction = "string" if plan.class_values and isinstance(plan.class_values[0], str) else None
+    prediction = prediction or ("bigint" if plan.class_values else "double")
+    columns = [(name, types[name]) for name in plan.kept]
+    columns += [("prediction", prediction), *((name, "double") for name in plan.scores)]
+    columns += [(PROBLEM, "string")] if plan.skip else []
+    names = _quoted([name for name, _ in columns])
+    return ", ".join(f"{name} {kind}" for name, (_, kind) in zip(names, columns, strict=True))
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [f"`{name.replace('`', '``')}`" for name in names]

@@ -1,0 +1,151 @@
+"""Predicts the rows of a Spark DataFrame, which come as Arrow's record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from irisspark.errors import DataError
+from irisspark.model.forward import fixed_blocks, predictor
+from irisspark.model.output import RegressionMeaning
+from irisspark.model.spec import ModelSpec
+from irisspark.startup.imports import import_tensorflow
+
+Array = npt.NDArray[Any]
+
+PROBLEM = "problem"
+"""Name of the column that says why a row has no prediction."""
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """What to predict, and what the rows are called.
+
+    Attributes:
+        features: Columns of the features in the model's order; one alone may hold arrays.
+        kept: Columns that are carried into the predictions.
+        scores: Names of the columns of the scores; none for a regression.
+        class_values: What each class is called; empty for a regression.
+        probabilities: Whether the scores are probabilities, and not the model's own output.
+        skip: True where a row that cannot be predicted gets nulls; else it ends the job.
+        num_threads: That a task may use.
+    """
+
+    features: tuple[str, ...]
+    kept: tuple[str, ...]
+    scores: tuple[str, ...]
+    class_values: tuple[str, ...] | tuple[int, ...]
+    probabilities: bool
+    skip: bool
+    num_threads: int
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows without labels."""
+
+    features: Array
+    labels: None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def predict_frames(
+    batches: Iterator[pa.RecordBatch], spec: ModelSpec, plan: FramePlan
+) -> Iterator[pa.RecordBatch]:
+    """Predict batches of rows, each with its kept columns beside its prediction.
+
+    Raises:
+        DataError: A row cannot be predicted, and the plan does not skip it.
+    """
+    import_tensorflow()
+    for batch in batches:
+        if batch.num_rows:
+            yield _predicted(batch, spec, plan)
+
+
+def _predicted(batch: pa.RecordBatch, spec: ModelSpec, plan: FramePlan) -> pa.RecordBatch:
+    features, problems = _features(batch, spec, plan)
+    good = np.array([problem is None for problem in problems])
+    if not plan.skip and not good.all():
+        problem = next(problem for problem in problems if problem is not None)
+        raise DataError(f"{problem}; bad_rows='skip' gives such rows nulls")
+    output = np.full((len(features), _num_units(spec)), np.nan, dtype=np.float32)
+    if good.any():
+        output[good] = _output(features[good], spec, plan)
+    columns: dict[str, Any] = {name: batch.column(name) for name in plan.kept}
+    columns |= _columns(output, good, spec, plan)
+    if plan.skip:
+        columns[PROBLEM] = pa.array(problems, pa.utf8())
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _num_units(spec: ModelSpec) -> int:
+    return int(getattr(spec.output, "num_units", 1))
+
+
+def _output(features: Array, spec: ModelSpec, plan: FramePlan) -> Array:
+    predict = predictor(spec, features.shape[1], plan.num_threads)
+    outputs = [
+        predict(block, labels)[0][:filled]
+        for block, labels, filled in fixed_blocks([_Rows(features)], spec.block_rows)
+    ]
+    return np.concatenate(outputs)
+
+
+def _columns(output: Array, good: Array, spec: ModelSpec, plan: FramePlan) -> dict[str, Any]:
+    missing = ~good
+    if isinstance(spec.output, RegressionMeaning):
+        return {"prediction": pa.array(output[:, 0].astype(np.float64), mask=missing)}
+    decoded = spec.output.decode(np.nan_to_num(output))
+    scores = decoded.scores if plan.probabilities else output
+    named = pa.array(plan.class_values).take(pa.array(decoded.y_pred, mask=missing))
+    found: dict[str, Any] = {"prediction": named}
+    for place, name in enumerate(plan.scores):
+        found[name] = pa.array(scores[:, place].astype(np.float64), mask=missing)
+    return found
+
+
+def _features(
+    batch: pa.RecordBatch, spec: ModelSpec, plan: FramePlan
+) -> tuple[Array, list[str | None]]:
+    """Give the rows' features, [rows, features], and what is wrong with each row, if anything."""
+    first = batch.column(plan.features[0])
+    if pa.types.is_list(first.type) or pa.types.is_large_list(first.type):
+        table = _of_arrays(first, plan.features[0], spec)
+    else:
+        table = np.column_stack([_floats(batch.column(name)) for name in plan.features])
+    finite = np.isfinite(table)
+    problems: list[str | None] = [None] * len(table)
+    for row in np.flatnonzero(~finite.all(axis=1)).tolist():
+        column = int(np.flatnonzero(~finite[row])[0])
+        where = plan.features[column] if len(plan.features) > 1 else plan.features[0]
+        problems[row] = f"column '{where}' is missing, not finite, or not as long as it should be"
+    return table.astype(spec.input_dtype), problems
+
+
+def _floats(column: pa.Array) -> Array:
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _of_arrays(column: pa.Array, name: str, spec: ModelSpec) -> Array:
+    """Lay arrays out as rows; one that is missing or of another length becomes NaN."""
+    rows = [None if row is None else np.asarray(row, np.float64) for row in column.to_pylist()]
+    lengths = [len(row) for row in rows if row is not None]
+    known = [size for size in spec.input_shape if size is not None]
+    width = int(np.prod(known)) if len(known) == len(spec.input_shape) else max(lengths, default=0)
+    try:
+        spec.row_shape(width)
+    except DataError as error:
+        raise DataError(f"column '{name}': {error}") from None
+    table = np.full((len(rows), width), np.nan)
+    for place, row in enumerate(rows):
+        if row is not None and len(row) == width:
+            table[place] = row
+    return table
