@@ -26,7 +26,10 @@ NAME = "irisspark-python"
 PYTHON = f"./{NAME}/bin/python"
 PYTHON_VARIABLE = "IRISSPARK_PYTHON"
 
-REQUIRED = ("elephas", "h5py", "keras", "numpy", "pandas", "pyarrow", "tensorflow")
+REQUIRED = (
+    *("elephas", "h5py", "jinja2", "keras", "matplotlib", "numpy", "pandas", "pyarrow"),
+    "tensorflow",
+)
 OPTIONAL = ("hdfs-native",)
 # Spark's own, what builds packages, and the server of TensorBoard.
 LEFT_OUT = frozenset({"pyspark", "py4j", "cython", "libclang", "tensorboard-data-server", "wheel"})
