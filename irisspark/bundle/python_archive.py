@@ -28,7 +28,7 @@ PYTHON_VARIABLE = "IRISSPARK_PYTHON"
 
 REQUIRED = (
     *("elephas", "h5py", "jinja2", "keras", "matplotlib", "numpy", "pandas", "pyarrow"),
-    "tensorflow",
+    *("tensorflow", "tqdm"),
 )
 OPTIONAL = ("hdfs-native",)
 # Spark's own, what builds packages, and the server of TensorBoard.
