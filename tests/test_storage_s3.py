@@ -15,12 +15,15 @@ from subprocess import PIPE
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from csv_oracle import bad_of, read_splits, rows_of
 from s3_store import BUCKET, Proxy, Store
 
 from irisspark.data.columns import Columns
 from irisspark.data.csv.blocks import count_lines
+from irisspark.data.parquet.parquet_file import is_parquet, opened
 from irisspark.data.splits import Split, cut
 from irisspark.data.targets import LabelCodes
 from irisspark.errors import DataError, IrissparkError, ModelError
@@ -334,3 +337,13 @@ OWN = {"access_key": "A", "secret_key": "S"}
 )  # fmt: skip
 def test_settings_of_hadoop_are_translated_or_nothing_is(settings, arguments):
     assert s3_arguments("b", settings, settings.get) == arguments
+
+
+def test_parquet_there_has_the_rows_of_the_disk(store, tmp_path):
+    table = pa.table({"x": range(5_000), "y": [0.5] * 5_000, "label": [0, 1] * 2_500})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=900)
+    store.put(**{"columns/a.parquet": (tmp_path / "a.parquet").read_bytes()})
+    (file,) = find_data("s3a://iris-data/columns", {}, str, store.place())
+    assert is_parquet(file, opener(str))
+    with opened(pickle.loads(pickle.dumps(file)), opener(str)) as parquet:
+        assert parquet.read().equals(table)

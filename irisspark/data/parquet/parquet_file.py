@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from irisspark.data.csv.kinds import kind_of
 from irisspark.errors import DataError, first_line
-from irisspark.storage.opening import DataFile, Opener
+from irisspark.storage.opening import DataFile, Opener, check_unchanged
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -61,6 +61,7 @@ def opened(file: DataFile, open_file: Opener, **settings: Any) -> Iterator[pq.Pa
         try:
             with pq.ParquetFile(stream, page_checksum_verification=True, **settings) as parquet:
                 yield parquet
+            check_unchanged(file)
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"cannot read {file.path}: {first_line(error)}") from error
         except (pa.ArrowException, OSError, EOFError) as error:
