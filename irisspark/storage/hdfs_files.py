@@ -6,10 +6,12 @@ with the first call, in a worker, and kept there.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,18 @@ _PATIENCE = {
     "dfs.client.failover.max.attempts": "6",
     "dfs.client.failover.sleep.max.millis": "4000",
 }
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Say what a name node answers, which comes with its trace, as Python does."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r'RPCError\("[\w.$]*?(\w+)", "((?:[^"\\]|\\.)*)', str(error))
+        kind, text = found.groups() if found else ("", str(error))
+        line = re.split(r"\\n|\n", text)[0].replace('\\"', '"')
+        raise (PermissionError if kind == "AccessControlException" else OSError)(line) from error
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         """Leave a path as it is."""
         return path
 
+    @_in_one_line()
     def get_file_info(self, paths: Sequence[str]) -> list[FileInfo]:
         """Ask what is at some places."""
         return [self._info(path) for path in paths]
@@ -63,6 +78,7 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         except FileNotFoundError:
             return FileInfo(path, FileType.NotFound)
 
+    @_in_one_line()
     def get_file_info_selector(self, selector: FileSelector) -> list[FileInfo]:
         """List what a folder holds."""
         try:
@@ -73,18 +89,22 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
             raise
         return [_file_info(_below(selector.base_dir, status.path), status) for status in found]
 
+    @_in_one_line()
     def create_dir(self, path: str, recursive: bool) -> None:
         """Make a folder."""
         self._client.mkdirs(path, create_parent=recursive)
 
+    @_in_one_line()
     def delete_dir(self, path: str) -> None:
         """Remove a folder with all that it holds."""
         self._client.delete(path, recursive=True)
 
+    @_in_one_line()
     def delete_file(self, path: str) -> None:
         """Remove a file."""
         self._client.delete(path)
 
+    @_in_one_line()
     def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
         """Remove what a folder holds."""
         selector = FileSelector(path, allow_not_found=missing_dir_ok)
@@ -95,6 +115,7 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         """Refuse to remove everything."""
         raise OSError("the root of a filesystem is not emptied")
 
+    @_in_one_line()
     def move(self, src: str, dest: str) -> None:
         """Give a file or folder another place; nothing may be there."""
         self._client.rename(src, dest)
@@ -103,6 +124,7 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         """Refuse: no worker copies."""
         raise OSError("a worker copies no files")
 
+    @_in_one_line()
     def open_input_file(self, path: str) -> pa.NativeFile:
         """Open a file to read ranges of its bytes."""
         return pa.PythonFile(_Input(self._client.read(path)), mode="r")
@@ -111,11 +133,12 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         """Open a file to read it from its beginning."""
         return self.open_input_file(path)
 
+    @_in_one_line()
     def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
         """Open a file to write it from its beginning."""
         from hdfs_native import WriteOptions
 
-        return pa.PythonFile(self._client.create(path, WriteOptions(overwrite=True)), mode="w")
+        return pa.PythonFile(_Output(self._client.create(path, WriteOptions(overwrite=True))), "w")
 
     def open_append_stream(self, path: str, metadata: object) -> pa.NativeFile:
         """Refuse: nothing here appends."""
@@ -164,6 +187,7 @@ class _Input(io.RawIOBase):
             self._stream, self._rest = None, b""
         return self._place
 
+    @_in_one_line()
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(len(self._reader) - self._place, 0)
         wanted = left if size is None or size < 0 else min(size, left)
@@ -186,6 +210,27 @@ class _Input(io.RawIOBase):
         data = b"".join(pieces)
         self._rest = data[wanted:]
         return data[:wanted]
+
+
+class _Output(io.RawIOBase):
+    """A file that is written from its beginning."""
+
+    def __init__(self, writer: hdfs_native.FileWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def writable(self) -> bool:
+        return True
+
+    @_in_one_line()
+    def write(self, data: Any, /) -> int:
+        return self._writer.write(data)
+
+    @_in_one_line()
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._writer.close()
 
 
 def _below(folder: str, path: str) -> str:

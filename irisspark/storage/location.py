@@ -133,7 +133,8 @@ class Location:
 
     def create(self) -> pa.NativeFile:
         """Open the file to write it from its beginning."""
-        return self.filesystem.open_output_stream(self.path)
+        # By itself Arrow would compress what is called *.gz once more.
+        return self.filesystem.open_output_stream(self.path, compression=None)
 
     def make_folder(self) -> None:
         """Make the folder, and those above it; it may be there. An object store has none."""

@@ -175,7 +175,8 @@ def test_wrong_port_and_no_permission_are_one_line(place: Locator) -> None:
         [sys.executable, "-c", code], input=stranger, env=clean_environ(**user), cwd=ROOT,
         capture_output=True, check=False,
     )  # fmt: skip
-    assert b"PermissionError: Permission denied: user=somebody" in done.stderr
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith("PermissionError: Permission denied: user=somebody, access=EXECUTE")
 
 
 def mode(place: Locator, octal: str) -> Any:
@@ -212,9 +213,7 @@ def test_workers_on_yarn_read_and_write_there(archive: Path, on_hdfs: Run, place
     assert done.returncode == 0, done.stdout + done.stderr
     assert_block(done.stdout)
     assert f"irisspark: the results are in {place('scored').uri}\n" in done.stdout + done.stderr
-    assert names(place("scored")) == [
-        "confusion_matrix.csv", "metrics.json", "predictions", "report.txt"
-    ]  # fmt: skip
+    assert {"metrics.json", "predictions", "report.txt"} <= set(names(place("scored")))
     assert names(place("scored/predictions"))[0] == "_SUCCESS"
     import pyarrow.parquet as pq
 

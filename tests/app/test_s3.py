@@ -43,7 +43,14 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
     root = f"s3a://{BUCKET}"
     events = job_folder / "events"
     events.mkdir()
-    logged = ["--conf", "spark.eventLog.enabled=true", "--conf", f"spark.eventLog.dir={events}"]
+    logged = [
+        "--conf",
+        "spark.eventLog.enabled=true",
+        "--conf",
+        "spark.eventLog.compress=false",
+        "--conf",
+        f"spark.eventLog.dir={events}",
+    ]
     job = (
         *("-modelPath", f"{root}/job/my_model.h5", "-dataPath", f"{root}/job/*.txt"),
         *("-labelIndex", "4", "-outputPath", f"{root}/scored", "-predictions", "true"),
