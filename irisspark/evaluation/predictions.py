@@ -180,7 +180,8 @@ def commit(publication: Publication, prediction_files: tuple[PredictionFile, ...
     try:
         publication.adopt(FOLDER, parts)
     except OSError as error:
+        lost = [part.index for part in prediction_files if part.name == error.filename]
         raise IrissparkError(
-            f"a task's predictions are not in {publication.uri}: {reason(error)}; "
+            f"the predictions of task {', '.join(map(str, lost))} are not in {publication.uri}: {reason(error)}; "
             "every worker must see that folder"
         ) from error

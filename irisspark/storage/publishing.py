@@ -46,6 +46,9 @@ class Publication(Protocol):
         Args:
             name: The folder.
             parts: From the names that attempts have given to those that are nicer.
+
+        Raises:
+            OSError: One is not there; its ``filename`` says which.
         """
 
     def publish(self, files: Mapping[str, bytes]) -> None:
@@ -294,7 +297,10 @@ def _taken(path: str) -> IrissparkError:
 
 def _rename_parts(folder: Location, parts: Mapping[str, str]) -> None:
     for attempt, name in parts.items():
-        (folder / _ATTEMPTS / attempt).move(folder / name)
+        try:
+            (folder / _ATTEMPTS / attempt).move(folder / name)
+        except OSError as error:
+            raise OSError(error.errno, reason(error), attempt) from error
     (folder / _ATTEMPTS).remove()
     (folder / SUCCESS).create().close()
 
