@@ -182,6 +182,6 @@ def commit(publication: Publication, prediction_files: tuple[PredictionFile, ...
     except OSError as error:
         lost = [part.index for part in prediction_files if part.name == error.filename]
         raise IrissparkError(
-            f"the predictions of task {', '.join(map(str, lost))} are not in {publication.uri}: {reason(error)}; "
-            "every worker must see that folder"
+            f"the predictions of task {', '.join(map(str, lost))} are not in {publication.uri}: "
+            f"{reason(error)}; every worker must see that folder"
         ) from error
