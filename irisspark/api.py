@@ -71,6 +71,8 @@ _NOT_HERE = {
 }
 _SHIPPED: set[str] = set()
 _SHIPPING = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
+"""Opening a model changes what Keras draws random numbers with for a moment, in all threads."""
 
 
 @dataclass(frozen=True)
@@ -225,10 +227,11 @@ def predict(
         OptionsError: The options are wrong.
         IrissparkError: The model or the columns do not fit.
     """
-    given = {"label": None, "bad_rows": bad_rows, "class_names": class_names, **options}
+    given = {"bad_rows": bad_rows, "class_names": class_names, **options}
     read = _options(model, "a DataFrame", train=False, given=given)
     session = _attach(spark, read)
-    loaded = _load(session, model, read)
+    with _ONE_AT_A_TIME:
+        loaded = _load(session, model, read)
     return frames.predict(session, loaded.spec, data, features, keep, read.class_names, bad_rows)
 
 
@@ -240,7 +243,7 @@ def _run(
     session = _attach(spark, options)
     clock = Clock()
     clock.lap("session")
-    with _random_states_kept():
+    with _ONE_AT_A_TIME, _random_states_kept():
         loaded = _load(session, model, options)
         if options.top_n > 1 and isinstance(loaded.spec.output, RegressionMeaning):
             raise ModelError("top_n: the model is a regression, which has no classes")

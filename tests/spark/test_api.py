@@ -132,6 +132,12 @@ def test_two_threads_evaluate_at_once(spark: Session, network: Any) -> None:
         thread.join()
     assert len(found) == 2
     assert found[0] == found[1]
+    # Opening a model swaps Keras's initializers for a moment: two at once would leave them swapped.
+    import keras
+
+    kernel = keras.layers.Dense(3)
+    kernel.build((None, 4))
+    assert np.unique(kernel.kernel.numpy()).size == 12
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,11 +12,6 @@ from irisspark.errors import IrissparkError
 from irisspark.startup import meter, progress
 from irisspark.startup.meter import Lines, Work
 from irisspark.startup.session import Session
-
-
-def linger(numbers):
-    time.sleep(0.15)
-    yield from numbers
 
 
 def test_share_is_that_of_the_tasks_that_are_done(
@@ -32,6 +28,11 @@ def test_share_is_that_of_the_tasks_that_are_done(
     session = Session.attach(spark.context)
     session.meter = Lines(stream)
     items = session.spread(list(range(16)))
+
+    def linger(numbers: Iterator[int]) -> Iterator[int]:
+        time.sleep(0.15)
+        yield from numbers
+
     assert session.run(items.mapPartitions(linger).collect, Work("linger")) == list(range(16))
     shares = [
         int(line.split("linger: ")[1].split("%")[0]) for line in stream.getvalue().splitlines()
