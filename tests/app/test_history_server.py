@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from daemons import start_daemon
-from running import SPARK_CLASS, START_SECONDS, Run, free_port
+from running import SPARK_HOME, START_SECONDS, Run, free_port
 
 
 def ask(url: str) -> Any:
@@ -43,7 +43,8 @@ def test_every_job_has_a_description_and_the_group_of_the_run(
         "spark.history.ui.port": port,
         "spark.history.fs.update.interval": "1s",
     }
-    command = [*SPARK_CLASS, "org.apache.spark.deploy.history.HistoryServer"]
+    history_server = "org.apache.spark.deploy.history.HistoryServer"
+    command = [str(SPARK_HOME / "bin" / "spark-class"), history_server]
     history = {"SPARK_HISTORY_OPTS": " ".join(f"-D{n}={v}" for n, v in options.items())}
     with ExitStack() as stack:
         ready = "Bound HistoryServer to"
