@@ -65,6 +65,7 @@ def test_archive_holds_the_package_and_nothing_else(archive: Path) -> None:
         "skymind/dsx/KerasImportCSVSparkRunner.class",
         "__main__.py",
         "irisspark/samples/iris.txt",
+        *(f"irisspark/report/page.{suffix}" for suffix in ("css", "html", "js")),
     }
 
 
@@ -111,7 +112,7 @@ print(irisspark.cli.__file__)
 
 START = """
 import sys
-from irisspark.startup.imports import importing_ahead
+from irisspark.startup.import_ahead import importing_ahead
 from irisspark.startup.session import open_session
 with open_session(use_local=True, importing=importing_ahead()):
     pass
