@@ -37,6 +37,8 @@ FORCED = {
 """What they are told whatever the user's environment says: a model means the same everywhere."""
 
 _IMPORTING = threading.Lock()
+_SET_HERE: set[str] = set()
+"""The defaults that the user has not set: in a fork of a daemon that has, a task's own stand."""
 
 
 def prefer_unpacked_spark() -> None:
@@ -95,7 +97,9 @@ def import_tensorflow() -> Any:
         The module ``tensorflow``.
     """
     for name, value in (DEFAULTS | _assigned_devices()).items():
-        os.environ.setdefault(name, value)
+        if name not in os.environ or name in _SET_HERE:
+            os.environ[name] = value
+            _SET_HERE.add(name)
     settle_environment()
     with _IMPORTING:  # a second thread waits: the modules are listed before they are whole
         if "tensorflow" not in sys.modules or "keras" not in sys.modules:

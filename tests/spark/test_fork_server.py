@@ -273,9 +273,10 @@ def test_job_that_makes_no_progress_says_what_it_waits_for(tmp_path):
 
 @pytest.mark.parametrize(("gpus", "visible"), [(0, "-1"), (1, "7")])
 def test_workers_see_the_gpus_that_spark_gives_to_their_tasks(
-    tmp_path: Path, gpus: int, visible: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, visible: str
 ) -> None:
     """No GPU is here: the machine only says that it has one."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     found = tmp_path / "find gpus"
     found.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["7"]}'\n""")
     found.chmod(0o755)
