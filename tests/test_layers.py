@@ -161,6 +161,7 @@ FILES = {
     "storage/object_stores": "PURE",
     "storage/opening": "PURE",
     "storage/ranges": "PURE",
+    "storage/arrow_handlers": "PURE",
     "storage/replacing": "PURE",
     "storage/location": "PURE",
     "storage/globs": "PURE",

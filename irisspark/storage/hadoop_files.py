@@ -17,7 +17,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyarrow.fs import FileInfo, FileSelector, FileSystemHandler, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileType
+
+from irisspark.storage.arrow_handlers import RemoteFiles, SeekableInput
 
 _CALL_BYTES = 512 << 10
 _PIECE_BYTES = 64 << 20
@@ -38,7 +40,7 @@ _TYPES = {
 }
 
 
-class HadoopFiles(FileSystemHandler):  # type: ignore[misc]
+class HadoopFiles(RemoteFiles):
     """A filesystem of Hadoop's, for paths below its root.
 
     Args:
@@ -68,10 +70,6 @@ class HadoopFiles(FileSystemHandler):  # type: ignore[misc]
     def get_type_name(self) -> str:
         """Name the kind for Arrow."""
         return "hadoop"
-
-    def normalize_path(self, path: str) -> str:
-        """Leave a path as it is."""
-        return path
 
     def get_file_info(self, paths: Sequence[str]) -> list[FileInfo]:
         """Ask what is at some places."""
@@ -118,16 +116,6 @@ class HadoopFiles(FileSystemHandler):  # type: ignore[misc]
         with asking_java():
             self._filesystem.delete(self._path(path), False)
 
-    def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
-        """Remove what a folder holds."""
-        selector = FileSelector(path, allow_not_found=missing_dir_ok)
-        for info in self.get_file_info_selector(selector):
-            self.delete_dir(info.path)
-
-    def delete_root_dir_contents(self) -> None:
-        """Refuse to remove everything."""
-        raise OSError("the root of a filesystem is not emptied")
-
     def remove_at_exit(self, path: str) -> None:
         """Let the JVM remove what is at a place when it ends, if anything is there then."""
         with asking_java():
@@ -165,43 +153,20 @@ class HadoopFiles(FileSystemHandler):  # type: ignore[misc]
             stream = self._filesystem.open(self._path(path))
         return pa.PythonFile(_JavaInput(self._jvm, stream, int(status.getLen())), mode="r")
 
-    def open_input_stream(self, path: str) -> pa.NativeFile:
-        """Open a file to read it from its beginning."""
-        return self.open_input_file(path)
-
     def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
         """Open a file to write it from its beginning."""
         return pa.PythonFile(_JavaOutput(self._jvm, self._filesystem, self._path(path)), mode="w")
 
-    def open_append_stream(self, path: str, metadata: object) -> pa.NativeFile:
-        """Refuse: nothing here appends."""
-        raise OSError("nothing is appended to a file")
 
-
-class _JavaInput(io.RawIOBase):
+class _JavaInput(SeekableInput):
     """A file that the JVM reads."""
 
     def __init__(self, jvm: Any, stream: Any, size: int) -> None:
-        super().__init__()
-        self._jvm, self._stream, self._size, self._place = jvm, stream, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = base + offset
-        return self._place
+        super().__init__(size)
+        self._jvm, self._stream = jvm, stream
 
     def read(self, size: int | None = -1, /) -> bytes:
-        left = max(self._size - self._place, 0)
-        wanted = left if size is None or size < 0 else min(size, left)
+        wanted = self._num_to_read(size)
         if not wanted:
             return b""
         with asking_java():

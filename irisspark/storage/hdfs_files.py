@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyarrow.fs import FileInfo, FileSelector, FileSystemHandler, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileType
+
+from irisspark.storage.arrow_handlers import RemoteFiles, SeekableInput
 
 if TYPE_CHECKING:
     import hdfs_native
@@ -42,7 +44,7 @@ def _in_one_line() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
+class HdfsFiles(RemoteFiles):
     """HDFS, as a worker sees it.
 
     Attributes:
@@ -62,10 +64,6 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
     def get_type_name(self) -> str:
         """Name the kind for Arrow."""
         return "hdfs"
-
-    def normalize_path(self, path: str) -> str:
-        """Leave a path as it is."""
-        return path
 
     @_in_one_line()
     def get_file_info(self, paths: Sequence[str]) -> list[FileInfo]:
@@ -105,17 +103,6 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         self._client.delete(path)
 
     @_in_one_line()
-    def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
-        """Remove what a folder holds."""
-        selector = FileSelector(path, allow_not_found=missing_dir_ok)
-        for info in self.get_file_info_selector(selector):
-            self.delete_dir(info.path)
-
-    def delete_root_dir_contents(self) -> None:
-        """Refuse to remove everything."""
-        raise OSError("the root of a filesystem is not emptied")
-
-    @_in_one_line()
     def move(self, src: str, dest: str) -> None:
         """Give a file or folder another place; nothing may be there."""
         self._client.rename(src, dest)
@@ -129,20 +116,12 @@ class HdfsFiles(FileSystemHandler):  # type: ignore[misc]
         """Open a file to read ranges of its bytes."""
         return pa.PythonFile(_Input(self._client.read(path)), mode="r")
 
-    def open_input_stream(self, path: str) -> pa.NativeFile:
-        """Open a file to read it from its beginning."""
-        return self.open_input_file(path)
-
     @_in_one_line()
     def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
         """Open a file to write it from its beginning."""
         from hdfs_native import WriteOptions
 
         return pa.PythonFile(_Output(self._client.create(path, WriteOptions(overwrite=True))), "w")
-
-    def open_append_stream(self, path: str, metadata: object) -> pa.NativeFile:
-        """Refuse: nothing here appends."""
-        raise OSError("nothing is appended to a file")
 
 
 @functools.cache
@@ -159,38 +138,27 @@ def _client(files: HdfsFiles) -> hdfs_native.Client:
     return hdfs_native.Client(files.root, {**_PATIENCE, **dict(files.settings)})
 
 
-class _Input(io.RawIOBase):
+class _Input(SeekableInput):
     """A file of which what follows what was read comes from the same stream of the client's.
 
     Such a stream is the client's fast way, and asks for a file's blocks and connections once.
     """
 
     def __init__(self, reader: hdfs_native.FileReader) -> None:
-        super().__init__()
-        self._reader, self._place = reader, 0
+        super().__init__(len(reader))
+        self._reader = reader
         self._stream: Iterator[bytes] | None = None
         self._rest = b""
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: len(self._reader)}[whence]
-        if base + offset != self._place:
-            self._place = base + offset
+        before = self._place
+        if super().seek(offset, whence) != before:
             self._stream, self._rest = None, b""
         return self._place
 
     @_in_one_line()
     def read(self, size: int | None = -1, /) -> bytes:
-        left = max(len(self._reader) - self._place, 0)
-        wanted = left if size is None or size < 0 else min(size, left)
+        wanted = self._num_to_read(size)
         try:
             data = self._read_on(wanted) if wanted else b""
         except BaseException:  # whoever asks again has a new stream
@@ -201,7 +169,7 @@ class _Input(io.RawIOBase):
 
     def _read_on(self, wanted: int) -> bytes:
         if self._stream is None:
-            left = len(self._reader) - self._place
+            left = self._size - self._place
             self._stream = iter(self._reader.read_range_stream(self._place, left))
         pieces, got = [self._rest], len(self._rest)
         while got < wanted and (piece := next(self._stream, None)):

@@ -7,11 +7,12 @@ for the same range: what the caller sees has no gap and nothing twice.
 
 from __future__ import annotations
 
-import io
 import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from irisspark.storage.arrow_handlers import SeekableInput
 
 REQUEST_BYTES = 8 << 20
 """Of a range: its latency counts little beside its bytes, and memory holds three of them."""
@@ -25,7 +26,7 @@ _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError)
 Fetch = Callable[[int, int], bytes]
 
 
-class RangeStream(io.RawIOBase):
+class RangeStream(SeekableInput):
     """A stream of a file's bytes that asks for whole ranges, the next one ahead of time.
 
     Args:
@@ -39,33 +40,14 @@ class RangeStream(io.RawIOBase):
         self, fetch: Fetch, size: int, end: int | None = None, request_bytes: int = REQUEST_BYTES
     ) -> None:
         """Begin at the first byte; nothing is asked for before it is read."""
-        super().__init__()
-        self._fetch, self._size = fetch, size
+        super().__init__(size)
+        self._fetch = fetch
         self._end = size if end is None else min(end, size)
         self._is_planned = end is not None
         self._request_bytes = request_bytes
-        self._place = 0
         self._begin, self._held = 0, b""
         self._threads: ThreadPoolExecutor | None = None
         self._coming: tuple[int, Future[bytes]] | None = None
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Give the offset of the next byte."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to an offset; nothing is asked for before it is read."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(base + offset, 0)
-        return self._place
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read so many bytes, fewer only at the end of the file.
@@ -73,8 +55,7 @@ class RangeStream(io.RawIOBase):
         Raises:
             OSError: They could not be had, in several attempts.
         """
-        left = self._size - self._place
-        left = left if size is None or size < 0 else min(size, left)
+        left = self._num_to_read(size)
         pieces = []
         while left > 0:
             piece = self._piece(left)
