@@ -19,7 +19,7 @@ from irisspark.data.reader import Batch
 from irisspark.data.scanning import Sample, Scan, ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import ModelError, first_line
-from irisspark.model.forward import compile_model, fixed_blocks
+from irisspark.model.forward import blocks_of, compile_model
 from irisspark.model.keras_private import layers_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Reference:
         call = _callable(self._network)
         outputs = [
             np.asarray(call(block.reshape(-1, *shape), training=False))[:filled]
-            for block, filled in _blocks(self._features, self._spec.batch_rows or rows)
+            for block, filled in blocks_of(self._features, self._spec.batch_rows or rows)
         ]
         output: Array = np.concatenate(outputs).astype("float32")
         return output
@@ -128,9 +128,8 @@ class Reference:
     def _compiled(self) -> Callable[[], Array]:
         """Give what predicts the rows as workers do: compiled, in blocks of their shape."""
         predict = compile_model(self._network, None, self._spec, self._features.shape[1])
-        labels = np.zeros(self._spec.block_rows, dtype=np.int64)
-        blocks = _blocks(self._features, self._spec.block_rows)
-        return lambda: np.concatenate([predict(b, labels)[0][:filled] for b, filled in blocks])
+        blocks = blocks_of(self._features, self._spec.block_rows)
+        return lambda: np.concatenate([predict(b, None)[0][:filled] for b, filled in blocks])
 
     def compare(self, samples: Sequence[Sample], source: str) -> Comparison:
         """Hold what the workers read and predicted against the driver's.
@@ -240,23 +239,6 @@ def _first_batches(
                 return
         if scan.bad.total and plan.stop_at_bad_row:
             return
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows without labels."""
-
-    features: Array
-    labels: None = None
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-
-def _blocks(features: Array, block_rows: int) -> list[tuple[Array, int]]:
-    """Cut rows into blocks of one size, the last one padded, each with the number that count."""
-    blocks = fixed_blocks([_Rows(features)], block_rows)
-    return [(block.copy(), filled) for block, _, filled in blocks]
 
 
 def _same_bits(one: Array, other: Array) -> bool:

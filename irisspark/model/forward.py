@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from irisspark.model.spec import ModelSpec
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
-Predict = Callable[[Array, Array], tuple[Array, Array | None]]
+Predict = Callable[[Array, Array | None], tuple[Array, Array | None]]
 
 _BUILT: dict[str, Any] = {}
 
@@ -34,7 +35,8 @@ def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
 
     It takes (features [block_rows, num_features], labels [block_rows] in the ``label_dtype`` of
     the output) and gives
-    (output [block_rows, units], losses float [block_rows] or None).
+    (output [block_rows, units], losses float [block_rows] or None). Labels may be None, where the
+    losses mean nothing.
     """
 
     def build() -> Predict:
@@ -78,8 +80,11 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
     function = tf.function(run, input_signature=signature, autograph=False)
     compiled = function.get_concrete_function()
 
-    def predict(features: Array, labels: Array) -> tuple[Array, Array | None]:
-        output, losses = compiled(tf.constant(features), tf.constant(labels))
+    no_labels = np.zeros(spec.block_rows, dtype=spec.output.label_dtype)
+
+    def predict(features: Array, labels: Array | None) -> tuple[Array, Array | None]:
+        known = no_labels if labels is None else labels
+        output, losses = compiled(tf.constant(features), tf.constant(known))
         if loss is None:
             return output.numpy(), None
         return output.numpy(), losses.numpy().astype(
@@ -157,3 +162,18 @@ def fixed_blocks(
         features[filled:] = 0
         labels[filled:] = 0
         yield features, labels, filled
+
+
+@dataclass(frozen=True)
+class _Unlabelled:
+    features: Array
+    labels: None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def blocks_of(features: Array, block_rows: int) -> list[tuple[Array, int]]:
+    """Cut rows without labels as ``fixed_blocks`` does: each block with the rows that count."""
+    blocks = fixed_blocks([_Unlabelled(features)], block_rows)
+    return [(block.copy(), filled) for block, _, filled in blocks]

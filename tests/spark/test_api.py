@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -194,6 +195,46 @@ def test_rows_of_a_frame_that_cannot_be_predicted_get_nulls_or_end_it(
     assert set(good["prediction"]) <= set(names)
     with pytest.raises(Exception, match=r"column 'b' is missing.*bad_rows='skip'"):
         irisspark.predict(session, network, data, **told).collect()
+
+
+def test_regression_predicts_a_frame_as_keras_does(frames: Any) -> None:
+    import keras
+
+    keras.utils.set_random_seed(4)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    data = frames["columns"]
+    scored = irisspark.predict(data.sparkSession, model, data, keep=["id"]).toPandas()
+    found = scored.set_index("id").loc[[f"r{place}" for place in range(150)], "prediction"]
+    np.testing.assert_allclose(found, model.predict(iris()[0], verbose=0)[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cell", "said"),
+    [
+        ("float32", 3e38, "the model's prediction is not a number"),
+        ("float32", 1e300, "column 'a' holds 1e+300, which the model's input (float32) cannot"),
+        ("int32", 3.7, "column 'a' holds 3.7, which the model's input (int32) cannot hold"),
+    ],
+)
+def test_row_without_a_number_has_no_prediction(
+    spark: Session, dtype: str, cell: float, said: str
+) -> None:
+    import keras
+    from pyspark.sql import SparkSession
+
+    inputs = keras.Input((1,), dtype=dtype)
+    doubled = keras.layers.Rescaling(2.0)(inputs)
+    outputs = keras.layers.Dense(2, "softmax", kernel_initializer="ones")(doubled)
+    session = SparkSession(spark.context)
+    data = session.createDataFrame([(1.0,), (cell,)], ["a"]).coalesce(1)
+    model = keras.Model(inputs, outputs)
+    scored = irisspark.predict(session, model, data, bad_rows="skip").toPandas()
+    assert scored["prediction"].notna().tolist() == [True, False]
+    assert scored["probability_0"].notna().tolist() == [True, False]
+    assert said in scored["problem"][1]
+    with pytest.raises(Exception, match=re.escape(said)):
+        irisspark.predict(session, model, data).collect()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from irisspark.data.numbers import not_representable
 from irisspark.errors import DataError
-from irisspark.model.forward import fixed_blocks, predictor
+from irisspark.model.forward import blocks_of, predictor
 from irisspark.model.output import RegressionMeaning
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.imports import import_tensorflow
@@ -20,6 +21,7 @@ Array = npt.NDArray[Any]
 
 PROBLEM = "problem"
 """Name of the column that says why a row has no prediction."""
+_NO_NUMBER = "the model's prediction is not a number"
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,6 @@ class FramePlan:
     num_threads: int
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows without labels."""
-
-    features: Array
-    labels: None = None
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-
 def predict_frames(
     batches: Iterator[pa.RecordBatch], spec: ModelSpec, plan: FramePlan
 ) -> Iterator[pa.RecordBatch]:
@@ -73,12 +64,14 @@ def predict_frames(
 def _predicted(batch: pa.RecordBatch, spec: ModelSpec, plan: FramePlan) -> pa.RecordBatch:
     features, problems = _features(batch, spec, plan)
     good = np.array([problem is None for problem in problems])
+    output = np.zeros((len(features), spec.output.num_units), dtype=np.float32)
+    if good.any():
+        output[good] = _output(features[good], spec, plan)
+    for row in np.flatnonzero(~np.isfinite(output).all(axis=1)).tolist():
+        output[row], good[row], problems[row] = 0.0, False, _NO_NUMBER
     if not plan.skip and not good.all():
         problem = next(problem for problem in problems if problem is not None)
         raise DataError(f"{problem}; bad_rows='skip' gives such rows nulls")
-    output = np.full((len(features), _num_units(spec)), np.nan, dtype=np.float32)
-    if good.any():
-        output[good] = _output(features[good], spec, plan)
     columns: dict[str, Any] = {name: batch.column(name) for name in plan.kept}
     columns |= _columns(output, good, spec, plan)
     if plan.skip:
@@ -86,24 +79,17 @@ def _predicted(batch: pa.RecordBatch, spec: ModelSpec, plan: FramePlan) -> pa.Re
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _num_units(spec: ModelSpec) -> int:
-    return int(getattr(spec.output, "num_units", 1))
-
-
 def _output(features: Array, spec: ModelSpec, plan: FramePlan) -> Array:
     predict = predictor(spec, features.shape[1], plan.num_threads)
-    outputs = [
-        predict(block, labels)[0][:filled]
-        for block, labels, filled in fixed_blocks([_Rows(features)], spec.block_rows)
-    ]
-    return np.concatenate(outputs)
+    blocks = blocks_of(features, spec.block_rows)
+    return np.concatenate([predict(block, None)[0][:filled] for block, filled in blocks])
 
 
 def _columns(output: Array, good: Array, spec: ModelSpec, plan: FramePlan) -> dict[str, Any]:
     missing = ~good
     if isinstance(spec.output, RegressionMeaning):
         return {"prediction": pa.array(output[:, 0].astype(np.float64), mask=missing)}
-    decoded = spec.output.decode(np.nan_to_num(output))
+    decoded = spec.output.decode(output)
     scores = decoded.scores if plan.probabilities else output
     named = pa.array(plan.class_values).take(pa.array(decoded.y_pred, mask=missing))
     found: dict[str, Any] = {"prediction": named}
@@ -121,13 +107,20 @@ def _features(
         table = _of_arrays(first, plan.features[0], spec)
     else:
         table = np.column_stack([_floats(batch.column(name)) for name in plan.features])
-    finite = np.isfinite(table)
+    is_bad = not_representable(table, np.dtype(spec.input_dtype))
     problems: list[str | None] = [None] * len(table)
-    for row in np.flatnonzero(~finite.all(axis=1)).tolist():
-        column = int(np.flatnonzero(~finite[row])[0])
+    for row in np.flatnonzero(is_bad.any(axis=1)).tolist():
+        column = int(np.flatnonzero(is_bad[row])[0])
         where = plan.features[column] if len(plan.features) > 1 else plan.features[0]
-        problems[row] = f"column '{where}' is missing, not finite, or not as long as it should be"
-    return table.astype(spec.input_dtype), problems
+        problems[row] = f"column '{where}' {_fault(table[row, column], spec)}"
+    with np.errstate(invalid="ignore", over="ignore"):  # of those that are bad
+        return table.astype(spec.input_dtype), problems
+
+
+def _fault(value: float, spec: ModelSpec) -> str:
+    if np.isfinite(value):
+        return f"holds {value:.12g}, which the model's input ({spec.input_dtype}) cannot hold"
+    return "is missing, not finite, or not as long as it should be"
 
 
 def _floats(column: pa.Array) -> Array:
