@@ -27,16 +27,12 @@ import numpy as np
 from irisspark import options as command_line
 from irisspark import report, settings
 from irisspark.data.dataset import open_dataset
-from irisspark.errors import IrissparkError, ModelError, OptionsError
+from irisspark.errors import IrissparkError, OptionsError
 from irisspark.evaluation import frames
 from irisspark.evaluation.evaluating import evaluate as evaluate_all
-from irisspark.metrics.curves import curves_of
-from irisspark.metrics.regression import RegressionCounts
 from irisspark.model import loading
-from irisspark.model.output import RegressionMeaning
 from irisspark.options import Options
 from irisspark.report import page
-from irisspark.report.page import Verdict
 from irisspark.run_record import Clock, describe_run
 from irisspark.startup.meter import Bar, Meter
 from irisspark.startup.own_code import find_archive
@@ -44,6 +40,7 @@ from irisspark.startup.session import Session
 from irisspark.storage import finding
 from irisspark.storage.fetching import on_this_disk
 from irisspark.storage.locating import locator
+from irisspark.temporary import temporary_folder
 from irisspark.training import running
 
 if TYPE_CHECKING:
@@ -245,8 +242,7 @@ def _run(
     clock.lap("session")
     with _ONE_AT_A_TIME, _random_states_kept():
         loaded = _load(session, model, options)
-        if options.top_n > 1 and isinstance(loaded.spec.output, RegressionMeaning):
-            raise ModelError("top_n: the model is a regression, which has no classes")
+        settings.check_task(options, loaded.spec.output)
         clock.lap("model")
         dataset = open_dataset(session, settings.data_settings(options), loaded.spec)
         clock.lap("data")
@@ -268,16 +264,8 @@ def _run(
     unmet = tuple(report.unmet(content, options.require))
     history = trained.history if trained is not None else ()
     files = report.files(result.scores, content, layout=options.stats, history=history)
-    counts = result.outcome.counts
-    if not isinstance(counts, RegressionCounts):  # of which there is no page yet
-        with contextlib.suppress(ImportError):
-            written = page.html(
-                content,
-                verdict=Verdict.of(options.require, unmet),
-                curves=curves_of(counts),
-                history=history,
-            )
-            files["report.html"] = written.encode()
+    with contextlib.suppress(ImportError):
+        files |= page.files(content, result.outcome.counts, options.require, unmet, history)
     note = result.comparison.note
     notes = (*loaded.notes, *(() if note is None else (note,)))
     if trained is None:
@@ -404,7 +392,7 @@ def _load(session: Session, model: keras.Model | str, options: Options) -> loadi
 def _opened(model_file: bytes) -> keras.Model:
     import keras
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(model_file)
         return keras.models.load_model(path, safe_mode=False)

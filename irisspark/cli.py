@@ -27,14 +27,10 @@ from irisspark.errors import (
 from irisspark.evaluation import predictions
 from irisspark.evaluation.evaluating import Evaluated, EvaluationResult, evaluate
 from irisspark.evaluation.predictions import PredictionResult
-from irisspark.metrics.curves import curves_of
-from irisspark.metrics.regression import RegressionCounts
 from irisspark.model import loading
 from irisspark.model.loading import LoadedModel
-from irisspark.model.output import RegressionMeaning
 from irisspark.options import Options
 from irisspark.report import model_text, page, prediction_report
-from irisspark.report.page import Verdict
 from irisspark.run_record import Clock, describe_run, phases_text, versions_text
 from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
@@ -265,8 +261,7 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
         )
     for note in model.notes:
         say(note)
-    if options.top_n > 1 and isinstance(model.spec.output, RegressionMeaning):
-        raise ModelError(f"-topN {options.top_n}: the model is a regression, which has no classes")
+    settings.check_task(options, model.spec.output)
     return model
 
 
@@ -323,20 +318,11 @@ def _page(
     history: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, bytes]:
     """Make report.html; what keeps it from being made costs nothing else of the run."""
-    counts = result.outcome.counts
-    if content["task"] == "regression" or isinstance(counts, RegressionCounts):
-        return {}  # of which there is no page yet
     try:
-        written = page.html(
-            content,
-            verdict=Verdict.of(options.require, unmet),
-            curves=curves_of(counts),
-            history=history,
-        )
+        return page.files(content, result.outcome.counts, options.require, unmet, history)
     except Exception as error:
         say(f"report.html cannot be made, the other results can: {first_line(error)}")
         return {}
-    return {"report.html": written.encode()}
 
 
 def _finish_predictions(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from irisspark.data.columns import ColumnChoice
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.dataset import DataSettings
+from irisspark.errors import ModelError
 from irisspark.evaluation.evaluating import EvaluateSettings
+from irisspark.model.output import Meaning, RegressionMeaning
 from irisspark.options import Options
 from irisspark.options.values import without_password
 from irisspark.training.train_settings import TrainSettings
@@ -34,6 +36,16 @@ def evaluate_settings(options: Options) -> EvaluateSettings:
         stop_at_bad_row=options.bad_rows == "fail",
         data_name=without_password(options.data_path),
     )
+
+
+def check_task(options: Options, output: Meaning) -> None:
+    """Refuse what the command line asks of classes where the model has none.
+
+    Raises:
+        ModelError: It does.
+    """
+    if options.top_n > 1 and isinstance(output, RegressionMeaning):
+        raise ModelError(f"-topN {options.top_n}: the model is a regression, which has no classes")
 
 
 def train_settings(options: Options) -> TrainSettings:

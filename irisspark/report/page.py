@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irisspark.metrics.curves import Curves
+from irisspark.metrics.curves import Curves, curves_of
+from irisspark.metrics.eval_counts import EvalCounts
+from irisspark.metrics.regression import RegressionCounts
 from irisspark.report import page_tables, pictures
 from irisspark.report.gate import RequirementLike
 from irisspark.report.pictures import Picture
 
-__all__ = ["html", "import_libraries"]
+__all__ = ["files", "html", "import_libraries"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,32 @@ def import_libraries() -> None:
     import jinja2  # noqa: F401
 
     pictures.import_library()
+
+
+def files(
+    content: Mapping[str, Any],
+    counts: EvalCounts | RegressionCounts | None,
+    requirements: Sequence[RequirementLike],
+    unmet: Sequence[str],
+    history: Sequence[Mapping[str, float]] = (),
+) -> dict[str, bytes]:
+    """Return the page by its name; nothing for a regression, of which there is none yet.
+
+    Args:
+        content: As for ``html``.
+        counts: The sum of what all workers counted; None of predictions alone.
+        requirements: What was required.
+        unmet: What ``gate.unmet`` found.
+        history: As for ``html``.
+
+    Raises:
+        ImportError: Jinja2 is not installed.
+    """
+    if content["task"] == "regression" or isinstance(counts, RegressionCounts):
+        return {}
+    verdict = Verdict.of(requirements, unmet)
+    written = html(content, verdict=verdict, curves=curves_of(counts), history=history)
+    return {"report.html": written.encode()}
 
 
 def html(
