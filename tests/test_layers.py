@@ -212,6 +212,7 @@ FILES = {
     "metrics/sparse_counts": "PURE",
     "metrics/ranking": "PURE",
     #
+    "durations": "PURE",
     "temporary": "PURE",
     "errors": "PURE",
     "__init__": "PURE",

@@ -29,7 +29,7 @@ from irisspark.data.reader import Batch, LineReader, Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
 from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
 from irisspark.errors import DataError
-from irisspark.model.output import RegressionMeaning
+from irisspark.model.output import Meaning, RegressionMeaning
 from irisspark.startup.meter import Work
 from irisspark.storage.finding import find_data
 from irisspark.storage.locating import locator
@@ -98,10 +98,15 @@ class Dataset:
         return sum(file.size for file in self.files)
 
     @property
-    def label_name(self) -> str:
-        """The name of the label's column; ``col_0`` in data without names, as Deeplearning4j's."""
-        names, label = self.columns.names, self.columns.label
-        return "col_0" if names is None or label is None else names[label].strip() or "col_0"
+    def target_names(self) -> tuple[str, ...] | None:
+        """What the targets are called: the classes, or the label's column of a regression.
+
+        In data without names that is ``col_0``, as Deeplearning4j has it.
+        """
+        columns = self.columns
+        if columns.label is None or columns.targets is None or columns.targets.of_classes:
+            return self.class_names
+        return ((columns.names[columns.label].strip() if columns.names else "") or "col_0",)
 
     def tasks(self, parallelism: int) -> list[TaskSplits]:
         """Cut the files into tasks, and leave out those that would have no splits."""
@@ -137,24 +142,8 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     note = reader.check(head, columns, spec.output.num_classes)
     _check_kinds(head, columns, spec)
     names = choice.class_names
-    if isinstance(spec.output, RegressionMeaning):
-        if names is not None:
-            raise DataError(f"-classNames: the model is a regression ({spec.output.why})")
-        targets = None if columns.label is None else Quantities()
-        return Dataset(
-            files,
-            reader,
-            replace(columns, targets=targets),
-            open_file,
-            class_names=None,
-            show_values=settings.show_values,
-            note=note,
-        )
-    if names is not None and len(names) != spec.output.num_classes:
-        raise DataError(
-            f"-classNames gives {len(names)} names, but the model has "
-            f"{spec.output.num_classes} classes"
-        )
+    if names is not None:
+        check_class_names(names, spec.output)
     dataset = Dataset(
         files,
         reader,
@@ -167,8 +156,24 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     )
     if columns.label is None:
         return dataset
+    if isinstance(spec.output, RegressionMeaning):
+        return replace(dataset, columns=replace(columns, targets=Quantities()))
     names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
+
+
+def check_class_names(names: Sequence[str], output: Meaning) -> None:
+    """Hold the classes that the user names against the model's output.
+
+    Raises:
+        DataError: It has others, or none.
+    """
+    if isinstance(output, RegressionMeaning):
+        raise DataError(f"-classNames: the model is a regression ({output.why})")
+    if len(names) != output.num_classes:
+        raise DataError(
+            f"-classNames gives {len(names)} names, but the model has {output.num_classes} classes"
+        )
 
 
 def _reader(files: Sequence[DataFile], open_file: Opener, settings: DataSettings) -> Reader:

@@ -21,7 +21,6 @@ from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.evaluation.worker.problems import problem_of
 from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
-from irisspark.model.output import RegressionMeaning
 from irisspark.model.shared_file import share_file
 from irisspark.startup.meter import Work
 
@@ -138,9 +137,8 @@ def evaluate(
     found = scan(session, model, dataset, settings, predictions)
     outcome, problem = found.outcome, problem_of(model.spec.output, settings.top_n)
     assert outcome.counts is not None
-    is_regression = isinstance(model.spec.output, RegressionMeaning)
-    names = (dataset.label_name,) if is_regression else dataset.class_names
-    return EvaluationResult(**vars(found), scores=problem.score(outcome.counts, names))
+    scores = problem.score(outcome.counts, dataset.target_names)
+    return EvaluationResult(**vars(found), scores=scores)
 
 
 def scan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from irisspark.data.dataset import check_class_names
 from irisspark.data.targets import numeric_class_names
 from irisspark.errors import DataError
 from irisspark.evaluation.predictions import score_names
@@ -108,11 +109,7 @@ def _plan(
     probabilities = False
     if not isinstance(meaning, RegressionMeaning):
         names = tuple(class_names or numeric_class_names(meaning.num_classes))
-        if len(names) != meaning.num_classes:
-            raise DataError(
-                f"-classNames gives {len(names)} names, but the model has "
-                f"{meaning.num_classes} classes"
-            )
+        check_class_names(names, meaning)
         scores, probabilities = tuple(score_names(meaning, names)), meaning.probabilities
         values = names if class_names else tuple(range(meaning.num_classes))
     threads = session.threads_per_task

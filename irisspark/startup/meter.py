@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from irisspark.durations import duration_text
+
 SHOW_AFTER_SECONDS = 1.0
 """What takes no longer is not worth a bar that flickers."""
 SHOW_EVERY_SECONDS = 0.5
@@ -48,7 +50,7 @@ class Work:
             seconds: Since its start.
         """
         if share is None:
-            return f"{self.what}, {_duration(seconds)}"
+            return f"{self.what}, {duration_text(seconds)}"
         mark = "~" if self.expected_seconds else ""
         facts = [f"{mark}{share:.0%}"]
         if self.num_rows and share:
@@ -57,7 +59,7 @@ class Work:
         if self.num_bytes and share:
             facts.append(f"{_size(share * self.num_bytes / seconds)}/s")
         if share:
-            facts.append(f"{mark}{_duration(seconds / share - seconds)} left")
+            facts.append(f"{mark}{duration_text(seconds / share - seconds)} left")
         return f"{self.what}: {', '.join(facts)}"
 
 
@@ -227,10 +229,3 @@ def _size(num_bytes: float) -> str:
     while num_bytes >= 1000 and unit < len(_UNITS) - 1:
         num_bytes, unit = num_bytes / 1000, unit + 1
     return f"{num_bytes:.1f} {_UNITS[unit]}" if unit else f"{num_bytes:.0f} B"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from irisspark.durations import duration_text
 from irisspark.model.output import Meaning, RegressionMeaning
 
 Row = dict[str, float]
@@ -51,15 +52,8 @@ def epoch_line(row: Row, epochs: int, seconds_left: float) -> str:
     """Say in one line what an epoch came to."""
     metrics = ("loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae")
     found = [f"{name} {row[name]:.4f}" for name in metrics if name in row]
-    took = f"{row['seconds']:.1f} s, {_duration(seconds_left)} left"
+    took = f"{row['seconds']:.1f} s, {duration_text(seconds_left)} left"
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *found, took])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def seconds_left(history: Sequence[Row], epochs: int) -> float:
