@@ -128,9 +128,13 @@ def files(
         "metrics.json": to_json(content),
         "confusion_matrix.csv": confusion_csv(scores),
     }
-    if history:
-        contents["history.csv"] = history_csv(history)
-    return {name: written.encode() for name, written in contents.items()}
+    return encoded(contents, history)
+
+
+def encoded(contents: dict[str, str], history: History) -> dict[str, bytes]:
+    """Return files in UTF-8, with history.csv where there was a training."""
+    more = {"history.csv": history_csv(history)} if history else {}
+    return {name: written.encode() for name, written in (contents | more).items()}
 
 
 def _averages(averages: Averages) -> dict[str, float | None]:

@@ -93,6 +93,4 @@ def files(
         history: One mapping an epoch; without any there is no history.csv.
     """
     contents = {"report.txt": text(scores, layout), "metrics.json": documents.to_json(content)}
-    if history:
-        contents["history.csv"] = documents.history_csv(history)
-    return {name: written.encode() for name, written in contents.items()}
+    return documents.encoded(contents, history)
