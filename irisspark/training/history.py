@@ -56,10 +56,19 @@ def epoch_line(row: Row, epochs: int, seconds_left: float) -> str:
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *found, took])
 
 
-def seconds_left(history: Sequence[Row], epochs: int) -> float:
-    """Guess the seconds of the epochs to come: the first one compiles, so later ones count."""
+def expected_seconds(history: Sequence[Row]) -> float:
+    """Guess the seconds of an epoch to come: the first one compiles, so later ones count.
+
+    Returns:
+        0 where no epoch has run yet.
+    """
     recent = [row["seconds"] for row in history[1:] or history]
-    return sum(recent) / len(recent) * (epochs - len(history))
+    return sum(recent) / len(recent) if recent else 0.0
+
+
+def seconds_left(history: Sequence[Row], epochs: int) -> float:
+    """Guess the seconds of all the epochs to come."""
+    return expected_seconds(history) * (epochs - len(history))
 
 
 @dataclass(frozen=True)

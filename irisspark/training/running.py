@@ -13,7 +13,14 @@ from irisspark.startup.meter import Work
 from irisspark.storage.locating import locator
 from irisspark.training.checkpoints import Checkpoint, Checkpoints, check_folder
 from irisspark.training.configuration import Configured, configure
-from irisspark.training.history import Best, Row, epoch_line, history_row, seconds_left
+from irisspark.training.history import (
+    Best,
+    Row,
+    epoch_line,
+    expected_seconds,
+    history_row,
+    seconds_left,
+)
 from irisspark.training.placing import Placed, place
 
 if TYPE_CHECKING:
@@ -183,12 +190,10 @@ class _EpochLoop:
 
     def _work(self) -> Work:
         """Say what the next epoch is, which takes as long as those before it but the first."""
-        ran = self.history[self._num_resumed :]
-        seconds = [row["seconds"] for row in ran[1:] or ran]
         return Work(
             f"epoch {len(self.history) + 1}/{self._settings.epochs}",
             num_rows=self._num_rows,
-            expected_seconds=sum(seconds) / len(seconds) if seconds else 0.0,
+            expected_seconds=expected_seconds(self.history[self._num_resumed :]),
         )
 
     def _out_of_patience(self) -> bool:
