@@ -49,9 +49,11 @@ def test_work_is_described(work: Work, share: float | None, seconds: float, said
 
 
 def read(terminal: int) -> str:
-    """Read what was written to a terminal, if anything was."""
-    ready = select.select([terminal], [], [], 5)[0]
-    return os.read(terminal, 1 << 16).decode() if ready else ""
+    """Read what was written to a terminal, until it is quiet."""
+    found, patience = b"", 5.0
+    while select.select([terminal], [], [], patience)[0]:
+        found, patience = found + os.read(terminal, 1 << 16), 0.3
+    return found.decode()
 
 
 def test_bar_leaves_nothing_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ SAY_SECONDS = 20.0
 GIVE_UP_SECONDS = 120.0
 
 _MAX_TASKS = 64
-_END_SECONDS = 3.0
+_END_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 
@@ -144,13 +144,15 @@ class WarmUp:
         Spark's tasks, which read from such a daemon, would log long traces after the context's end.
         """
         with contextlib.suppress(Exception):  # Spark may have ended already
-            self._context.cancelAllJobs()
             self._end_forks()
             deadline = time.monotonic() + _END_SECONDS
-            _end_daemons(self._context)
-            while _count_tasks(self._context) and time.monotonic() < deadline:
+            while True:  # the thread may only now submit the job, and a task start another daemon
+                self._context.cancelAllJobs()
+                _end_daemons(self._context)
+                has_ended = not self._thread.is_alive() and not _count_tasks(self._context)
+                if has_ended or time.monotonic() > deadline:
+                    break
                 time.sleep(_POLL_SECONDS)
-                _end_daemons(self._context)  # the next task may have started another
         self._thread.join(_END_SECONDS)
 
     def restore_log(self) -> None:
