@@ -772,6 +772,7 @@ def _zip_of(*names):
         ("checkpoint", b'model_checkpoint_path: "m"', "TensorFlow checkpoint"),
         ("saved_model.pb", b"\x08\x01\xff", "TensorFlow graph"),
         ("model.json", b'{"modelTopology": {}, "weightsManifest": []}', r"TensorFlow\.js"),
+        ("m.yaml", b"backend: tensorflow\nclass_name: Sequential\nconfig:\n- x", r"model\.to_yaml"),
         ("m.zip", _zip_of("m/m.h5"), r"with m/m\.h5 in it: unpack it first"),
         ("m.zip", _zip_of("m/saved_model.pb"), "SavedModel"),
         ("m.keras.xz", b"\xfd7zXZ\0", "unpack it first"),

@@ -658,3 +658,16 @@ def test_letters_that_java_has_lost_are_told():
         assert option_checks.lost_letters(options, utf8=True) is None
         assert "set LC_ALL=C.UTF-8" in str(option_checks.lost_letters(options, utf8=False))
     assert option_checks.lost_letters(parse(["-dataPath", "d?.csv"]), utf8=False) is None
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["-modelPath='m.h5'", "-labelIndex", "-1 ", "-topN", " 3", "-train", "false "],
+        ["-modelPath", '"m.h5"', "-labelIndex= -1", "-topN=3 ", "-stats", "1.0 "],
+    ],
+)
+def test_quotes_and_spaces_that_scripts_leave_around_values_mean_nothing(argv):
+    options = parse([*argv, "-dataPath", "d.csv"])
+    assert (options.model_path, options.label_index, options.top_n) == ("m.h5", -1, 3)
+    assert parse(["-classNames", "'a',b"]).class_names == ("'a'", "b")

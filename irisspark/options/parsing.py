@@ -72,14 +72,13 @@ def _split_word(word: str) -> list[str]:
             return shlex.split(word)
         except ValueError:  # a quote that is not closed
             return word.split()
-    return [word.strip()] if "=" in name else [name, _unquoted(rest[0].rstrip(), name)]
+    return [word.strip()] if "=" in name else [name, rest[0].rstrip()]
 
 
-def _unquoted(value: str, name: str) -> str:
+def _unquoted(value: str, option: Option) -> str:
     """Take the quotes off a path; around the name of a column they have a meaning."""
-    is_path = BY_NAME[_one_dash(name)].metavar.startswith("PATH")
     quoted = re.fullmatch(r"""(['"])([^'"]+)\1""", value)
-    return quoted[2] if is_path and quoted else value
+    return quoted[2] if option.metavar == "PATH" and quoted else value
 
 
 def _names_options(text: str) -> bool:
@@ -142,7 +141,7 @@ class _Reader:
         try:
             if given.value is None:
                 raise ValueError(f"needs a value: {option.metavar}")
-            self.values[option.field] = option.read(given.value)
+            self.values[option.field] = option.read(_unquoted(given.value, option))
         except ValueError as error:
             self.unresolved.add(option.field)
             self.problems.append(f"{_as_typed(given)}: {error}")

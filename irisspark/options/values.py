@@ -1,6 +1,7 @@
 """What the value of an option may look like: from its text to a typed value.
 
 A reader raises ``ValueError`` with what it expected; ``options`` adds the option and the value.
+White space around a number or a choice, as scripts leave it, has no meaning.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def without_password(text: str) -> str:
 
 def read_bool(text: str) -> bool:
     """Read ``true`` or ``false`` in any case."""
+    text = text.strip()
     if text.lower() not in ("true", "false"):
         raise ValueError("expected true or false")
     return text.lower() == "true"
@@ -112,6 +114,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     """Make a reader that takes one of the choices, in exactly that spelling."""
 
     def read(text: str) -> str:
+        text = text.strip()
         if text not in choices:
             raise ValueError(f"expected one of {', '.join(choices)}")
         return text
@@ -143,9 +146,9 @@ def read_label_index(text: str) -> int | str | None:
     Returns:
         None for ``none``: there is no label, the run only predicts.
     """
-    if text.lower() == "none":
+    if text.strip().lower() == "none":
         return None
-    if _WHOLE.fullmatch(text):
+    if _WHOLE.fullmatch(text.strip()):
         return _column_index(text)
     if len(text) > 2 and text[0] == text[-1] == '"':
         return text[1:-1].replace('""', '"')
@@ -214,10 +217,12 @@ def _repeated(values: Iterable[str | float]) -> list[str]:
 
 def _read_whole(text: str) -> int | None:
     # Python refuses, with a message of its own, to read numbers of thousands of digits.
+    text = text.strip()
     return int(text) if len(text) <= 20 and _WHOLE.fullmatch(text) else None
 
 
 def _read_decimal(text: str) -> float | None:
+    text = text.strip()
     number = float(text) if _DECIMAL.fullmatch(text) else math.nan
     return number if math.isfinite(number) else None
 

@@ -24,6 +24,7 @@ FIRST_JAVA = 13
 _QUIET = "-Xlog:cds=off,cds+dynamic=off"
 _SECONDS = 120
 _LOCK_SECONDS = 180.0
+_OTHERS_KEPT = 2  # for who goes to and fro between Sparks
 _RETRY_SECONDS = 24 * 3600.0
 
 _LOCK = ROOT / ".cache" / "classes.lock"
@@ -109,8 +110,7 @@ def _make(
 ) -> None:
     """Run a small job whose JVM leaves its classes behind; a file says why where it did not."""
     print("irisspark: preparing Spark's classes for faster starts, once", file=sys.stderr)
-    for old in archive.parent.glob("spark-classes-*"):
-        old.unlink(missing_ok=True)
+    _clear(archive)
     script, unfinished = archive.with_suffix(".py"), archive.with_suffix(".unfinished")
     script.write_text(_JOB)
     command = [str(spark_home / "bin" / "spark-submit"), "--master", "local[2]"]
@@ -126,6 +126,15 @@ def _make(
     else:
         unfinished.unlink(missing_ok=True)
         _failed(archive).write_text(problem or "Java left none behind")
+
+
+def _clear(archive: Path) -> None:
+    """Delete what is left of this one, and the others but for the last two that were made."""
+    made = sorted(archive.parent.glob("spark-classes-*"), key=lambda file: file.stat().st_mtime)
+    others = list(dict.fromkeys(file.stem for file in reversed(made) if file.stem != archive.stem))
+    for file in made:
+        if file.stem not in others[:_OTHERS_KEPT]:
+            file.unlink(missing_ok=True)
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> str:

@@ -7,12 +7,13 @@ JVM are put before theirs.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from irisspark.errors import OptionsError
-from irisspark.options.spark_names import MASTER, OPTION_KEYS, SWITCHES
+from irisspark.options.spark_names import MASTER, OPTION_KEYS, OTHERS, SWITCHES
 
 ARCHIVE_KEYS = ("spark.archives", "spark.yarn.dist.archives")
 DRIVER_PYTHON_KEY = "spark.pyspark.driver.python"
@@ -21,6 +22,8 @@ WORKER_PYTHON_KEYS = (
     *("spark.pyspark.python", "spark.executorEnv.PYSPARK_PYTHON"),
     "spark.yarn.appMasterEnv.PYSPARK_PYTHON",
 )
+
+_WITH_VALUE = OPTION_KEYS.keys() | OTHERS
 
 _PROPERTY = re.compile(r"(?P<key>(?:\\.|[^\\\s=:])+)\s*[=:]?\s*(?P<value>.*)", re.DOTALL)
 _COLLECTOR = re.compile(r"-XX:[+-]Use\w+GC$")
@@ -51,8 +54,9 @@ def parse_spark_options(words: Sequence[str]) -> SparkOptions:
     """
     by_option: dict[str, str] = {}
     by_conf: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         name, has_value, value = word.partition("=")
         if not word.startswith("-"):
             raise OptionsError(f"{word}: stray word among Spark's options, before --")
@@ -60,10 +64,11 @@ def parse_spark_options(words: Sequence[str]) -> SparkOptions:
             by_option[name] = "true"
             continue
         if not has_value:
-            following = next(rest, None)
-            if following is None:
+            if name not in _WITH_VALUE and (not rest or rest[0].startswith("-")):
+                continue  # a switch, for all that is known of a newer Spark
+            if not rest:
                 raise OptionsError(f"{name}: this option of Spark needs a value")
-            value = following
+            value = rest.popleft()
         if name in ("--conf", "-c"):
             key, _, value = value.partition("=")
             by_conf[key.strip()] = value

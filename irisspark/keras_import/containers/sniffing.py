@@ -169,6 +169,8 @@ def _what_text(start: bytes, path: str) -> str:
         return "an HTML page: the download did not give the file itself"
     if text.startswith((b"{", b"[")):
         return _what_json(path)
+    if b"class_name:" in text:
+        return f"the YAML of model.to_yaml(), without weights: {_LOAD_AND_SAVE}"
     if b"\0" not in start and all(byte >= 9 for byte in start):
         return "text"
     return "a file of another kind"
