@@ -1,8 +1,10 @@
 """Counts and ratios against scikit-learn, and the laws by which counts add up."""
 
 import math
+import os
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -452,3 +454,25 @@ def test_names_must_fit_the_classes():
         score(no_counts(3, probabilities=True), ["a", "b"], 1)
     with pytest.raises(ValueError, match="cannot be named"):
         score(no_counts(3, probabilities=True), ["a", "b", "b"], 1)
+
+
+def test_confusion_of_many_classes_takes_the_memory_of_its_rows() -> None:
+    num_classes, num_rows = 10_000, 500
+    rng = np.random.default_rng(7)
+    before = _resident_bytes()
+    parts = []
+    for partition in range(3):
+        tally = Tally(num_classes=num_classes, top_n=1, probabilities=False, partition=partition)
+        true, predicted = rng.integers(0, num_classes, (2, num_rows))
+        tally.add(true, predicted, np.zeros((num_rows, 1)), None)
+        parts.append((true, predicted, pickle.loads(pickle.dumps(tally.counts))))
+    summed = total(counts for *_, counts in parts).confusion
+    assert _resident_bytes() - before < 200e6  # of 800 MB for each of seven matrices
+    true, predicted = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
+    assert summed.sum() == len(true)
+    assert (summed[true, predicted] > 0).all()
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

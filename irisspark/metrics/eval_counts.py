@@ -150,7 +150,7 @@ def total(parts: Iterable[EvalCounts]) -> EvalCounts:
     first = next(remaining, None)
     if first is None:
         raise ValueError("no counts to add up")
-    confusion = first.confusion.copy()
+    confusion = SparseCounts.from_dense(first.confusion).dense()
     bins = None if first.score_bins is None else first.score_bins.dense()
     reliability = None if first.reliability is None else first.reliability.copy()
     top_n_hits, nan_rows, sums = first.top_n_hits, first.nan_rows, list(first.sums)
@@ -159,7 +159,7 @@ def total(parts: Iterable[EvalCounts]) -> EvalCounts:
             reliability is None
         ):
             raise ValueError("counts of models with different outputs do not add up")
-        confusion += part.confusion
+        SparseCounts.from_dense(part.confusion).add_to(confusion)
         if bins is not None and part.score_bins is not None:
             part.score_bins.add_to(bins)
         if reliability is not None and part.reliability is not None:

@@ -77,7 +77,7 @@ class Tally:
         if not len(y_true):
             return
         cells = y_true * self._num_classes + y_pred
-        self._confusion += np.bincount(cells, minlength=len(self._confusion))
+        np.add.at(self._confusion, cells, 1)  # touches few pages of what may be gigabytes
         if self._top_n > 1:
             self._top_n_hits += _top_n_hits(y_true, scores, self._top_n)
         if self._bins is not None:
@@ -117,11 +117,12 @@ class Tally:
     @property
     def counts(self) -> EvalCounts:
         """The counts so far; no rows have no entry in ``sums``."""
+        confusion = self._confusion.reshape(self._num_classes, -1)
         shape = (self._num_classes, 2, SCORE_BINS)
         bins = None if self._bins is None else SparseCounts.from_dense(self._bins.reshape(shape))
         vector = self._sums.astype("<f8").tobytes()
         return EvalCounts(
-            confusion=self._confusion.reshape(self._num_classes, -1).copy(),
+            confusion=SparseCounts.from_dense(confusion).dense(),
             top_n_hits=self._top_n_hits,
             nan_rows=self._nan_rows,
             score_bins=bins,
