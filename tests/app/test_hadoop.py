@@ -14,7 +14,7 @@ from users_files import write_files
 # Spark's jars are on every machine here, so that no job takes them there. PySpark is not.
 DEFAULTS = {"spark.yarn.jars": f"local:{SPARK_HOME / 'jars'}/*", "spark.executor.memory": "512m"}
 ON_YARN = ["--master", "yarn", "--conf", f"spark.yarn.jars={DEFAULTS['spark.yarn.jars']}"]
-SMALL = ["--num-executors", "2", "--executor-cores", "1", "--executor-memory", "512m"]
+SMALL = ["--num-executors", "1", "--executor-cores", "1", "--executor-memory", "512m"]
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_training_in_client_mode_needs_no_setting_of_memory(archive: Path, on_ya
 
 def test_memory_that_is_too_small_ends_in_one_message(archive: Path, on_yarn: Run) -> None:
     too_small = ["--conf", "spark.executor.memoryOverhead=100m"]
+    too_small += ["--conf", "spark.executor.maxNumFailures=1"]  # the message is that of the first
     done = on_yarn(*SMALL, *too_small, *FILES, archive, *PLAIN)
     assert_one_message(done, 1, "exceeding physical memory limits")
     said = re.findall(r"^irisspark: (.*)", done.stdout, re.MULTILINE)
