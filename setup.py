@@ -61,6 +61,7 @@ if __name__ == "__main__":
         package_data={
             "irisspark.bundle": ["launcher/**/*.java", "launcher/*.java"],
             "irisspark.report": ["page.css", "page.html", "page.js"],
+            "irisspark.storage": ["*.java"],
             "irisspark.samples": ["iris.txt"],
         },
         python_requires=">=3.11,<3.13",

@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -27,17 +27,23 @@ from irisspark.data.holdout import Holdout
 from irisspark.data.parquet.parquet_file import is_parquet
 from irisspark.data.reader import Batch, LineReader, Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
+from irisspark.data.spreading import Run, spread
 from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
 from irisspark.errors import DataError
 from irisspark.model.output import Meaning, RegressionMeaning
 from irisspark.startup.meter import Work
+from irisspark.startup.notices import say
 from irisspark.storage.finding import find_data
 from irisspark.storage.locating import locator
 from irisspark.storage.opening import DataFile, Opener, opener
 
 if TYPE_CHECKING:
+    from pyspark import RDD
+
     from irisspark.model.spec import ModelSpec
     from irisspark.startup.session import Session
+
+T = TypeVar("T")
 
 TASK_BYTES = 128 << 20
 """What a worker reads and predicts in a second or two, so that starting a task does not count."""
@@ -112,7 +118,28 @@ class Dataset:
         """Cut the files into tasks, and leave out those that would have no splits."""
         num_tasks = _num_tasks(self.num_bytes, parallelism)
         splits = self.reader.cut(self.files, max(self.num_bytes / num_tasks, 1))
+        if not self._reads_in_order:
+            splits = _whole_where_carried(splits)
         return _dealt(splits, num_tasks)
+
+    @property
+    def _reads_in_order(self) -> bool:
+        """Whether splits are ranges of bytes, read from their beginning to their end."""
+        return self.reader.position_name == "offset"
+
+    def spread(self, session: Session, tasks: list[TaskSplits], run: Run[T]) -> RDD[T]:
+        """Give what a function makes of each task, on a worker."""
+        return spread(session, tasks, self.open_file, run, here_and_there=not self._reads_in_order)
+
+
+def _whole_where_carried(splits: Sequence[Split]) -> list[Split]:
+    """Put the splits of a file together that comes to a worker as a whole."""
+    carried = (split.file.carried for split in splits)
+    return [
+        replace(split, start=0, end=None) if is_carried else split
+        for split, is_carried in zip(splits, carried, strict=True)
+        if not is_carried or split.start == 0
+    ]
 
 
 def _num_tasks(num_bytes: int, parallelism: int) -> int:
@@ -134,6 +161,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     """
     place = locator(session)
     files = tuple(find_data(settings.path, session.shipped, session.resolve, place))
+    _tell_of_carried(files)
     open_file = opener(session.resolve)
     reader, choice = _reader(files, open_file, settings), settings.columns
     head = reader.head(files, open_file)
@@ -160,6 +188,15 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
         return replace(dataset, columns=replace(columns, targets=Quantities()))
     names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
+
+
+def _tell_of_carried(files: Sequence[DataFile]) -> None:
+    carried = next((file for file in files if file.carried), None)
+    if carried is not None and carried.location is not None:
+        say(
+            f"Spark's executors read {carried.location.root} for the workers, which cannot: "
+            f"{carried.location.obstacle}"
+        )
 
 
 def check_class_names(names: Sequence[str], output: Meaning) -> None:
@@ -317,13 +354,13 @@ def find_labels(session: Session, dataset: Dataset, num_classes: int) -> list[st
 
 def _find_labels(session: Session, dataset: Dataset, num_classes: int) -> queries.FoundLabels:
     limit = max(explain.MAX_LABELS, num_classes)
-    reader, columns, open_file = dataset.reader, dataset.columns, dataset.open_file
+    reader, columns = dataset.reader, dataset.columns
 
-    def find(tasks: Iterator[TaskSplits]) -> Iterator[queries.FoundLabels]:
+    def find(tasks: Iterator[TaskSplits], open_file: Opener) -> Iterator[queries.FoundLabels]:
         return queries.find_labels(tasks, reader, columns, open_file, limit)
 
     tasks = dataset.tasks(session.parallelism)
-    found = session.spread(tasks).mapPartitions(find)
+    found = dataset.spread(session, tasks, find)
     work = Work("find the labels", dataset.num_bytes)
     if len(tasks) > _MAX_COLLECTED_TASKS:
         return _checked(session.run(lambda: found.treeReduce(operator.add), work))
@@ -347,13 +384,15 @@ def find_lines(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> li
         positions.setdefault(row.file_index, []).append(row.position)
     lines = {index: [1] * len(places) for index, places in positions.items()}
     if any(row.position for row in rows):
-        reader, open_file = cast(LineReader, dataset.reader), dataset.open_file
+        reader = cast(LineReader, dataset.reader)
 
-        def count(tasks: Iterator[TaskSplits]) -> Iterator[tuple[int, list[int]]]:
+        def count(
+            tasks: Iterator[TaskSplits], open_file: Opener
+        ) -> Iterator[tuple[int, list[int]]]:
             return queries.count_lines_before(tasks, positions, reader, open_file)
 
         tasks = _tasks_before(session, dataset, positions)
-        counted = session.spread(tasks).mapPartitions(count)
+        counted = dataset.spread(session, tasks, count)
         for index, counts in session.run(counted.collect, "find the lines of bad rows"):
             lines[index] = [a + b for a, b in zip(lines[index], counts, strict=True)]
     return [lines[row.file_index][positions[row.file_index].index(row.position)] for row in rows]

@@ -23,6 +23,7 @@ from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
 from irisspark.startup.meter import Work
+from irisspark.storage.opening import Opener
 
 if TYPE_CHECKING:
     import keras
@@ -185,14 +186,14 @@ def _run(
     dataset: Dataset,
     work: Work,
 ) -> Outcome:
-    shared, open_file = share_file(session.context, spec.file), dataset.open_file
+    shared = share_file(session.context, spec.file)
     recipe = spec.without_file(shared)
 
-    def run(shares: Iterator[TaskSplits]) -> Iterator[Outcome]:
+    def run(shares: Iterator[TaskSplits], open_file: Opener) -> Iterator[Outcome]:
         return counting.evaluate(shares, recipe, plan, open_file)
 
     try:
-        outcomes = session.spread(tasks).mapPartitions(run)
+        outcomes = dataset.spread(session, tasks, run)
         if len(tasks) > _MAX_COLLECTED_TASKS:
             merged: Outcome = session.run(lambda: outcomes.treeReduce(operator.add), work)
             return merged

@@ -75,8 +75,8 @@ def prepare(
         ) from error
     if not folder.travels:
         raise IrissparkError(
-            f"-predictions true: the workers cannot write to -outputPath {output_path}, for its "
-            "credentials come from a provider of Hadoop's that nothing outside a JVM has"
+            f"-predictions true: the workers cannot write to -outputPath {output_path}: "
+            f"{folder.obstacle}"
         )
     names = _class_names(dataset, spec)
     meaning = spec.output

@@ -163,6 +163,14 @@ class Session:
         return self._context._jvm, self._context._jsc.hadoopConfiguration()
 
     @property
+    def has_tokens(self) -> bool:
+        """True where a worker finds tokens or tickets of Kerberos.
+
+        YARN puts tokens into its containers; on one machine there is the user's own ticket.
+        """
+        return self.is_local or str(self._context.master).startswith("yarn")
+
+    @property
     def parallelism(self) -> int:
         """How many tasks Spark means to run at once."""
         return int(self.context.defaultParallelism)
@@ -175,7 +183,7 @@ class Session:
     @property
     def is_local(self) -> bool:
         """True where driver and workers are on this machine."""
-        return is_on_one_machine(str(self.context.master))
+        return is_on_one_machine(str(self._context.master))
 
     @property
     def is_in_cluster_mode(self) -> bool:

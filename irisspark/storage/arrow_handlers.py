@@ -60,6 +60,12 @@ class SeekableInput(io.RawIOBase):
         self._place = max(base + offset, 0)
         return self._place
 
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        """Read into a buffer, as those ask who unpack what is compressed."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def _num_to_read(self, size: int | None) -> int:
         """Count the bytes that ``read(size)`` gives: fewer than that only at the end."""
         left = max(self._size - self._place, 0)

@@ -194,15 +194,13 @@ def _data_file(location: Location, info: FileInfo) -> DataFile:
         raise DataError(f"-dataPath {location} is neither a file nor a folder")
     if not may_read(location):
         raise DataError(f"-dataPath {location}: the file may not be read; look at its permissions")
-    if not location.travels:
-        raise DataError(
-            f"-dataPath {location}: the workers cannot open it, for its credentials come from a "
-            "provider of Hadoop's that nothing outside a JVM has (fs.s3a.aws.credentials.provider)"
-        )
-    elsewhere = None if location.is_local else location
-    now = time.time_ns()
     return DataFile(
-        str(location), info.size, location=elsewhere, modified=info.mtime_ns, planned=now
+        str(location),
+        info.size,
+        location=None if location.is_local else location,
+        modified=info.mtime_ns,
+        planned=time.time_ns(),
+        carried=not location.travels,
     )
 
 

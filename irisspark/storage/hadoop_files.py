@@ -11,7 +11,6 @@ import contextlib
 import errno
 import io
 import posixpath
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,24 +19,10 @@ import pyarrow as pa
 from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from irisspark.storage.arrow_handlers import RemoteFiles, SeekableInput
+from irisspark.storage.java_errors import os_error
 
 _CALL_BYTES = 512 << 10
 _PIECE_BYTES = 64 << 20
-_NUMBERS = {
-    "FileNotFoundException": errno.ENOENT,
-    "IllegalArgumentException": errno.ENOENT,  # no name that a file could have there
-    "AccessControlException": errno.EACCES,
-    "AccessDeniedException": errno.EACCES,
-    "FileAlreadyExistsException": errno.EEXIST,
-    "ParentNotDirectoryException": errno.ENOTDIR,
-    "DSQuotaExceededException": errno.EDQUOT,
-    "NSQuotaExceededException": errno.EDQUOT,
-}
-_TYPES = {
-    errno.ENOENT: FileNotFoundError,
-    errno.EACCES: PermissionError,
-    errno.EEXIST: FileExistsError,
-}
 
 
 class HadoopFiles(RemoteFiles):
@@ -234,23 +219,12 @@ def asking_java() -> Iterator[None]:
     try:
         yield
     except Py4JJavaError as error:
-        raise os_error(error.java_exception) from error
+        raise _os_error(error.java_exception) from error
     except Py4JError as error:
         raise OSError(f"Spark's JVM does not answer: {error}") from error
 
 
-def os_error(thrown: Any) -> OSError:
+def _os_error(thrown: Any) -> OSError:
     """Make the error that Python would raise of one that Java has thrown."""
     name = str(thrown.getClass().getSimpleName())
-    text = _one_line(str(thrown.getLocalizedMessage() or name))
-    number = _NUMBERS.get(name, errno.EIO)
-    error = _TYPES.get(number, OSError)(text)
-    error.strerror = text
-    return error
-
-
-def _one_line(text: str) -> str:
-    """Take the trace, the class and the advice to read a wiki off a message of Hadoop's."""
-    line = text.strip().splitlines()[0] if text.strip() else text
-    line = re.sub(r";? *For more details see: *\S+", "", line)
-    return re.sub(r"^(?:[a-z]\w*\.)+\w+(?:Exception|Error): ", "", line).strip().rstrip(":")
+    return os_error(name, str(thrown.getLocalizedMessage() or name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from irisspark.errors import IrissparkError
 from irisspark.storage.location import Locate, Location, locate, split_root
 
 _LOCAL = ("", "file")
+_HDFS = ("hdfs", "viewfs")
 _OBJECT_STORES = ("s3a", "s3", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "oss", "cosn")
 # What a client of HDFS needs to know, and no more: an executor has none of it by itself.
 _FOR_HDFS = (
@@ -28,11 +30,12 @@ class Locator:
     Args:
         jvm: Spark's, as py4j shows it.
         conf: Hadoop's configuration in it.
+        has_tokens: Whether a worker finds tokens or tickets of the user's where Hadoop wants them.
     """
 
-    def __init__(self, jvm: Any, conf: Any) -> None:
+    def __init__(self, jvm: Any, conf: Any, *, has_tokens: bool = True) -> None:
         """Ask nothing yet."""
-        self._jvm, self._conf = jvm, conf
+        self._jvm, self._conf, self._has_tokens = jvm, conf, has_tokens
 
     def __call__(self, path: str) -> Location:
         """Find out where a path lies: by its scheme, or else as ``fs.defaultFS`` says.
@@ -84,14 +87,43 @@ class Locator:
             root = str(filesystem.getUri().toString()).rstrip("/")
         files = PyFileSystem(HadoopFiles(self._jvm, self._conf, filesystem, root))
         scheme = root.partition(":")[0].lower()
-        return Location(
-            files, below or "/", root, self._for_workers(scheme, root), scheme not in _OBJECT_STORES
-        )
+        renames, obstacle = scheme not in _OBJECT_STORES, self._obstacle(scheme)
+        elsewhere = None if obstacle else self._for_workers(scheme, root)
+        if elsewhere is None:
+            obstacle = obstacle or self._unknown(scheme)
+        return Location(files, below or "/", root, elsewhere, renames, obstacle)
 
     def _for_workers(self, scheme: str, root: str) -> FileSystem | None:
-        if scheme in ("hdfs", "viewfs"):
+        if scheme in _HDFS:
             return PyFileSystem(self._hdfs(root))
         return self._object_store(scheme, root)
+
+    def _obstacle(self, scheme: str) -> str:
+        """Say why a worker cannot use its own client of HDFS; empty where it can."""
+        if scheme not in _HDFS:
+            return ""
+        if importlib.util.find_spec("hdfs_native") is None:
+            return "the package hdfs-native is not installed (pip install 'irisspark[hdfs]')"
+        if scheme == "viewfs" and (target := self._link_elsewhere()) is not None:
+            return f"their client of HDFS cannot follow a link of viewfs to {target}"
+        is_secured = self._jvm.org.apache.hadoop.security.UserGroupInformation.isSecurityEnabled()
+        if is_secured and not self._has_tokens:
+            return "Hadoop wants Kerberos, and only YARN gives them tokens"
+        return ""
+
+    def _link_elsewhere(self) -> str | None:
+        """Find what a mount table links to that is not on HDFS; None where all of it is."""
+        links = (key for key in self.settings if key.startswith("fs.viewfs.mounttable."))
+        targets = (self.settings[key] for key in links if ".link" in key)
+        return next((target for target in targets if not target.startswith("hdfs:")), None)
+
+    def _unknown(self, scheme: str) -> str:
+        if scheme in _OBJECT_STORES:
+            return (
+                "its credentials come from where nothing outside a JVM finds them (such as a "
+                "provider of fs.s3a.aws.credentials.provider)"
+            )
+        return f"nothing outside a JVM knows {scheme}:"
 
     def _hdfs(self, root: str) -> Any:
         from irisspark.storage.hdfs_files import HdfsFiles
@@ -143,10 +175,14 @@ class Locator:
 def locator(session: _Session) -> Locate:
     """Make what finds places for a session; of one without a JVM all are on this disk."""
     hadoop = session.hadoop
-    return locate if hadoop is None else Locator(*hadoop)
+    return locate if hadoop is None else Locator(*hadoop, has_tokens=session.has_tokens)
 
 
 class _Session(Protocol):
     @property
     def hadoop(self) -> tuple[Any, Any] | None:
         """Spark's JVM, and Hadoop's configuration in it."""
+
+    @property
+    def has_tokens(self) -> bool:
+        """True where a worker finds tokens or tickets of Kerberos."""

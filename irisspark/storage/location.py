@@ -19,7 +19,6 @@ from pyarrow.fs import (
     FileSystem,
     FileType,
     LocalFileSystem,
-    PyFileSystem,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ class Location:
         elsewhere: What stands in for the filesystem where the place arrives in another process;
             None for itself.
         renames: True where a folder is given another name in one step.
+        obstacle: Why no process without a JVM can open the place; empty where one can.
     """
 
     filesystem: FileSystem
@@ -58,6 +58,7 @@ class Location:
     root: str = ""
     elsewhere: FileSystem | None = None
     renames: bool = True
+    obstacle: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the filesystem that the other side can open."""
@@ -91,8 +92,7 @@ class Location:
     @property
     def travels(self) -> bool:
         """True where another process can open the place, too."""
-        needs_the_jvm = isinstance(self.filesystem, PyFileSystem) and self.elsewhere is None
-        return self.is_local or not needs_the_jvm
+        return not self.obstacle
 
     def __str__(self) -> str:
         """What a person calls the place: a path, or the whole URI where it is not on this disk."""

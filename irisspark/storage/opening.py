@@ -32,6 +32,7 @@ class DataFile:
         location: Where it lies, as whoever reads it opens it; None on the disk of each machine.
         modified: When it was last changed, in nanoseconds; None where nobody has looked.
         planned: When somebody looked, in nanoseconds.
+        carried: True where no worker can open it, and Spark carries its bytes there.
     """
 
     path: str
@@ -41,6 +42,7 @@ class DataFile:
     location: Location | None = field(default=None, hash=False)
     modified: int | None = None
     planned: int = 0
+    carried: bool = False
 
     @property
     def compressed(self) -> bool:
@@ -63,8 +65,8 @@ def opener(resolve: Callable[[str], str]) -> Opener:
         path = resolve(file.path) if file.shipped else file.path
         try:
             if file.location is not None:
-                return _decompressed(path, open_ranges(file.location, end))
-            return _decompressed(path, cast(IO[bytes], Location(LocalFileSystem(), path).open()))
+                return decompressed(path, open_ranges(file.location, end))
+            return decompressed(path, cast(IO[bytes], Location(LocalFileSystem(), path).open()))
         except OSError as error:
             raise DataError(_open_message(file, path, error)) from error
 
@@ -91,10 +93,15 @@ def check_unchanged(file: DataFile) -> None:
     if file.location is None:
         is_same = is_same or (info.mtime_ns or 0) <= file.planned
     if info.size != file.size or not is_same:
-        raise DataError(
-            f"{file.path} was changed while the run read it ({file.size} bytes at the start, "
-            f"{info.size} now); run again once it is whole"
-        )
+        raise changed(file, info.size)
+
+
+def changed(file: DataFile, size: int | None) -> DataError:
+    """Make the error that a run ends with where a file is not what it was, but of another size."""
+    return DataError(
+        f"{file.path} was changed while the run read it ({file.size} bytes at the start, "
+        f"{size} now); run again once it is whole"
+    )
 
 
 def open_ranges(location: Location, end: int | None = None) -> IO[bytes]:
@@ -103,7 +110,7 @@ def open_ranges(location: Location, end: int | None = None) -> IO[bytes]:
     return cast(IO[bytes], RangeStream(lambda at, size: file.read_at(size, at), file.size(), end))
 
 
-def _decompressed(path: str, stream: IO[bytes]) -> IO[bytes]:
+def decompressed(path: str, stream: IO[bytes]) -> IO[bytes]:
     """Decompress a file; of those named as compressed what is in them decides, not which name.
 
     Some tools decompress what they fetch, and leave the name as it was.

@@ -64,12 +64,6 @@ class RangeStream(SeekableInput):
             left -= len(piece)
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        """Read into a buffer, as those ask who unpack what is compressed."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
     def close(self) -> None:
         """Let go of what is held, once no request is under way."""
         if self._coming is not None:

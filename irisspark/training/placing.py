@@ -14,6 +14,7 @@ from irisspark.data.scanning import ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, TrainingError
 from irisspark.startup.meter import Work
+from irisspark.storage.opening import Opener
 from irisspark.training.worker.rows import (
     Placement,
     ReadReport,
@@ -105,16 +106,16 @@ def _read(session: Session, dataset: Dataset, settings: TrainSettings) -> RDD[An
 
     split = settings.validation_split
     holdout = HashedRows(settings.seed, split) if split and settings.shuffle else None
-    open_file, with_positions = dataset.open_file, bool(split)
+    with_positions = bool(split)
     plan = ScanPlan(
         dataset.reader, replace(dataset.columns, keep=()), stop_at_bad_row=settings.stop_at_bad_row
     )
 
-    def read(shares: Iterator[TaskSplits]) -> Iterator[Any]:
+    def read(shares: Iterator[TaskSplits], open_file: Opener) -> Iterator[Any]:
         return read_rows(shares, plan, open_file, holdout, with_positions=with_positions)
 
     tasks = dataset.tasks(session.parallelism)
-    return session.spread(tasks).mapPartitions(read).persist(StorageLevel.MEMORY_AND_DISK)
+    return dataset.spread(session, tasks, read).persist(StorageLevel.MEMORY_AND_DISK)
 
 
 def _check(

@@ -1,0 +1,206 @@
+"""Files that no worker can open: Spark's executors read them, and every row is where it was.
+
+A mount table of Hadoop's that leads to this disk is such a place, and needs no other machine.
+"""
+
+import bz2
+import gzip
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from irisspark.data.bad_rows import BadRows
+from irisspark.data.dataset import Dataset, find_labels, open_dataset
+from irisspark.data.splits import TaskSplits
+from irisspark.errors import DataError
+from irisspark.evaluation.evaluating import evaluate
+from irisspark.evaluation.predictions import commit, prepare
+from irisspark.model import loading
+from irisspark.model.loading import LoadedModel
+from irisspark.options import parse
+from irisspark.settings import data_settings, evaluate_settings, train_settings
+from irisspark.startup.session import Session
+from irisspark.storage.location import locate
+from irisspark.storage.opening import Opener
+from irisspark.storage.publishing import open_publication
+from irisspark.training.placing import place
+
+pytestmark = pytest.mark.spark
+
+MOUNT = "viewfs://disk/data"
+# CRLF, a lone carriage return, bytes that are no UTF-8, a bad number and the last line without end.
+ODD = b"1,2,0\r\n3,4,1\n5,6,\xff\n7\r,8,1\nx,1,0\r\n\r\n9,10,2"
+CONTENTS = {
+    "a.csv": ODD,
+    "b.csv": b"\xef\xbb\xbf" + ODD + b"\n",
+    "c.csv.gz": gzip.compress(ODD * 900),
+    "d.csv.bz2": bz2.compress(ODD),
+    "e.csv.zst": pa.Codec("zstd").compress(ODD, asbytes=True),
+    "f.csv.gz": ODD,  # which something has decompressed on the way
+    "g.csv": b"1,2,0\r3,4,1\rx,y,z\r",
+    # Lines that are longer than what is read behind a range, and a file of several pieces.
+    "h.csv": (b"1,2,0\n" + b"9," + b"0" * 200_000 + b"1,1\n") * 3 + ODD,
+    "i.csv": b"".join(b"%d,%d,%d\n" % (i, i % 7, i % 3) for i in range(150_000)),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(spark: Session, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this disk, which Hadoop mounts for everybody with a JVM."""
+    path = tmp_path_factory.mktemp("mounted")
+    _, conf = spark.hadoop
+    conf.set("fs.viewfs.mounttable.disk.link./data", path.as_uri())
+    (path / "odd").mkdir()
+    for name, content in CONTENTS.items():
+        (path / "odd" / name).write_bytes(content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    import keras
+
+    keras.utils.set_random_seed(7)
+    layers = [keras.Input((2,)), keras.layers.Dense(3, "softmax")]
+    network = keras.Sequential(layers)
+    network.compile("adam", "sparse_categorical_crossentropy")
+    path = tmp_path_factory.mktemp("model") / "m.keras"
+    network.save(path)
+    return loading.load(str(path))
+
+
+def both(
+    spark: Session, folder: Path, name: str, model: LoadedModel, *more: str
+) -> tuple[Dataset, Dataset]:
+    """The same files as a worker opens them, and as it cannot."""
+    paths = (f"{folder}/{name}", f"{MOUNT}/{name}")
+    here, there = (
+        open_dataset(spark, data_settings(parse(["-dataPath", path, *more])), model.spec)
+        for path in paths
+    )
+    assert not any(file.carried for file in here.files)
+    assert all(file.carried and file.path.startswith(MOUNT) for file in there.files)
+    return here, there
+
+
+def rows_of(spark: Session, dataset: Dataset, num_tasks: int) -> tuple[pd.DataFrame, BadRows]:
+    """All rows with their places, read by workers, in the order of the input."""
+    reader, columns = dataset.reader, dataset.columns
+
+    def read(tasks: Iterator[TaskSplits], open_file: Opener) -> Iterator[Any]:
+        for task in tasks:
+            for split in task.splits:
+                for batch in reader.read(split, columns, open_file, 50_000):
+                    where = (batch.piece.file_index, batch.positions, batch.bad)
+                    yield *where, batch.features, batch.labels
+
+    found = dataset.spread(spark, dataset.tasks(num_tasks), read).collect()
+    rows = [
+        pd.DataFrame({"file": file, "place": places, "label": labels}).join(pd.DataFrame(features))
+        for file, places, _, features, labels in found
+    ]
+    return pd.concat(rows, ignore_index=True), sum((bad for _, _, bad, *_ in found), BadRows())
+
+
+@pytest.mark.parametrize("more", [(), ("-multiLine", "true")], ids=["lines", "records"])
+def test_every_row_and_bad_row_is_where_it_is_on_the_disk(
+    spark: Session, folder: Path, model: LoadedModel, more: tuple[str, ...]
+) -> None:
+    here, there = both(spark, folder, "odd", model, *more)
+    expected, bad = rows_of(spark, here, 1)
+    assert len(expected) > 150_000 and len(set(expected["file"])) == len(CONTENTS)
+    found = rows_of(spark, there, 3)
+    pd.testing.assert_frame_equal(found[0], expected)
+    assert found[1] == bad and bad.total
+
+
+def test_a_cut_at_any_byte_gives_each_line_to_one_task(
+    spark: Session, folder: Path, model: LoadedModel
+) -> None:
+    here, there = both(spark, folder, "odd/[ag].csv", model)
+    expected = rows_of(spark, here, 1)
+    splits = tuple(there.reader.cut(there.files, 1))
+    assert len(splits) == there.num_bytes
+    tasks = [TaskSplits(0, splits[:25]), TaskSplits(1, splits[25:])]
+    cut = replace(there)
+    object.__setattr__(cut, "tasks", lambda _: tasks)
+    found = rows_of(spark, cut, 2)
+    pd.testing.assert_frame_equal(found[0], expected[0])
+    assert found[1] == expected[1]
+
+
+def test_evaluation_and_predictions_are_those_of_the_disk(
+    spark: Session, folder: Path, model: LoadedModel, tmp_path: Path, capfd: Any
+) -> None:
+    settings = evaluate_settings(parse(["-badRows", "skip"]))
+    results, tables = [], []
+    for index, dataset in enumerate(both(spark, folder, "odd", model)):
+        path = str(tmp_path / str(index))
+        publication = open_publication(path, locate(path), overwrite=False)
+        plan = prepare(spark, model.spec, dataset, path, publication)
+        result = evaluate(spark, model, dataset, settings, plan)
+        commit(publication, result.prediction_files)
+        publication.publish({})
+        results.append(result)
+        tables.append(pd.read_parquet(f"{path}/predictions").drop(columns="file"))
+    assert "Spark's executors read viewfs://disk for the workers" in capfd.readouterr().err
+    here, there = results
+    assert np.array_equal(here.scores.confusion, there.scores.confusion)
+    assert there.scores.loss == pytest.approx(here.scores.loss, rel=1e-9)
+    assert here.bad == there.bad
+    moved = [line.replace(MOUNT, str(folder)) for line in there.bad_examples]
+    assert moved == list(here.bad_examples) and len(moved) == 10
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_rows_are_placed_for_training_as_those_of_the_disk(
+    spark: Session, folder: Path, model: LoadedModel
+) -> None:
+    settings = train_settings(parse(["-train", "true", "-badRows", "skip"]))
+    here, there = (place(spark, one, settings) for one in both(spark, folder, "odd", model))
+    assert there.digest == here.digest and there.num_rows == here.num_rows > 150_000
+    here.release()
+    there.release()
+
+
+def test_parquet_comes_whole(spark: Session, folder: Path, model: LoadedModel) -> None:
+    rng = np.random.default_rng(3)
+    columns = {"a": rng.random(5000), "b": rng.random(5000), "label": rng.integers(0, 3, 5000)}
+    pq.write_table(pa.table(columns), folder / "t.parquet", row_group_size=100)
+    here, there = both(spark, folder, "t.parquet", model)
+    expected, found = rows_of(spark, here, 1), rows_of(spark, there, 3)
+    pd.testing.assert_frame_equal(found[0], expected[0])
+    assert len(found[0]) == 5000
+
+
+def test_the_first_bad_row_ends_the_run_with_its_line(
+    spark: Session, folder: Path, model: LoadedModel
+) -> None:
+    said = []
+    for dataset in both(spark, folder, "odd/[ah].csv", model):
+        with pytest.raises(DataError) as error:
+            evaluate(spark, model, dataset, evaluate_settings(parse([])))
+        said.append(str(error.value).replace(MOUNT, str(folder)))
+    assert said[0] == said[1] and "line 3" in said[0]
+
+
+def test_a_file_that_changes_or_goes_ends_the_run(
+    spark: Session, folder: Path, model: LoadedModel
+) -> None:
+    file = folder / "changing.csv"
+    file.write_bytes(b"1,2,0\n3,4,1\n")
+    _, there = both(spark, folder, file.name, model)
+    at_once = there.files[0]
+    older = replace(at_once, modified=at_once.modified - 10**9)
+    with pytest.raises(DataError, match=r"changing\.csv was changed while the run read it"):
+        find_labels(spark, replace(there, files=(older,)), 3)
+    file.unlink()
+    with pytest.raises(DataError, match=r"an executor on .* cannot read viewfs.*does not exist"):
+        find_labels(spark, there, 3)
