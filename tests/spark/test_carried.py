@@ -27,6 +27,7 @@ from irisspark.model.loading import LoadedModel
 from irisspark.options import parse
 from irisspark.settings import data_settings, evaluate_settings, train_settings
 from irisspark.startup.session import Session
+from irisspark.storage.locating import Locator
 from irisspark.storage.location import locate
 from irisspark.storage.opening import Opener
 from irisspark.storage.publishing import open_publication
@@ -204,3 +205,27 @@ def test_a_file_that_changes_or_goes_ends_the_run(
     file.unlink()
     with pytest.raises(DataError, match=r"an executor on .* cannot read viewfs.*does not exist"):
         find_labels(spark, there, 3)
+
+
+def test_hdfs_is_carried_where_workers_have_no_client_or_no_token(
+    spark: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jvm, conf = spark.hadoop
+    path = "hdfs://127.0.0.1:9/data"  # nobody is asked before something is read
+    assert Locator(jvm, conf)(path).travels
+    secured = jvm.org.apache.hadoop.conf.Configuration(conf)
+    secured.set("hadoop.security.authentication", "kerberos")
+    users, system = jvm.org.apache.hadoop.security.UserGroupInformation, jvm.java.lang.System
+    krb5 = {"java.security.krb5.realm": "NOWHERE", "java.security.krb5.kdc": "127.0.0.1"}
+    for name, value in krb5.items():
+        system.setProperty(name, value)
+    users.setConfiguration(secured)
+    try:
+        assert "only YARN gives them tokens" in Locator(jvm, conf, has_tokens=False)(path).obstacle
+        assert Locator(jvm, conf, has_tokens=True)(path).travels
+    finally:
+        users.setConfiguration(conf)
+        for name in krb5:
+            system.clearProperty(name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert "hdfs-native is not installed" in Locator(jvm, conf)(path).obstacle
