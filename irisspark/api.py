@@ -66,6 +66,7 @@ _NOT_HERE = {
     "help": "only on the command line",
     "version": "only on the command line",
 }
+_OF_FILES = frozenset({"missing", "fill_missing", "decimal"})
 _SHIPPED: set[str] = set()
 _SHIPPING = threading.Lock()
 _ONE_AT_A_TIME = threading.RLock()
@@ -225,6 +226,8 @@ def predict(
         IrissparkError: The model or the columns do not fit.
     """
     given = {"bad_rows": bad_rows, "class_names": class_names, **options}
+    if of_files := sorted(_OF_FILES & given.keys()):
+        raise OptionsError(f"{of_files[0]}: it is for files; fill the DataFrame (data.na.fill)")
     read = _options(model, "a DataFrame", train=False, given=given)
     session = _attach(spark, read)
     with _ONE_AT_A_TIME:
@@ -306,6 +309,10 @@ def _as_text(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return ",".join(f"{name}={one}" for name, one in value.items())
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
     if isinstance(value, list | tuple | range):
         return ",".join(f'"{one}"' if "," in str(one) else str(one) for one in value)
     return str(value)

@@ -31,7 +31,7 @@ from irisspark.model import loading
 from irisspark.model.loading import LoadedModel
 from irisspark.options import Options
 from irisspark.report import model_text, page, prediction_report
-from irisspark.run_record import Clock, describe_run, phases_text, versions_text
+from irisspark.run_record import Clock, describe_run, filled_text, phases_text, versions_text
 from irisspark.startup import ending
 from irisspark.startup.gateway import quiet_log
 from irisspark.startup.import_ahead import importing_ahead
@@ -147,6 +147,8 @@ def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
         run = describe_run(session, options, model, dataset, result, clock)
     if result.comparison.note is not None:
         say(result.comparison.note)
+    if (filled := filled_text(dataset, result)) is not None:
+        say(filled)
     if isinstance(result, PredictionResult):
         return _finish_predictions(options, result, run, publication)
     return _finish(options, result, run, publication, trained)

@@ -19,6 +19,7 @@ from irisspark.model.loading import LoadedModel
 from irisspark.options import Options
 from irisspark.startup.session import Session
 
+_MAX_SHOWN = 6
 _OF_WORKERS = ("build", "read", "parse", "predict")
 
 
@@ -54,7 +55,11 @@ def describe_run(
             "sha256": model.sha256,
             "keras_version": model.keras_version,
         },
-        "data": {"files": len(dataset.files), "bytes": dataset.num_bytes},
+        "data": {
+            "files": len(dataset.files),
+            "bytes": dataset.num_bytes,
+            "filled": filled_by_name(dataset, result),
+        },
         "bad_row_examples": list(result.bad_examples),
         "versions": {"spark": session.spark_version, **_versions()},
         "master": str(session.context.master),
@@ -77,6 +82,25 @@ def describe_run(
         "driver_peak_memory_bytes": peak_memory_bytes(),
         "worker_peak_memory_bytes": result.stats.peak_memory_bytes,
     }
+
+
+def filled_by_name(dataset: Dataset, result: EvaluationResult | PredictionResult) -> dict[str, int]:
+    """Count the missing numbers that something stands in for, by the column's name or index."""
+    names, counts = dataset.columns.names, result.outcome.filled.counts
+    return {(names[c].strip() if names else "") or str(c): counts[c] for c in counts if counts[c]}
+
+
+def filled_text(dataset: Dataset, result: EvaluationResult | PredictionResult) -> str | None:
+    """Say in a line how many missing numbers were filled, and with what; None where none was."""
+    counts = {c: count for c, count in result.outcome.filled.counts.items() if count}
+    if not counts:
+        return None
+    columns, total = dataset.columns, sum(counts.values())
+    most = sorted(counts, key=lambda column: (-counts[column], column))[:_MAX_SHOWN]
+    shown = [f"{counts[c]} in {columns.name(c)} with {columns.gaps.fills[c]:g}" for c in most]
+    more = f", and {len(counts) - _MAX_SHOWN} more columns" if len(counts) > _MAX_SHOWN else ""
+    what = "missing number was" if total == 1 else "missing numbers were"
+    return f"{total} {what} filled: {', '.join(shown)}{more}"
 
 
 def phases_text(run: Mapping[str, Any]) -> str:

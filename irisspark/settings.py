@@ -17,12 +17,16 @@ def data_settings(options: Options) -> DataSettings:
     """Say where the data is, how it is written, and what its columns are for."""
     return DataSettings(
         path=options.data_path,
-        csv=CsvFormat(options.delimiter, options.header, options.multi_line),
+        csv=CsvFormat(
+            options.delimiter, options.header, options.multi_line, decimal=options.decimal
+        ),
         columns=ColumnChoice(
             label=options.label_index,
             features=options.feature_indices,
             keep=options.keep_columns,
             class_names=options.class_names,
+            missing=None if options.missing is None else frozenset(options.missing),
+            fills=tuple((fill.column, fill.number) for fill in options.fill_missing),
         ),
         show_values=options.show_values,
     )

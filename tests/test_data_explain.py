@@ -51,7 +51,7 @@ def test_whole_numbers_are_asked_for_where_the_model_takes_them():
     [
         (row("broken quotes", -1), ",", "-multiLine true"),
         (row("bad encoding"), ",", "save the file as UTF-8"),
-        (row("not a number", value="1,5"), ";", "decimal point"),
+        (row("not a number", value="1,5"), ";", "-decimal ,"),
         (row("not a number", value="1;3"), ",", "-delimiter ';'"),
         (row("not a number", value="1\t3"), ",", "-delimiter tab"),
         (row("not a number", 0), ",", "-keepColumns 0"),

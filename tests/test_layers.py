@@ -105,6 +105,7 @@ FILES = {
     "data/columns": "PURE",
     "data/targets": "PURE",
     "data/numbers": "PURE",
+    "data/gaps": "PURE",
     "data/cells": "PURE",
     "data/timing": "PURE",
     "data/splits": "PURE",

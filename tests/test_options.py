@@ -671,3 +671,29 @@ def test_quotes_and_spaces_that_scripts_leave_around_values_mean_nothing(argv):
     options = parse([*argv, "-dataPath", "d.csv"])
     assert (options.model_path, options.label_index, options.top_n) == ("m.h5", -1, 3)
     assert parse(["-classNames", "'a',b"]).class_names == ("'a'", "b")
+
+
+def test_missing_numbers_and_decimals():
+    options = parse(shlex.split("-header true -missing '?,99,' -fillMissing 'age=40,0-3=0,-1=2.5'"))
+    assert options.missing == ("?", "99", "")
+    columns = [(fill.column, fill.number) for fill in options.fill_missing]
+    assert columns == [("age", 40), ((0, 3), 0), (-1, 2.5)]
+    assert parse(["-fillMissing", "-1e3"]).fill_missing[0].column is None
+    assert as_mapping(options)["fillMissing"] == ["age=40.0", "0-3=0.0", "-1=2.5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-fillMissing x", "expected a number, or column=number"),
+        ("-fillMissing age=", "expected a number, or column=number"),
+        ("-fillMissing nan", "expected a number, or column=number"),
+        ("-fillMissing a=1,a=2 -header true", "column 'a' is listed twice"),
+        ("-fillMissing age=1", r"header names \('age'\) need -header true"),
+        ("-decimal x", "expected one of"),
+        ("-decimal ,", "the columns are split there, too; pass another -delimiter"),
+    ],
+)
+def test_what_is_wrong_with_missing_numbers_and_decimals(words, said):
+    with pytest.raises(OptionsError, match=said):
+        parse(shlex.split(words))

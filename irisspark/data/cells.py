@@ -11,12 +11,13 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # What pandas reads as missing, without the spellings of NaN (those are "not finite"), and what
 # files of UCI, SAS, Hive and spreadsheets hold.
-_MISSING_TEXTS = frozenset(
+MISSING_TEXTS = frozenset(
     [
         *("", "na", "n/a", "#n/a", "#n/a n/a", "<na>", "null", "none", "#na"),
         *("?", "-", "--", ".", "n.a.", "nil", "\\n", "(null)", "<null>"),
     ]
 )
+"""In lower case."""
 _NOT_FINITE = frozenset(["nan", "inf", "infinity"])
 TRUE_TEXTS, FALSE_TEXTS = (
     tuple(spell(text) for spell in (str.lower, str.title, str.upper)) for text in ("true", "false")
@@ -60,7 +61,7 @@ def shorten(text: str) -> str:
 
 def is_missing(text: str) -> bool:
     """Tell whether a cell's text stands for no value."""
-    return text.strip().lower() in _MISSING_TEXTS
+    return text.strip().lower() in MISSING_TEXTS
 
 
 def is_missing_label(text: str) -> bool:

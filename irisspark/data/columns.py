@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
+from irisspark.data.gaps import Gaps
+from irisspark.data.numbers import not_representable
 from irisspark.data.targets import LabelCodes, Targets
 from irisspark.errors import DataError
 
@@ -28,6 +32,7 @@ class Columns:
         keep: Indices of the columns that are carried along as text.
         names: Of all columns, None for data without names.
         names_path: The file that they come from.
+        gaps: What a missing number is, and what stands in for it.
     """
 
     num_columns: int
@@ -38,6 +43,7 @@ class Columns:
     keep: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
     names_path: str = ""
+    gaps: Gaps = field(default_factory=Gaps)
 
     @cached_property
     def feature_set(self) -> frozenset[int]:
@@ -77,12 +83,16 @@ class ColumnChoice:
         features: In the order of the model's input; None: all columns that are left.
         keep: Columns that are carried along as text.
         class_names: The classes in the order of the model's outputs, None: from the data.
+        missing: Texts and numbers that mean a missing number; None: the usual ones.
+        fills: Pairs of a column, None for all features, and what stands in for its missing numbers.
     """
 
     label: int | str | None = -1
     features: Sequence[Selector] | None = None
     keep: Sequence[Selector] = ()
     class_names: tuple[str, ...] | None = None
+    missing: frozenset[str] | None = None
+    fills: tuple[tuple[Selector | None, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +165,33 @@ def resolve(choice: ColumnChoice, head: Head, dtype: str) -> Columns:
         keep=keep,
         names=head.names,
         names_path=head.path,
+        gaps=Gaps(choice.missing, _fills(choice, features, head, dtype)),
     )
+
+
+def _fills(
+    choice: ColumnChoice, features: Sequence[int], head: Head, dtype: str
+) -> dict[int, float]:
+    """Find the columns whose missing numbers something stands in for.
+
+    Raises:
+        DataError: One is no feature, is named twice, or the model's input cannot hold the number.
+    """
+    found: dict[int, float] = {}
+    for selector, number in choice.fills:
+        if not_representable(np.array([number]), np.dtype(dtype))[0]:
+            raise DataError(f"-fillMissing {number:g}: the model's input ({dtype}) cannot hold it")
+        if selector is None:
+            found = dict.fromkeys(features, number)
+            continue
+        for column in _find_all([selector], "-fillMissing", head):
+            name = f'"{head.names[column]}" (column {column})' if head.names else f"column {column}"
+            if column not in features:
+                raise DataError(f"-fillMissing: {name} is no feature")
+            if column in found:
+                raise DataError(f"-fillMissing names {name} more than once")
+            found[column] = number
+    return found
 
 
 def _check_roles(

@@ -185,7 +185,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     if columns.label is None:
         return dataset
     if isinstance(spec.output, RegressionMeaning):
-        return replace(dataset, columns=replace(columns, targets=Quantities()))
+        return replace(dataset, columns=replace(columns, targets=Quantities(columns.gaps)))
     names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
 

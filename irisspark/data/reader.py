@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from irisspark.data.bad_rows import BadRow, BadRows
 from irisspark.data.columns import Columns, Head
+from irisspark.data.gaps import FilledCells
 from irisspark.data.splits import Split
 from irisspark.storage.opening import DataFile, Opener
 
@@ -50,6 +51,7 @@ class Batch:
         piece: Where the rows come from.
         find_positions: Gives int64 [rows], the positions of all good rows of the piece.
         bad: The other rows of the piece, counted.
+        filled: The missing numbers of the good rows of the piece that something stands in for.
         taken: int64 [rows], which good rows of the piece these are; None for all of them.
     """
 
@@ -59,6 +61,7 @@ class Batch:
     piece: Piece
     find_positions: Callable[[], Ints]
     bad: BadRows = field(default_factory=BadRows)
+    filled: FilledCells = field(default_factory=FilledCells)
     taken: Ints | None = None
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.columns import Columns
+from irisspark.data.gaps import FilledCells
 from irisspark.data.holdout import Holdout
 from irisspark.data.reader import Batch, Piece, Reader
 from irisspark.data.splits import TaskSplits
@@ -118,6 +119,7 @@ class Scan:
 
     Attributes:
         bad: The bad rows so far.
+        filled: The missing numbers so far that something stands in for.
         read_bytes: Bytes so far.
         read_seconds: What waiting for them took so far.
         parse_seconds: What parsing them took so far.
@@ -130,6 +132,7 @@ class Scan:
         self._plan = plan
         self._open_file = open_file
         self.bad = BadRows()
+        self.filled = FilledCells()
         self.read_bytes = 0
         self.read_seconds = 0.0
         self.parse_seconds = 0.0
@@ -144,6 +147,7 @@ class Scan:
             for batch, seconds in timed(batches):
                 self._note(batch.piece, seconds)
                 self.bad += batch.bad
+                self.filled += batch.filled
                 if self.bad.total and plan.stop_at_bad_row:
                     return
                 yield self._select(batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from irisspark.data.cells import decode, parse_number
+from irisspark.data.gaps import Gaps
 from irisspark.data.numbers import convert_numbers
 
 Array = npt.NDArray[Any]
@@ -99,9 +100,14 @@ class LabelCodes:
 
 @dataclass(frozen=True)
 class Quantities:
-    """Labels that are numbers, float64, and not classes."""
+    """Labels that are numbers, float64, and not classes.
+
+    Attributes:
+        gaps: Which numbers mean that there is none.
+    """
 
     of_classes: ClassVar[bool] = False
+    gaps: Gaps = field(default_factory=Gaps)
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -113,12 +119,15 @@ class Quantities:
         if cells.null_count:
             return None
         values: Array = np.from_dlpack(cells)
-        return values if np.isfinite(values).all() else None
+        named = self.gaps.named(values)
+        is_whole = np.isfinite(values).all() and (named is None or not named.any())
+        return values if is_whole else None
 
     def convert_bytes(self, cells: pa.Array) -> tuple[Array, Mask]:
         """Give (float64 [rows], 0 for none; bool [rows], whether there is none)."""
         values, is_bad, _ = convert_numbers(cells, np.dtype(np.float64))
-        return values, is_bad
+        named = self.gaps.named(values)
+        return values, is_bad if named is None else is_bad | named
 
 
 def numeric_class_names(num_classes: int) -> tuple[str, ...]:

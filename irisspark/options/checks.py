@@ -163,6 +163,23 @@ def _names_need_a_header(options: Options) -> Iterator[str]:
             yield f"{_given(options, field)}: header names ({names}) need -header true"
 
 
+def _filled_names_need_a_header(options: Options) -> Iterator[str]:
+    if not all(_TEXT_NAME.search(path.strip()) for path in options.data_path.split(",")):
+        return
+    names = header_names(fill.column for fill in options.fill_missing if fill.column is not None)
+    if names and not options.header:
+        shown_names = ", ".join(map(shown, names[:5]))
+        yield f"-fillMissing: header names ({shown_names}) need -header true"
+
+
+def _decimal_is_no_delimiter(options: Options) -> Iterator[str]:
+    if options.decimal == options.delimiter:
+        yield (
+            f"{_given(options, 'decimal')}: the columns are split there, too; "
+            "pass another -delimiter, such as ';'"
+        )
+
+
 def _columns_have_one_role(options: Options) -> Iterator[str]:
     for (field, columns), (other, others) in combinations(_column_lists(options).items(), 2):
         # Neither list holds a column twice by itself.
@@ -259,6 +276,8 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
         frozenset({"label_index", "feature_indices", "keep_columns", "header", "data_path"}),
         _names_need_a_header,
     ),
+    (frozenset({"fill_missing", "header", "data_path"}), _filled_names_need_a_header),
+    (frozenset({"decimal", "delimiter"}), _decimal_is_no_delimiter),
     (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
     (
         frozenset({"label_index", "train", "top_n", "require", "predictions", "load_data"}),

@@ -11,14 +11,17 @@ from typing import Literal
 
 from irisspark.options.values import (
     ColumnItem,
+    Fill,
     Requirement,
     one_of,
     read_bool,
     read_class_names,
     read_columns,
     read_delimiter,
+    read_fills,
     read_fraction,
     read_label_index,
+    read_missing,
     read_rate,
     read_requirements,
     read_seed,
@@ -38,6 +41,9 @@ class Options:
         feature_indices: Indices, inclusive ranges and header names in the model's order; None:
             all columns but the label and ``keep_columns``.
         class_names: In the order of the model's outputs; None: from the data.
+        missing: Texts and numbers that mean a missing number; None: the usual ones.
+        fill_missing: What stands in for a missing number of which column (None: every feature).
+        decimal: A point or a comma.
         averaging_frequency: Batches between two averagings, 0: once an epoch.
         workers: None: as many as Spark's parallelism and the data allow.
         validation_split: Fraction in [0, 1).
@@ -65,6 +71,9 @@ class Options:
     task: Literal["auto", "classification", "regression"]
     bad_rows: str
     multi_line: bool
+    missing: tuple[str, ...] | None
+    fill_missing: tuple[Fill, ...]
+    decimal: str
     averaging_frequency: int
     workers: int | None
     scale_learning_rate: bool
@@ -160,6 +169,9 @@ CSV = (
     Option("-task", "TASK", one_of(*_TASKS), "auto", "auto, classification or regression: what the model is for, where it leaves that open"),
     Option("-badRows", "|".join(_BAD_ROWS), one_of(*_BAD_ROWS), "fail", "fail: the first bad row ends the run; skip: bad rows are counted and the first ten shown"),
     Option("-multiLine", _SWITCH, read_bool, False, "quoted fields may hold line breaks (a file is then read by one worker)"),
+    Option("-missing", "TEXTS", read_missing, None, "what means a missing number, with commas in between: '?,99,' (nothing: the empty cell)", "the usual ones"),
+    Option("-fillMissing", "NUMBERS", read_fills, (), "what stands in for a missing number: 0, or age=40,dose=0; without it the row is bad", "none"),
+    Option("-decimal", ".|,", one_of(".", ","), ".", "what stands before the digits of a fraction in a CSV: , for 2,6"),
 )
 TRAINING = (
     Option("-averagingFrequency", "N", whole_number(0), 0, "batches on each worker between two averagings; 0: once an epoch"),

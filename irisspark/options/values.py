@@ -47,6 +47,27 @@ class Requirement:
         return f"{self.metric}{self.comparison}{self.value!r}"
 
 
+@dataclass(frozen=True)
+class Fill:
+    """What stands in for missing numbers.
+
+    Attributes:
+        column: Where; None for every feature.
+        number: Finite.
+    """
+
+    column: ColumnItem | None
+    number: float
+
+    def __str__(self) -> str:
+        """Write it as the command line takes it."""
+        return (
+            f"{self.number!r}"
+            if self.column is None
+            else f"{item_text(self.column)}={self.number!r}"
+        )
+
+
 def shown(value: object) -> str:
     """Quote a value for a message: control characters escaped, passwords in URIs hidden, cut."""
     text = repr(without_password(str(value)))
@@ -185,6 +206,34 @@ def read_class_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def read_missing(text: str) -> tuple[str, ...]:
+    """Read the texts that mean a missing number; nothing between two commas is the empty cell."""
+    return tuple(item.strip() for item in text.split(","))
+
+
+def read_fills(text: str) -> tuple[Fill, ...]:
+    """Read a number, or ``age=40,dose=0``: what stands in for the missing ones of which column.
+
+    Raises:
+        ValueError: It is neither, or a column is listed twice.
+    """
+    if (number := _read_decimal(text.strip())) is not None:
+        return (Fill(None, number),)
+    fills = tuple(_read_fill(item) for item in text.split(","))
+    repeated = repeated_column([fill.column for fill in fills if fill.column is not None])
+    if repeated is not None:
+        raise ValueError(f"column {repeated} is listed twice")
+    return fills
+
+
+def _read_fill(item: str) -> Fill:
+    column, equals, value = item.rpartition("=")
+    number = _read_decimal(value.strip())
+    if not equals or not column.strip() or number is None:
+        raise ValueError("expected a number, or column=number with commas in between")
+    return Fill(_column_item(column.strip()), number)
+
+
 def read_requirements(text: str) -> tuple[Requirement, ...]:
     """Read ``accuracy>=0.8,f1:0.75``; a colon means at least."""
     return tuple(_read_requirement(item.strip()) for item in text.split(","))
@@ -197,7 +246,7 @@ def repeated_column(items: Sequence[ColumnItem]) -> str | None:
     return next(overlaps, None) or next(iter(_repeated(header_names(items))), None)
 
 
-def item_text(item: ColumnItem | Requirement) -> str:
+def item_text(item: ColumnItem | Requirement | Fill) -> str:
     """Write an item of a list, a range as ``0-3``."""
     return f"{item[0]}-{item[1]}" if isinstance(item, tuple) else str(item)
 

@@ -55,3 +55,16 @@ class InProcessSession(Session):
 
     def spread(self, items: list[Any]) -> Partitions:  # type: ignore[override]
         return Partitions([[pickle.loads(pickle.dumps(item))] for item in items])
+
+
+def run_command_line(monkeypatch: Any, *words: str) -> int:
+    """Run the whole command line in this process, and give its exit code."""
+    from irisspark import cli
+
+    @contextlib.contextmanager
+    def here(**_: Any) -> Any:
+        yield InProcessSession()
+
+    monkeypatch.setattr(cli, "open_session", here)
+    monkeypatch.setattr(InProcessSession, "spark_version", "none", raising=False)
+    return cli.main(words)

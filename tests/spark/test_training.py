@@ -162,6 +162,20 @@ def test_one_worker_without_shuffling_is_keras_fit(run, wine, wine_model):
     assert losses == pytest.approx(history.history["loss"], abs=1e-5)
 
 
+def test_filled_numbers_are_learned_from_as_if_they_stood_in_the_file(
+    run, wine, wine_model, tmp_path
+):
+    rows = [line.split(",") for line in wine.read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row[number % 13] = "NA" if number % 3 else "0.25"
+    gaps, whole = tmp_path / "gaps.csv", tmp_path / "whole.csv"
+    gaps.write_text("".join(",".join(row) + "\n" for row in rows))
+    whole.write_text(gaps.read_text().replace("NA", "0.25"))
+    words = ["-workers", "2", "-epochs", "1"]
+    filled = weights_of(run(wine_model, gaps, *words, "-fillMissing", "0.25"))
+    assert_same(filled, weights_of(run(wine_model, whole, *words)))
+
+
 def test_averaging_more_often_than_once_an_epoch_changes_nothing_for_one_worker(
     run, wine, wine_model
 ):

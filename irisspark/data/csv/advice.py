@@ -39,8 +39,11 @@ def _advice(row: BadRow, columns: Columns, csv: CsvFormat) -> str:
 
 
 def _not_a_number_hint(row: BadRow, columns: Columns, csv: CsvFormat) -> str | None:
-    if csv.delimiter != "," and parse_number(row.value.replace(",", ".")) is not None:
-        return "numbers are written with a decimal point, not a comma"
+    if parse_number(csv.with_point(row.value).replace(",", ".")) is not None:
+        if csv.decimal == ",":
+            return "-decimal , is for numbers with a comma: leave it out"
+        if csv.delimiter != ",":
+            return "if numbers are written with a decimal comma, pass -decimal ,"
     pieces = {d: row.value.split(d) for d in ";\t|," if d != csv.delimiter and d in row.value}
     for delimiter, cells in pieces.items():
         if any(parse_number(cell) is not None for cell in cells):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from irisspark.data import first_rows
 from irisspark.data.bad_rows import BadRow
+from irisspark.data.cells import is_number
 from irisspark.data.columns import Columns, Head
 from irisspark.data.csv import advice, first_lines
 from irisspark.data.csv.backslashes import likely_width, record_end, with_doubled_quotes
@@ -96,7 +97,13 @@ class CsvReader:
         if not cells:
             return None
         names = cells.pop(0) if self.csv.header else None
-        return Head(path, len(names or cells[0]), names, tuple(cells[:_MAX_ROWS]))
+        rows = tuple(tuple(map(self._plain, row)) for row in cells[:_MAX_ROWS])
+        return Head(path, len(names or cells[0]), names, rows)
+
+    def _plain(self, cell: str) -> str:
+        """Write a number with a decimal point, and leave any other text as it is."""
+        plain = self.csv.with_point(cell)
+        return plain if is_number(plain) else cell
 
     def check(self, head: Head, columns: Columns, num_classes: int) -> str | None:
         """Refuse a first row that reads like a header, and names that read like a row.

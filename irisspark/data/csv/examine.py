@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,6 @@ from irisspark.data.bad_rows import (
 )
 from irisspark.data.cells import (
     decode,
-    is_missing,
     is_missing_label,
     is_utf8,
     parse_number,
@@ -46,6 +45,7 @@ from irisspark.data.csv.first_lines import (
     split_cells,
 )
 from irisspark.data.csv.records import UTF8_BOM, Records, as_inner_lines, open_quotes
+from irisspark.data.gaps import FilledCells
 from irisspark.data.numbers import arrow_number_type, convert_numbers, not_representable
 
 _FIRST_HIGH_BYTE = 0x80
@@ -76,6 +76,7 @@ class Examined:
         kept: The text of the kept columns, one Arrow array each.
         faults: From the index of a bad record to what is wrong with it.
         boolean_columns: The features that hold booleans, which cost less where they are expected.
+        filled: The missing numbers of the good records that something stands in for.
     """
 
     good: npt.NDArray[np.int64]
@@ -84,6 +85,7 @@ class Examined:
     kept: tuple[pa.Array, ...]
     faults: dict[int, Fault]
     boolean_columns: frozenset[int] = frozenset()
+    filled: FilledCells = field(default_factory=FilledCells)
 
     @property
     def bad_columns(self) -> frozenset[int]:
@@ -155,7 +157,9 @@ def is_comment(record: bytes, columns: Columns, csv: CsvFormat) -> bool:
     if not begins_like_comment(record, csv.delimiter):
         return False
     cells = split_cells(record, csv.delimiter)
-    return len(cells) != columns.num_columns or not has_number([cells[c] for c in columns.features])
+    if len(cells) != columns.num_columns:
+        return True
+    return not has_number([csv.with_point(cells[c]) for c in columns.features])
 
 
 def _examine(
@@ -164,25 +168,26 @@ def _examine(
     cells, rows, faults = _read_text(records, columns, csv, suspects)
     values: dict[int, Array] = {}
     boolean_columns: set[int] = set()
+    filled: dict[int, Mask] = {}
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
     kept, is_known = frozenset(columns.keep), len(suspects) < len(columns.features)
     for column in columns.used:
         if column in suspects:
-            dtype = np.dtype(columns.dtype)
-            values[column], is_bad, has_booleans = convert_numbers(
-                cells[column], dtype, likely_bad=is_known
-            )
-            boolean_columns |= {column} if has_booleans else set()
+            feature = _convert_feature(cells[column], column, columns, csv, likely_bad=is_known)
+            values[column], is_bad = feature.values, feature.is_bad
+            boolean_columns |= {column} if feature.has_booleans else set()
+            if feature.is_filled is not None:
+                filled[column] = feature.is_filled
         else:
             values[column], is_bad = _convert(
-                cells[column], column, columns, is_kept=column in kept
+                cells[column], column, columns, csv, is_kept=column in kept
             )
         fault_columns[is_bad & (fault_columns == WHOLE_LINE)] = column
     is_good = fault_columns == WHOLE_LINE
     for row in np.flatnonzero(~is_good).tolist():
         column = int(fault_columns[row])
         cell = cells[column][row].as_py()
-        faults[int(rows[row])] = Fault(_reason(cell, column, columns), column, _shown(cell))
+        faults[int(rows[row])] = Fault(_reason(cell, column, columns, csv), column, _shown(cell))
     return Examined(
         good=rows[is_good],
         features=_matrix([values[c] for c in columns.features], len(rows), columns)[is_good],
@@ -190,6 +195,7 @@ def _examine(
         kept=tuple(_kept(cells[c], is_good) for c in columns.keep),
         faults=faults,
         boolean_columns=frozenset(boolean_columns),
+        filled=FilledCells({c: int(mask[is_good].sum()) for c, mask in filled.items()}),
     )
 
 
@@ -242,6 +248,7 @@ def _read_text(
             include_columns=names,
             null_values=[""],
             strings_can_be_null=False,
+            decimal_point=csv.decimal,
         ),
     )
     cells = {c: table.column(_field(c)).combine_chunks() for c in columns.used}
@@ -266,8 +273,68 @@ def _open_quotes(data: bytes, csv: CsvFormat) -> Ints:
     return np.array(found, dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class _Feature:
+    """The cells of a feature.
+
+    Attributes:
+        values: As they are parsed, or what stands in for them.
+        is_bad: Which of them cannot be used.
+        has_booleans: Whether there were any.
+        is_filled: For which of them something stands in; None for none.
+    """
+
+    values: Array
+    is_bad: Mask
+    has_booleans: bool
+    is_filled: Mask | None
+
+
+def _convert_feature(
+    cells: pa.Array, column: int, columns: Columns, csv: CsvFormat, *, likely_bad: bool
+) -> _Feature:
+    """Convert the cells of a feature, and fill those that are missing."""
+    dtype, gaps = np.dtype(columns.dtype), columns.gaps
+    values, is_bad, has_booleans = convert_numbers(
+        _with_points(cells, csv), dtype, likely_bad=likely_bad
+    )
+    if column not in gaps.fills and not gaps.names_numbers:
+        return _Feature(values, is_bad, has_booleans, None)
+    if is_bad.any():  # what stands in their place is no number that means a missing one
+        values = np.where(is_bad, values.dtype.type(np.nan), values)
+    is_gap = _of_texts(cells, is_bad, gaps.is_filled) if column in gaps.fills else None
+    values, is_missing, is_filled = gaps.fill(column, values, is_gap)
+    if is_missing is not None:
+        is_bad = is_bad | is_missing
+    if is_filled is not None:
+        is_bad = is_bad & ~is_filled
+    return _Feature(values, is_bad, has_booleans, is_filled)
+
+
+def _of_texts(cells: pa.Array, mask: Mask, holds: Callable[[str], bool]) -> Mask:
+    """Mark those of the marked cells whose text ``holds`` is true of; each is looked at once."""
+    found = np.zeros(len(cells), dtype=bool)
+    places = np.flatnonzero(mask)
+    encoded = cells.take(pa.array(places)).dictionary_encode()
+    texts = [decode(cell) for cell in encoded.dictionary.to_pylist()]
+    known = np.array([text is not None and holds(text) for text in texts], dtype=bool)
+    found[places] = known[encoded.indices.to_numpy(zero_copy_only=False)]
+    return found
+
+
+def _with_points(cells: pa.Array, csv: CsvFormat) -> pa.Array:
+    """Write the numbers among some cells, which have no nulls, with a decimal point."""
+    if csv.decimal == ".":
+        return cells
+    _, offsets, texts = cells.buffers()
+    pointed = pa.py_buffer(csv.with_points(texts.to_pybytes() if texts else b""))
+    return pa.Array.from_buffers(
+        cells.type, len(cells), [None, offsets, pointed], offset=cells.offset
+    )
+
+
 def _convert(
-    cells: pa.Array, column: int, columns: Columns, *, is_kept: bool
+    cells: pa.Array, column: int, columns: Columns, csv: CsvFormat, *, is_kept: bool
 ) -> tuple[Array, Mask]:
     """Give the values of a column's cells (none of a kept one's), and which of them are bad.
 
@@ -276,12 +343,16 @@ def _convert(
     """
     if column == columns.label:
         assert columns.targets is not None
-        return columns.targets.convert_bytes(cells)
+        of_classes = columns.targets.of_classes
+        return columns.targets.convert_bytes(cells if of_classes else _with_points(cells, csv))
     if is_kept:
         return np.empty(0), _not_utf8(cells)
     values = cells.to_numpy(zero_copy_only=False)
     is_bad = not_representable(values, np.dtype(columns.dtype))
-    if is_bad.any():  # an empty cell is null, which is NaN here
+    named = columns.gaps.named(values)
+    if is_bad.any() or (
+        named is not None and named.any()
+    ):  # an empty cell is null, which is NaN here
         raise pa.ArrowInvalid("a feature that was not suspect has a bad cell")
     return values, is_bad
 
@@ -294,7 +365,7 @@ def _not_utf8(cells: pa.Array) -> Mask:
     return np.zeros(len(cells), dtype=bool)
 
 
-def _reason(cell: bytes, column: int, columns: Columns) -> str:
+def _reason(cell: bytes, column: int, columns: Columns, csv: CsvFormat) -> str:
     """Say what is wrong with a bad cell; its text alone decides, whatever stands around it."""
     text = decode(cell)
     if text is None or "\0" in text:
@@ -302,9 +373,9 @@ def _reason(cell: bytes, column: int, columns: Columns) -> str:
     is_label = column == columns.label
     if is_label and columns.targets is not None and columns.targets.of_classes:
         return MISSING if is_missing_label(text) else UNKNOWN_LABEL
-    if is_missing(text):
+    number = parse_number(csv.with_point(text))
+    if columns.gaps.is_missing(text, number):
         return MISSING
-    number = parse_number(text)
     if number is None:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
         return NOT_FINITE if is_named else NOT_A_NUMBER

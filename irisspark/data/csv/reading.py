@@ -41,6 +41,7 @@ from irisspark.data.csv.records import (
     open_quotes,
 )
 from irisspark.data.csv.wide import is_wide, parse_wide
+from irisspark.data.gaps import FilledCells
 from irisspark.data.numbers import arrow_number_type, not_representable
 from irisspark.data.reader import Batch, Piece
 from irisspark.data.splits import Split
@@ -69,6 +70,7 @@ class Parsed:
     good: Ints | None = None
     bad: BadRows = field(default_factory=BadRows)
     suspects: frozenset[int] | None = None
+    filled: FilledCells = field(default_factory=FilledCells)
 
 
 def read_batches(
@@ -143,7 +145,15 @@ def _piece(block: Block, seconds: float) -> Piece:
 
 def _batch(parsed: Parsed, block: Block, columns: Columns, csv: CsvFormat, piece: Piece) -> Batch:
     find_positions = functools.partial(_positions, block, columns.num_columns, csv, parsed.good)
-    return Batch(parsed.features, parsed.labels, parsed.kept, piece, find_positions, parsed.bad)
+    return Batch(
+        parsed.features,
+        parsed.labels,
+        parsed.kept,
+        piece,
+        find_positions,
+        parsed.bad,
+        parsed.filled,
+    )
 
 
 def parse_block(
@@ -172,7 +182,8 @@ def _parse_typed(block: Block, columns: Columns, csv: CsvFormat) -> Parsed | Non
     """Parse a block with fixed types; None where anything in it needs a closer look."""
     with contextlib.suppress(pa.ArrowInvalid):  # a cell that does not convert, another width
         if is_wide(columns) and (cells := parse_wide(block.data, columns, csv)) is not None:
-            return _typed(columns, _fitting(cells.numbers, columns), cells.texts)
+            features = _fitting(cells.numbers, columns)
+            return None if features is None else _typed(columns, features, cells.texts)
         table = pacsv.read_csv(
             pa.py_buffer(as_inner_lines(block.data)),
             **_typed_options(columns, csv, len(block.data)),
@@ -180,18 +191,19 @@ def _parse_typed(block: Block, columns: Columns, csv: CsvFormat) -> Parsed | Non
         if b'"' in block.data and _may_hide_line_ends(block, table.num_rows, csv):
             return None
         others = {c: _chunk(table, c) for c in columns.used if c not in columns.feature_set}
-        return _typed(columns, _typed_features(table, columns), others)
+        counts: dict[int, int] = {}
+        features = _typed_features(table, columns, counts)
+        parsed = None if features is None else _typed(columns, features, others)
+        return parsed and replace(parsed, filled=FilledCells(counts))
     return None
 
 
-def _typed(columns: Columns, features: Array | None, others: dict[int, pa.Array]) -> Parsed | None:
-    """Put features, labels and kept columns together; None where one of them is not as it should.
+def _typed(columns: Columns, features: Array, others: dict[int, pa.Array]) -> Parsed | None:
+    """Put features, labels and kept columns together; None where a label is not as it should.
 
     Raises:
         pyarrow.ArrowInvalid: A text is not UTF-8.
     """
-    if features is None:
-        return None
     kept = tuple(others[column].cast(pa.utf8()) for column in columns.keep)
     if columns.label is None or columns.targets is None:
         return Parsed(features, None, kept)
@@ -217,8 +229,9 @@ def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str
         "convert_options": pacsv.ConvertOptions(
             column_types=types,
             include_columns=[_field(c) for c in columns.used],
-            null_values=[""],
+            null_values=columns.gaps.null_texts,
             strings_can_be_null=False,
+            decimal_point=csv.decimal,
         ),
     }
 
@@ -246,13 +259,22 @@ def _may_hide_line_ends(block: Block, num_rows: int, csv: CsvFormat) -> bool:
     return bool(open_quotes(last, csv.delimiter, multi_line=csv.multi_line))
 
 
-def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
+def _typed_features(table: pa.Table, columns: Columns, num_filled: dict[int, int]) -> Array | None:
+    """Put the features side by side; None where a cell needs a closer look.
+
+    What is filled is counted in ``num_filled``, by column.
+    """
     features = np.empty((table.num_rows, len(columns.features)), dtype=columns.dtype)
     for position, column in enumerate(columns.features):
         cells = _chunk(table, column)
+        is_gap = None
         if cells.null_count:
+            is_gap, cells = cells.is_null().to_numpy(zero_copy_only=False), cells.fill_null(0)
+        values, is_missing, is_filled = columns.gaps.fill(column, as_numpy(cells), is_gap)
+        if is_missing is not None:
             return None
-        values = as_numpy(cells)
+        if is_filled is not None:
+            num_filled[column] = int(is_filled.sum())
         if features.dtype.kind != "f" and not_representable(values, features.dtype).any():
             return None
         with np.errstate(over="ignore"):  # float16: an infinity is found below
@@ -263,6 +285,8 @@ def _typed_features(table: pa.Table, columns: Columns) -> Array | None:
 def _fitting(cells: Array, columns: Columns) -> Array | None:
     """Take the features out of parsed cells, [rows, columns]; None where one does not fit."""
     values = cells[:, columns.feature_index]
+    if (named := columns.gaps.named(values)) is not None and named.any():
+        return None
     dtype = np.dtype(columns.dtype)
     if dtype.kind != "f" and not_representable(values, dtype).any():
         return None
@@ -295,4 +319,5 @@ def _parse_examined(
         examined.good,
         examined.bad_rows(block.file_index, block.offset + records.starts),
         seen if examined.faults or seen else None,
+        examined.filled,
     )

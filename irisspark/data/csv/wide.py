@@ -62,7 +62,7 @@ def parse_wide(data: bytes, columns: Columns, csv: CsvFormat) -> WideCells | Non
     texts = _take_texts(text, columns, csv)
     if texts is None:
         return None
-    numbers = _as_one_column(text.translate(_to_line_feeds(csv)), columns)
+    numbers = _as_one_column(text.translate(_to_line_feeds(csv)), columns, csv)
     if numbers.null_count:
         return None
     return WideCells(np.from_dlpack(numbers).reshape(-1, columns.num_columns), texts)
@@ -108,14 +108,17 @@ def _to_line_feeds(csv: CsvFormat) -> bytes:
     return bytes.maketrans(csv.delimiter.encode(), b"\n")
 
 
-def _as_one_column(text: bytearray, columns: Columns) -> pa.Array:
+def _as_one_column(text: bytearray, columns: Columns, csv: CsvFormat) -> pa.Array:
     number = arrow_number_type(np.dtype(columns.dtype))
     table = pacsv.read_csv(
         pa.py_buffer(text),
         pacsv.ReadOptions(column_names=["f"], use_threads=False, block_size=len(text) + 1),
         pacsv.ParseOptions(ignore_empty_lines=False),
         pacsv.ConvertOptions(
-            column_types={"f": number}, null_values=[""], strings_can_be_null=False
+            column_types={"f": number},
+            null_values=[""],
+            strings_can_be_null=False,
+            decimal_point=csv.decimal,
         ),
     )
     return table.column("f").combine_chunks()

@@ -22,10 +22,11 @@ from irisspark.data.bad_rows import (
     BadRow,
     BadRows,
 )
-from irisspark.data.cells import decode, is_missing, is_missing_label, parse_number, shorten
+from irisspark.data.cells import decode, is_missing_label, parse_number, shorten
 from irisspark.data.columns import Columns
+from irisspark.data.gaps import FilledCells
 from irisspark.data.numbers import not_representable
-from irisspark.data.targets import Targets, as_label_texts, is_text, plain_cells
+from irisspark.data.targets import Quantities, Targets, as_label_texts, is_text, plain_cells
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -53,6 +54,7 @@ class Rows:
     kept: tuple[pa.Array, ...]
     good: Ints | None = None
     bad: BadRows = field(default_factory=BadRows)
+    filled: FilledCells = field(default_factory=FilledCells)
 
 
 def rows_of(cells: Cells, columns: Columns, file_index: int, position: int) -> Rows:
@@ -64,23 +66,32 @@ def rows_of(cells: Cells, columns: Columns, file_index: int, position: int) -> R
         file_index: Place of the file in the input.
         position: Of the first of the rows.
     """
-    features = _features(cells, columns)
+    counts: dict[int, int] = {}
+    features = _features(cells, columns, counts)
     labels = None
     if columns.label is not None and columns.targets is not None:
         labels = _labels(cells[columns.label], columns.targets)
     is_good = features is not None and (labels is None) == (columns.targets is None)
     kept = _kept(cells, columns) if is_good else None
     if features is not None and kept is not None:
-        return Rows(features, labels, kept)
+        return Rows(features, labels, kept, filled=FilledCells(counts))
     return _examined(cells, columns, file_index, position)
 
 
-def _features(cells: Cells, columns: Columns) -> Array | None:
-    """Put the features side by side; None where a cell is none."""
+def _features(cells: Cells, columns: Columns, num_filled: dict[int, int]) -> Array | None:
+    """Put the features side by side; None where a cell is none.
+
+    What is filled is counted in ``num_filled``, by column.
+    """
     dtype = np.dtype(columns.dtype)
-    values = [_values(cells[column], dtype) for column in columns.features]
-    if any(cells[column].null_count for column in columns.features):
-        return None
+    values = []
+    for column in columns.features:
+        of_column, is_missing, is_filled = _filled(column, cells[column], columns)
+        if is_missing is not None:
+            return None
+        values.append(of_column)
+        if is_filled is not None:
+            num_filled[column] = int(is_filled.sum())
     if dtype.kind != "f" and any(_unfit(of_column, dtype).any() for of_column in values):
         return None
     features = np.empty((len(values[0]), len(values)), dtype=dtype)
@@ -92,6 +103,18 @@ def _features(cells: Cells, columns: Columns) -> Array | None:
         if dtype.kind == "f" and not np.isfinite(tile).all():
             return None
     return features
+
+
+def _filled(
+    column: int, cells: pa.Array, columns: Columns
+) -> tuple[Array, Mask | None, Mask | None]:
+    """Give (the numbers of a feature, which are missing, which were filled), as ``Gaps.fill``."""
+    values, gaps = _values(cells, np.dtype(columns.dtype)), columns.gaps
+    is_gap = _is_null(cells) if cells.null_count else None
+    if column in gaps.fills and values.dtype.kind == "f" and gaps.is_nan_missing:
+        is_nan = np.isnan(values)
+        is_gap = is_nan if is_gap is None else is_gap | is_nan
+    return gaps.fill(column, values, is_gap)
 
 
 def _values(cells: pa.Array, dtype: np.dtype[Any]) -> Array:
@@ -180,7 +203,7 @@ def _examined(cells: Cells, columns: Columns, file_index: int, position: int) ->
     values: dict[int, Array] = {}
     for column in columns.used:
         if column in columns.feature_set:
-            values[column] = faults.in_feature(column, cells[column], np.dtype(columns.dtype))
+            values[column] = faults.in_feature(column, cells[column], columns)
         elif column == columns.label and columns.targets is not None:
             values[column] = faults.in_label(column, cells[column], columns.targets)
         else:
@@ -197,6 +220,7 @@ def _examined(cells: Cells, columns: Columns, file_index: int, position: int) ->
         tuple(plain_cells(of_good[column]) for column in columns.keep),
         good,
         faults.bad_rows(cells, file_index, position),
+        FilledCells({c: int(mask[good].sum()) for c, mask in faults.filled.items()}),
     )
 
 
@@ -205,20 +229,26 @@ class _Faults:
 
     Attributes:
         columns: int64 [rows], the column at fault, -1 for a good row.
+        filled: By feature, for which of its cells something stands in.
     """
 
     def __init__(self, num_rows: int) -> None:
         self.columns = np.full(num_rows, -1, dtype=np.int64)
         self._reasons = np.zeros(num_rows, dtype=np.int64)
+        self.filled: dict[int, Mask] = {}
 
     def _note(self, column: int, reason: str, is_bad: Mask) -> None:
         first = is_bad & (self.columns < 0)
         self.columns[first], self._reasons[first] = column, REASONS.index(reason)
 
-    def in_feature(self, column: int, cells: pa.Array, dtype: np.dtype[Any]) -> Array:
+    def in_feature(self, column: int, cells: pa.Array, columns: Columns) -> Array:
         """Note the cells that are no numbers for the model; give the numbers."""
-        values = _values(cells, dtype)
-        self._note(column, MISSING, _is_null(cells))
+        dtype = np.dtype(columns.dtype)
+        values, is_missing, is_filled = _filled(column, cells, columns)
+        if is_missing is not None:
+            self._note(column, MISSING, is_missing)
+        if is_filled is not None:
+            self.filled[column] = is_filled
         self._note(column, NOT_FINITE, ~np.isfinite(values))
         self._note(column, NOT_FINITE if dtype.kind == "f" else NOT_A_NUMBER, _unfit(values, dtype))
         return values
@@ -274,9 +304,9 @@ def _reason_of_label(label: bytes, targets: Targets) -> str:
     text = decode(label)
     if text is None:
         return BAD_ENCODING
-    if targets.of_classes:
+    if not isinstance(targets, Quantities):
         return MISSING if is_missing_label(text) else UNKNOWN_LABEL
-    if is_missing(text):
+    if targets.gaps.is_missing(text, parse_number(text)):
         return MISSING
     is_finite = text.strip().lower().lstrip("+-") not in ("nan", "inf", "infinity")
     return NOT_A_NUMBER if is_finite and parse_number(text) is None else NOT_FINITE

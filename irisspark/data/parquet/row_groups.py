@@ -147,4 +147,6 @@ def _batch(rows: Rows, piece: Piece) -> Batch:
             return np.arange(piece.start, piece.end, dtype=np.int64)
         return piece.start + rows.good
 
-    return Batch(rows.features, rows.labels, rows.kept, piece, find_positions, rows.bad)
+    return Batch(
+        rows.features, rows.labels, rows.kept, piece, find_positions, rows.bad, rows.filled
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from irisspark.data.bad_rows import BadRows
+from irisspark.data.gaps import FilledCells
 from irisspark.data.scanning import Sample, Sampler, Scan, ScanPlan, WorkerStats, peak_memory_bytes
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
@@ -31,6 +32,7 @@ class Outcome:
         prediction_files: The predictions that were written.
         stats: What it took.
         samples: What the driver compares, in the order of the input.
+        filled: The missing numbers of good rows that something stands in for.
     """
 
     counts: Counts | None = None
@@ -39,6 +41,7 @@ class Outcome:
     stats: WorkerStats = field(default_factory=WorkerStats)
     prediction_files: tuple[PredictionFile, ...] = ()
     samples: tuple[Sample, ...] = ()
+    filled: FilledCells = field(default_factory=FilledCells)
 
     def __add__(self, other: Outcome) -> Outcome:
         """Merge two outcomes."""
@@ -53,6 +56,7 @@ class Outcome:
             self.stats + other.stats,
             tuple(sorted(self.prediction_files + other.prediction_files)),
             tuple(sorted(self.samples + other.samples, key=lambda sample: sample.index)),
+            self.filled + other.filled,
         )
 
 
@@ -117,7 +121,8 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
         peak_memory_bytes(),
     )
     counts = None if counter is None else counter.counts
-    return Outcome(counts, scan.bad, failures, stats, prediction_files, sampler.sample(task.index))
+    samples = sampler.sample(task.index)
+    return Outcome(counts, scan.bad, failures, stats, prediction_files, samples, scan.filled)
 
 
 def _writer(plan: ScanPlan, task: TaskSplits) -> PredictionWriter | None:
