@@ -248,7 +248,8 @@ def _show_data(session: Session, options: Options, network: keras.Model) -> None
         say("no good row lies at the beginning of the data")
         return
     shape = spec.row_shape(len(columns.features))
-    print(model_text.first_row_text(row, shape, columns, dataset.class_names), end="", flush=True)
+    text = model_text.first_row_text(row, shape, columns, dataset.class_names, spec.inputs)
+    print(text, end="", flush=True)
 
 
 def _load_model(session: Session, options: Options) -> LoadedModel:

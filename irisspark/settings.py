@@ -26,6 +26,9 @@ def data_settings(options: Options) -> DataSettings:
             keep=options.keep_columns,
             class_names=options.class_names,
             missing=None if options.missing is None else frozenset(options.missing),
+            inputs=None
+            if options.inputs is None
+            else tuple((one.name, one.columns) for one in options.inputs),
             fills=tuple((fill.column, fill.number) for fill in options.fill_missing),
         ),
         show_values=options.show_values,

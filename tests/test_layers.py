@@ -126,6 +126,7 @@ FILES = {
     "model/output_range": "PURE",
     "model/keras_private": "PURE",
     "model/output": "PURE",
+    "model/inputs": "PURE",
     #
     "keras_import/__init__": "PURE",
     "keras_import/importing": "PURE",

@@ -697,3 +697,29 @@ def test_missing_numbers_and_decimals():
 def test_what_is_wrong_with_missing_numbers_and_decimals(words, said):
     with pytest.raises(OptionsError, match=said):
         parse(shlex.split(words))
+
+
+def test_inputs_have_names_and_columns():
+    options = parse(shlex.split("-header true -inputs 'age=0,pixels=10-300,302,thal=x'"))
+    assert [(one.name, one.columns) for one in options.inputs] == [
+        ("age", (0,)),
+        ("pixels", ((10, 300), 302)),
+        ("thal", ("x",)),
+    ]
+    assert as_mapping(options)["inputs"][1] == "pixels=10-300,302"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-inputs 3", "expected input=column"),
+        ("-inputs age=", "expected input=column"),
+        ("-inputs =3", "expected input=column"),
+        ("-inputs a=1,b=2,a=3", "the input 'a' is listed twice"),
+        ("-inputs a=1 -featureIndices 1", "-featureIndices has nothing to name"),
+        ("-inputs a=x", r"header names \('x'\) need -header true"),
+    ],
+)
+def test_what_is_wrong_with_inputs(words, said):
+    with pytest.raises(OptionsError, match=said):
+        parse(shlex.split(words))

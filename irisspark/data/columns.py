@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from irisspark.data.gaps import Gaps
 from irisspark.data.numbers import not_representable
 from irisspark.data.targets import LabelCodes, Targets
 from irisspark.errors import DataError
+from irisspark.model.inputs import ModelInput
 
 Selector = int | str | tuple[int, int]
 """A column: its index (negative from the end), its name, or an inclusive range of indices."""
@@ -33,6 +36,8 @@ class Columns:
         names: Of all columns, None for data without names.
         names_path: The file that they come from.
         gaps: What a missing number is, and what stands in for it.
+        inputs: Name and columns of each of a model's inputs, where it has several.
+        own_dtypes: numpy names of what the inputs take that is not ``dtype``, by column.
     """
 
     num_columns: int
@@ -44,6 +49,8 @@ class Columns:
     names: tuple[str, ...] | None = None
     names_path: str = ""
     gaps: Gaps = field(default_factory=Gaps)
+    inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    own_dtypes: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def feature_set(self) -> frozenset[int]:
@@ -69,6 +76,22 @@ class Columns:
         label = () if self.label is None else (self.label,)
         return tuple(sorted({*self.features, *self.keep, *label}))
 
+    def dtype_of(self, column: int) -> np.dtype[Any]:
+        """Give the dtype of the input that takes a column."""
+        return np.dtype(self.own_dtypes.get(column, self.dtype))
+
+    def unfit(self, column: int, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+        """Mark the numbers that the input cannot hold; None where a block of ``dtype`` shows it."""
+        dtype = self.dtype_of(column)
+        if dtype.kind == "f" and column not in self.own_dtypes:
+            return None
+        return not_representable(values, dtype)
+
+    def taker(self, column: int) -> str:
+        """Name what takes a column for a message: the model's input, by its name among several."""
+        names = [name for name, columns in self.inputs if column in columns]
+        return f"the model's input {names[0]!r}" if names else "the model's input"
+
     def name(self, column: int) -> str:
         """Name a column for a message: ``"petal width" (column 3)`` or ``column 3``."""
         return f'"{self.names[column]}" (column {column})' if self.names else f"column {column}"
@@ -81,6 +104,7 @@ class ColumnChoice:
     Attributes:
         label: The label's column; None: rows are only predicted.
         features: In the order of the model's input; None: all columns that are left.
+        inputs: Name and columns of each input of a model with several; None: those of its name.
         keep: Columns that are carried along as text.
         class_names: The classes in the order of the model's outputs, None: from the data.
         missing: Texts and numbers that mean a missing number; None: the usual ones.
@@ -93,6 +117,7 @@ class ColumnChoice:
     class_names: tuple[str, ...] | None = None
     missing: frozenset[str] | None = None
     fills: tuple[tuple[Selector | None, float], ...] = ()
+    inputs: tuple[tuple[str, tuple[Selector, ...]], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,31 +157,37 @@ def _places(names: Iterable[str]) -> dict[str, list[int]]:
     return places
 
 
-def resolve(choice: ColumnChoice, head: Head, dtype: str) -> Columns:
+def resolve(
+    choice: ColumnChoice, head: Head, dtype: str, inputs: Sequence[ModelInput] = ()
+) -> Columns:
     """Find the columns that the user means.
 
     Args:
         choice: What the user says.
         head: The beginning of the data.
         dtype: numpy name of the dtype of the model's input.
+        inputs: Of a model that has several.
 
     Raises:
         DataError: The data has no such column, or one has two roles.
     """
     label = None if choice.label is None else _find(choice.label, "-labelIndex", head)
     keep = _find_all(choice.keep, "-keepColumns", head)
-    if choice.features is None:
+    by_input = _find_inputs(choice, head, inputs)
+    if inputs:
+        features = tuple(column for _, columns in by_input for column in columns)
+    elif choice.features is None:
         taken = {label, *keep}
         features = tuple(c for c in range(head.num_columns) if c not in taken)
     else:
         features = _find_all(choice.features, "-featureIndices", head)
-    _check_roles(features, keep, label, head.names)
+    _check_roles(tuple(dict.fromkeys(features)), keep, label, head.names)
     if not features:
         count = "one column" if head.num_columns == 1 else f"{head.num_columns} columns"
         is_text = all("\\x" not in cell for row in head.rows for cell in row)
         hint = "" if is_text else "; it is not UTF-8: save the file as UTF-8 text"
         raise DataError(f"{head.path} has {count}, and none is left for the features{hint}")
-    return Columns(
+    columns = Columns(
         num_columns=head.num_columns,
         features=features,
         dtype=dtype,
@@ -165,13 +196,81 @@ def resolve(choice: ColumnChoice, head: Head, dtype: str) -> Columns:
         keep=keep,
         names=head.names,
         names_path=head.path,
-        gaps=Gaps(choice.missing, _fills(choice, features, head, dtype)),
+        inputs=by_input,
+        own_dtypes=_own_dtypes(by_input, inputs, dtype),
     )
+    return replace(columns, gaps=Gaps(choice.missing, _fills(choice, columns, head)))
 
 
-def _fills(
-    choice: ColumnChoice, features: Sequence[int], head: Head, dtype: str
-) -> dict[int, float]:
+def _find_inputs(
+    choice: ColumnChoice, head: Head, inputs: Sequence[ModelInput]
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Find the columns of each of several inputs: those that the user names, or of its name.
+
+    Raises:
+        DataError: An input has none, or another number than it takes, or there is no such input.
+    """
+    if not inputs:
+        if choice.inputs is not None:
+            raise DataError("-inputs: the model has one input; -featureIndices names its columns")
+        return ()
+    names = ", ".join(one.name for one in inputs)
+    if choice.features is not None:
+        raise DataError(
+            f"-featureIndices: the model has {len(inputs)} inputs ({names}), which -inputs names"
+        )
+    said = dict(choice.inputs or ())
+    if strange := [name for name in said if name not in {one.name for one in inputs}]:
+        raise DataError(f"-inputs {strange[0]}: the model has no such input, but {names}")
+    if head.names is None and len(said) < len(inputs):
+        missing = next(one.name for one in inputs if one.name not in said)
+        raise DataError(
+            f"the model has {len(inputs)} inputs ({names}), and nothing says which columns "
+            f"{missing!r} takes: pass -header true if line 1 of {head.path} names them, or "
+            f"-inputs '{inputs[0].name}=0,...'"
+        )
+    return tuple((one.name, _find_input(one, said.get(one.name), head)) for one in inputs)
+
+
+def _find_input(one: ModelInput, said: Sequence[Selector] | None, head: Head) -> tuple[int, ...]:
+    if said is None and one.size == 1 and not _has_name(one.name, head):
+        shown = _names_shown(head)
+        raise DataError(
+            f"the model's input {one.name!r} has no column of its name: {head.path} has {shown}; "
+            f"pass -inputs '{one.name}=COLUMN'"
+        )
+    if said is None and one.size > 1:
+        raise DataError(
+            f"the model's input {one.name!r} takes {one.size} columns, {one.shape} a row: "
+            f"name them with -inputs '{one.name}=FIRST-LAST'"
+        )
+    found = _find_all((one.name,) if said is None else said, f"-inputs {one.name}", head)
+    if len(found) != one.size:
+        number = "1 column" if one.size == 1 else f"{one.size} columns"
+        raise DataError(
+            f"-inputs {one.name}: the input takes {number}, {one.shape} a row, not {len(found)}"
+        )
+    return found
+
+
+def _has_name(name: str, head: Head) -> bool:
+    return name in head.with_name or name.strip() in head.with_stripped_name
+
+
+def _own_dtypes(
+    by_input: Sequence[tuple[str, Sequence[int]]], inputs: Sequence[ModelInput], dtype: str
+) -> dict[int, str]:
+    """Tell what columns must be that are not the block's dtype; integers where inputs differ."""
+    found: dict[int, str] = {}
+    for (_, columns), one in zip(by_input, inputs, strict=True):
+        wanted = "float32" if one.dtype == "bfloat16" else one.dtype
+        for column in columns if wanted != dtype else ():
+            known = found.get(column, wanted)
+            found[column] = known if np.dtype(known).kind != "f" else wanted
+    return found
+
+
+def _fills(choice: ColumnChoice, columns: Columns, head: Head) -> dict[int, float]:
     """Find the columns whose missing numbers something stands in for.
 
     Raises:
@@ -179,17 +278,19 @@ def _fills(
     """
     found: dict[int, float] = {}
     for selector, number in choice.fills:
-        if not_representable(np.array([number]), np.dtype(dtype))[0]:
-            raise DataError(f"-fillMissing {number:g}: the model's input ({dtype}) cannot hold it")
-        if selector is None:
-            found = dict.fromkeys(features, number)
-            continue
-        for column in _find_all([selector], "-fillMissing", head):
-            name = f'"{head.names[column]}" (column {column})' if head.names else f"column {column}"
-            if column not in features:
-                raise DataError(f"-fillMissing: {name} is no feature")
-            if column in found:
-                raise DataError(f"-fillMissing names {name} more than once")
+        named = () if selector is None else _find_all([selector], "-fillMissing", head)
+        for column in columns.features if selector is None else named:
+            if column not in columns.feature_set:
+                raise DataError(f"-fillMissing: {columns.name(column)} is no feature")
+            if column in found and selector is not None:
+                raise DataError(f"-fillMissing names {columns.name(column)} more than once")
+            dtype = columns.dtype_of(column)
+            if not_representable(np.array([number]), dtype)[0]:
+                where = f" for {columns.name(column)}" if columns.inputs else ""
+                raise DataError(
+                    f"-fillMissing {number:g}: {columns.taker(column)} ({dtype}) cannot hold it"
+                    f"{where}"
+                )
             found[column] = number
     return found
 
@@ -238,11 +339,15 @@ def _find(selector: int | str, option: str, head: Head) -> int:
         raise DataError(
             f"{option} {selector}: {head.path} is read without a header; pass -header true"
         )
-    names = head.names
-    shown = ", ".join(names[:_MAX_SHOWN_NAMES]) + (", ..." if len(names) > _MAX_SHOWN_NAMES else "")
-    is_utf8 = selector.isascii() or not any("\\x" in name for name in names)
+    shown = _names_shown(head)
+    is_utf8 = selector.isascii() or not any("\\x" in name for name in head.names)
     hint = "" if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"
     raise DataError(f"{option} {selector}: the header of {head.path} has {shown}{hint}")
+
+
+def _names_shown(head: Head) -> str:
+    names = head.names or ()
+    return ", ".join(names[:_MAX_SHOWN_NAMES]) + (", ..." if len(names) > _MAX_SHOWN_NAMES else "")
 
 
 def _find_index(index: int, option: str, head: Head) -> int:

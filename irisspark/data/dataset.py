@@ -22,6 +22,7 @@ from irisspark.data.first_rows import (
     describe_one_hot,
     describe_text,
     one_hot_columns,
+    text_features,
 )
 from irisspark.data.holdout import Holdout
 from irisspark.data.parquet.parquet_file import is_parquet
@@ -165,7 +166,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     open_file = opener(session.resolve)
     reader, choice = _reader(files, open_file, settings), settings.columns
     head = reader.head(files, open_file)
-    columns = resolve(choice, head, spec.input_dtype)
+    columns = resolve(choice, head, spec.input_dtype, spec.inputs)
     _check_width(head, columns, spec, choice, reader)
     note = reader.check(head, columns, spec.output.num_classes)
     _check_kinds(head, columns, spec)
@@ -264,6 +265,12 @@ def _check_kinds(head: Head, columns: Columns, spec: ModelSpec) -> None:
     Raises:
         DataError: There are such.
     """
+    for column in text_features(head, columns) if columns.inputs else ():
+        dtype = columns.dtype_of(column)
+        raise DataError(
+            f"{head.path}: {columns.name(column)} holds text, but {columns.taker(column)} takes "
+            f"numbers ({dtype}): name another column with -inputs, or write numbers in it"
+        )
     if (hint := describe_text(head, columns)) is not None:
         raise DataError(f"{head.path}: the model takes numbers, but {hint}")
     if columns.label is None or spec.output.num_classes <= _AMBIGUOUS_CLASSES:

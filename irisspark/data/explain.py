@@ -50,9 +50,11 @@ def fault(row: BadRow, columns: Columns, *, show_values: bool = True) -> str:
     if row.reason == bad_rows.MISSING:
         return "the value is missing" + (f" ({row.value})" if row.value.strip() else "")
     if row.reason == bad_rows.NOT_A_NUMBER:
-        if row.column == columns.label or columns.dtype.startswith(("float", "bfloat")):
+        dtype = columns.dtype_of(row.column)
+        if row.column == columns.label or dtype.kind not in "iub":
             return f"'{row.value}' is not a number"
-        return f"'{row.value}' is not a whole number that the model's input ({columns.dtype}) holds"
+        taker = columns.taker(row.column)
+        return f"'{row.value}' is not a whole number that {taker} ({dtype}) holds"
     return _FAULTS_SHOWN[row.reason].format(row.value)
 
 

@@ -116,10 +116,11 @@ class Reference:
     def _predict_alone(self) -> Array:
         """Predict the rows by calling the model, one operation after the other."""
         rows, num_features = self._features.shape
-        shape = self._spec.row_shape(num_features)
-        call = _callable(self._network)
+        call, spec, network = _callable(self._network), self._spec, self._network
         outputs = [
-            np.asarray(call(block.reshape(-1, *shape), training=False))[:filled]
+            np.asarray(call(spec.arrange(network, block, -1, num_features), training=False))[
+                :filled
+            ]
             for block, filled in blocks_of(self._features, self._spec.batch_rows or rows)
         ]
         output: Array = np.concatenate(outputs).astype("float32")

@@ -35,6 +35,11 @@ def predict(
     Raises:
         DataError: A column is not there, is named as one of ours, or does not fit the model.
     """
+    if spec.inputs:
+        raise DataError(
+            f"the model has {len(spec.inputs)} inputs: a DataFrame feeds models with one input; "
+            "write it as Parquet, and run -predictions true on that"
+        )
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     features = tuple(features or (name for name in data.columns if name not in keep))
     _check_columns(data, features, keep)

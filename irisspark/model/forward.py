@@ -57,11 +57,12 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
     """
     import tensorflow as tf
 
-    shape = (spec.block_rows, *spec.row_shape(num_features))
+    block_rows = spec.block_rows
     num_units, target = spec.output.num_units, spec.output.target
 
     def run(features: Any, labels: Any) -> Any:
-        output = tf.cast(model(tf.reshape(features, shape), training=False), "float32")
+        inputs = spec.arrange(model, features, block_rows, num_features)
+        output = tf.cast(model(inputs, training=False), "float32")
         if loss is None:
             return output, tf.zeros((0,))
         if target == "one_hot":

@@ -150,6 +150,26 @@ def structures_of(model: keras.Model) -> tuple[Any, Any]:
     return graph._inputs_struct, graph._outputs_struct
 
 
+def names_of_inputs(model: keras.Model) -> list[str]:
+    """Name a model's inputs, in the order of ``model.inputs``: as its dictionary does, if any."""
+    structure, _ = structures_of(model)
+    keys = {id(tensor): key for key, tensor in structure.items()} if is_flat(structure) else {}
+    return [str(keys.get(id(tensor), tensor.name)) for tensor in model.inputs]
+
+
+def is_flat(structure: Any) -> bool:
+    """Tell whether a structure is a dictionary of tensors."""
+    return isinstance(structure, dict) and all(map(is_symbolic, structure.values()))
+
+
+def as_inputs(model: keras.Model, tensors: list[Any]) -> Any:
+    """Put tensors, in the order of ``model.inputs``, into the structure that a model takes."""
+    import keras
+
+    structure, _ = structures_of(model)
+    return keras.tree.pack_sequence_as(structure, tensors)
+
+
 def is_symbolic(value: Any) -> bool:
     """Tell whether a value is a tensor of a functional model's graph."""
     import keras

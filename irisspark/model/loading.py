@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from irisspark.errors import ModelError, first_line
 from irisspark.model import keras_file, keras_private
 from irisspark.model.from_file import OpenedModel, open_model
+from irisspark.model.inputs import ModelInput, block_dtype
 from irisspark.model.output import (
     REGRESSION_LOSSES,
     SIGMOIDS,
@@ -90,9 +91,11 @@ def load(
     """
     opened = open_network(path, trust=trust, training_seed=training_seed)
     model = opened.model
-    _check_single(model)
+    _check_ends(model)
     model, notes = _with_plain_output(model)
-    model = _with_integer_input(model)
+    inputs = _inputs_of(model)
+    if not inputs:
+        model = _with_integer_input(model)
     loss_config, loss_weight = _loss_of(model, loss)
     meaning = _meaning(model, loss_config, task)
     _check_num_classes(num_classes, meaning)
@@ -109,12 +112,13 @@ def load(
         loss_weight=loss_weight,
         regularization_loss=regularization_loss_of(model),
         output=meaning,
-        input_shape=tuple(model.inputs[0].shape[1:]),
-        input_dtype=model.inputs[0].dtype,
+        input_shape=(sum(one.size for one in inputs),) if inputs else model.inputs[0].shape[1:],
+        input_dtype=block_dtype(inputs) if inputs else model.inputs[0].dtype,
         batch_rows=model.inputs[0].shape[0],
         values_per_row=_values_per_row(model),
         half_precision=_is_half_precision(model),
         trusted=trust,
+        inputs=inputs,
     )
     if isinstance(meaning, RegressionMeaning):
         notes = (*notes, f"the task is a regression: {meaning.why}")
@@ -281,25 +285,26 @@ def _sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def _check_single(model: keras.Model) -> None:
-    """Refuse what one row of a CSV cannot feed, or one label cannot judge."""
+def _check_ends(model: keras.Model) -> None:
+    """Refuse what one row of a table cannot feed, or one label cannot judge."""
     if not model.built or not getattr(model, "inputs", None):
         raise ModelError(
             "the model does not say the shape of its input; build it (call it once, or give its "
             "first layer an input shape) before saving it"
         )
-    for what, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
-        if len(tensors) != 1:
-            names = ", ".join(f"{t.name} {tuple(t.shape)}" for t in tensors)
-            raise ModelError(
-                f"the model has {len(tensors)} {what} ({names}); irisspark evaluates models with "
-                f"one input and one output"
-            )
-    if model.inputs[0].dtype == "string":
-        consumers = keras_private.consumers_of(model, model.inputs[0])
+    if len(model.outputs) != 1:
+        names = ", ".join(f"{t.name} {tuple(t.shape)}" for t in model.outputs)
+        raise ModelError(
+            f"the model has {len(model.outputs)} outputs ({names}); irisspark evaluates models "
+            "with one output"
+        )
+    for tensor in model.inputs:
+        if tensor.dtype != "string":
+            continue
+        consumers = keras_private.consumers_of(model, tensor)
         takers = ", ".join(f"{layer.name} ({type(layer).__name__})" for layer in consumers)
         raise ModelError(
-            f"the model's input {model.inputs[0].name!r} takes text for {takers}: "
+            f"the model's input {tensor.name!r} takes text for {takers}: "
             "text columns are not available yet, irisspark feeds numbers; "
             "-loadData false shows the model"
         )
@@ -309,6 +314,25 @@ def _check_single(model: keras.Model) -> None:
             f"the layer {stateful[0]} is stateful: what it predicts depends on the rows before, "
             "which a cluster does not keep in order; save the model with stateful=False"
         )
+
+
+def _inputs_of(model: keras.Model) -> tuple[ModelInput, ...]:
+    """Describe the inputs of a model that has several; none for a model with one.
+
+    Raises:
+        ModelError: One is of no fixed size, so it does not say how many columns it takes.
+    """
+    if len(model.inputs) == 1:
+        return ()
+    found = []
+    for name, tensor in zip(keras_private.names_of_inputs(model), model.inputs, strict=True):
+        if tensor.shape[0] is not None or None in tensor.shape[1:]:
+            raise ModelError(
+                f"the model's input {name!r} has the shape {tuple(tensor.shape)}: of several "
+                "inputs each takes rows of a fixed size, and any number of rows"
+            )
+        found.append(ModelInput(name, tuple(tensor.shape[1:]), tensor.dtype))
+    return tuple(found)
 
 
 def _with_plain_output(model: keras.Model) -> tuple[keras.Model, tuple[str, ...]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from irisspark.errors import DataError
 from irisspark.model import keras_file, keras_private
+from irisspark.model.inputs import ModelInput
 from irisspark.model.output import Meaning
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ModelSpec:
         trusted: True where the user allows the file's own code (Lambda layers) to run.
         digest: SHA-256 of the file, kept where its bytes travel apart.
         fetch: Gives the bytes of the file where they travel apart.
+        inputs: Of a model with several; a row is then flat, and holds theirs one after the other.
     """
 
     file: bytes = field(repr=False)
@@ -57,6 +59,7 @@ class ModelSpec:
     trusted: bool = False
     digest: str = ""
     fetch: Callable[[], bytes] | None = field(default=None, repr=False)
+    inputs: tuple[ModelInput, ...] = ()
 
     def __post_init__(self) -> None:
         """Take the file's digest, where the spec has the file and not yet its digest."""
@@ -112,6 +115,26 @@ class ModelSpec:
             f"the model's input {self.input_shape} takes {wanted}, "
             f"but the data gives {num_features} feature columns"
         )
+
+    def arrange(self, model: keras.Model, features: Any, num_rows: int, num_features: int) -> Any:
+        """Give what the model is called with.
+
+        Args:
+            model: Built from this spec, or what it was made of.
+            features: [rows, num_features], a tensor.
+            num_rows: How many rows, -1 for as many as there are.
+            num_features: Feature columns of a row.
+        """
+        import tensorflow as tf
+
+        if not self.inputs:
+            return tf.reshape(features, (num_rows, *self.row_shape(num_features)))
+        tensors, start = [], 0
+        for one in self.inputs:
+            columns = features[:, start : start + one.size]
+            start += one.size
+            tensors.append(tf.cast(tf.reshape(columns, (num_rows, *one.shape)), one.dtype))
+        return keras_private.as_inputs(model, tensors)
 
     def build(self) -> keras.Model:
         """Open the model in this process."""

@@ -163,13 +163,21 @@ def _names_need_a_header(options: Options) -> Iterator[str]:
             yield f"{_given(options, field)}: header names ({names}) need -header true"
 
 
-def _filled_names_need_a_header(options: Options) -> Iterator[str]:
+def _inputs_or_features(options: Options) -> Iterator[str]:
+    if options.inputs is not None and options.feature_indices is not None:
+        yield "-inputs: names the features of each input, so -featureIndices has nothing to name"
+
+
+def _other_names_need_a_header(options: Options) -> Iterator[str]:
     if not all(_TEXT_NAME.search(path.strip()) for path in options.data_path.split(",")):
         return
-    names = header_names(fill.column for fill in options.fill_missing if fill.column is not None)
-    if names and not options.header:
-        shown_names = ", ".join(map(shown, names[:5]))
-        yield f"-fillMissing: header names ({shown_names}) need -header true"
+    lists = {
+        "-fillMissing": [one.column for one in options.fill_missing if one.column is not None],
+        "-inputs": [column for one in options.inputs or () for column in one.columns],
+    }
+    for option, columns in lists.items():
+        if (names := header_names(columns)) and not options.header:
+            yield f"{option}: header names ({', '.join(map(shown, names[:5]))}) need -header true"
 
 
 def _decimal_is_no_delimiter(options: Options) -> Iterator[str]:
@@ -276,7 +284,8 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
         frozenset({"label_index", "feature_indices", "keep_columns", "header", "data_path"}),
         _names_need_a_header,
     ),
-    (frozenset({"fill_missing", "header", "data_path"}), _filled_names_need_a_header),
+    (frozenset({"fill_missing", "inputs", "header", "data_path"}), _other_names_need_a_header),
+    (frozenset({"inputs", "feature_indices"}), _inputs_or_features),
     (frozenset({"decimal", "delimiter"}), _decimal_is_no_delimiter),
     (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
     (

@@ -12,6 +12,7 @@ from typing import Literal
 from irisspark.options.values import (
     ColumnItem,
     Fill,
+    InputColumns,
     Requirement,
     one_of,
     read_bool,
@@ -20,6 +21,7 @@ from irisspark.options.values import (
     read_delimiter,
     read_fills,
     read_fraction,
+    read_inputs,
     read_label_index,
     read_missing,
     read_rate,
@@ -40,6 +42,7 @@ class Options:
         delimiter: One ASCII character.
         feature_indices: Indices, inclusive ranges and header names in the model's order; None:
             all columns but the label and ``keep_columns``.
+        inputs: Columns of each input of a model with several; None: those of its name.
         class_names: In the order of the model's outputs; None: from the data.
         missing: Texts and numbers that mean a missing number; None: the usual ones.
         fill_missing: What stands in for a missing number of which column (None: every feature).
@@ -66,6 +69,7 @@ class Options:
     header: bool
     delimiter: str
     feature_indices: tuple[ColumnItem, ...] | None
+    inputs: tuple[InputColumns, ...] | None
     keep_columns: tuple[ColumnItem, ...]
     class_names: tuple[str, ...] | None
     task: Literal["auto", "classification", "regression"]
@@ -164,6 +168,7 @@ CSV = (
     Option("-header", _SWITCH, read_bool, False, "the first line of each file is a header; Parquet has its names anyway"),
     Option("-delimiter", "CHARACTER", read_delimiter, ",", "one ASCII character, quoted for the shell, or tab"),
     Option("-featureIndices", "COLUMNS", read_columns, None, "columns of the features in the model's order: 0-3,7 or header names", "all others"),
+    Option("-inputs", "COLUMNS", read_inputs, None, "columns of each input of a model with several: age=0,thal=thal,pixels=10-300,302", "by header names"),
     Option("-keepColumns", "COLUMNS", read_columns, (), "columns that are not features (an id): carried into the predictions", "none"),
     Option("-classNames", "NAMES", read_class_names, None, "the classes in the order of the model's outputs: setosa,virginica; a name with a comma in double quotes", "from the data"),
     Option("-task", "TASK", one_of(*_TASKS), "auto", "auto, classification or regression: what the model is for, where it leaves that open"),

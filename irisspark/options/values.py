@@ -68,6 +68,18 @@ class Fill:
         )
 
 
+@dataclass(frozen=True)
+class InputColumns:
+    """The columns of one of a model's inputs, in its order."""
+
+    name: str
+    columns: tuple[ColumnItem, ...]
+
+    def __str__(self) -> str:
+        """Write it as the command line takes it."""
+        return f"{self.name}={','.join(item_text(column) for column in self.columns)}"
+
+
 def shown(value: object) -> str:
     """Quote a value for a message: control characters escaped, passwords in URIs hidden, cut."""
     text = repr(without_password(str(value)))
@@ -211,6 +223,27 @@ def read_missing(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(","))
 
 
+def read_inputs(text: str) -> tuple[InputColumns, ...]:
+    """Read ``age=0,thal=thal,pixels=10-300,302``: the columns of each input, by its name.
+
+    An item without ``=`` belongs to the input before it.
+
+    Raises:
+        ValueError: No input stands before an item, an item is no column, or an input is repeated.
+    """
+    found: list[tuple[str, list[ColumnItem]]] = []
+    for item in text.split(","):
+        name, equals, column = item.rpartition("=")
+        if equals:
+            found.append((name.strip(), []))
+        if not found or not found[-1][0] or not column.strip():
+            raise ValueError("expected input=column with commas in between, as age=0,pixels=1-9")
+        found[-1][1].append(_column_item(column.strip()))
+    if repeated := _repeated(name for name, _ in found):
+        raise ValueError(f"the input {repeated[0]} is listed twice")
+    return tuple(InputColumns(name, tuple(columns)) for name, columns in found)
+
+
 def read_fills(text: str) -> tuple[Fill, ...]:
     """Read a number, or ``age=40,dose=0``: what stands in for the missing ones of which column.
 
@@ -246,7 +279,7 @@ def repeated_column(items: Sequence[ColumnItem]) -> str | None:
     return next(overlaps, None) or next(iter(_repeated(header_names(items))), None)
 
 
-def item_text(item: ColumnItem | Requirement | Fill) -> str:
+def item_text(item: ColumnItem | Requirement | Fill | InputColumns) -> str:
     """Write an item of a list, a range as ``0-3``."""
     return f"{item[0]}-{item[1]}" if isinstance(item, tuple) else str(item)
 

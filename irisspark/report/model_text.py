@@ -11,6 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from irisspark.data.columns import Columns
     from irisspark.data.reader import Batch
+    from irisspark.model.inputs import ModelInput
 
 Array = npt.NDArray[Any]
 
@@ -34,11 +35,12 @@ def _tensor(tensor: Any) -> str:
 
 
 def columns_text(columns: Columns, path: str) -> str:
-    """Say which columns of the data a model with one input would take, and for what."""
+    """Say which columns of the data a model would take, and for what."""
     label = () if columns.label is None else (columns.label,)
     others = sorted(set(range(columns.num_columns)) - set(columns.used))
+    features = columns.inputs or (("features", columns.features),)
     parts = {
-        "features": columns.features,
+        **{f"input {name}" if columns.inputs else name: found for name, found in features},
         "label": label,
         "kept": columns.keep,
         "left out": others,
@@ -57,7 +59,11 @@ def _named(found: Sequence[int], columns: Columns) -> str:
 
 
 def first_row_text(
-    row: Batch, shape: tuple[int, ...], columns: Columns, class_names: Sequence[str] | None
+    row: Batch,
+    shape: tuple[int, ...],
+    columns: Columns,
+    class_names: Sequence[str] | None,
+    inputs: Sequence[ModelInput] = (),
 ) -> str:
     """Show a row as a model takes it.
 
@@ -66,10 +72,16 @@ def first_row_text(
         shape: That the model takes it in.
         columns: What each column is for.
         class_names: The classes in the order of the model's outputs.
+        inputs: Of a model that has several.
     """
-    values = row.features[0].reshape(shape)
-    lines = ["first row, as the model takes it:", f"  {values.dtype} {values.shape}"]
-    lines += _indented(np.array2string(values, max_line_width=_MAX_LINE, threshold=100))
+    lines, start = ["first row, as the model takes it:"], 0
+    for one in inputs:
+        values = row.features[0][start : start + one.size].reshape(one.shape).astype(one.dtype)
+        lines += [f"  {one.name}: {one.dtype} {one.shape}", *_indented(_values(values))]
+        start += one.size
+    if not inputs:
+        values = row.features[0].reshape(shape)
+        lines += [f"  {values.dtype} {values.shape}", *_indented(_values(values))]
     if row.labels is not None:
         label = row.labels[0]
         name = f"output {label}, the class {class_names[label]}" if class_names else f"{label}"
@@ -77,6 +89,10 @@ def first_row_text(
     for column, cells in zip(columns.keep, row.kept, strict=True):
         lines.append(f"  kept {columns.name(column)}: {cells[0].as_py()}")
     return "\n".join(lines) + "\n"
+
+
+def _values(values: Array) -> str:
+    return np.array2string(values, max_line_width=_MAX_LINE, threshold=100)
 
 
 def _indented(text: str) -> Iterable[str]:

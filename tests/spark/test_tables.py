@@ -97,3 +97,185 @@ def test_a_gap_that_nothing_stands_in_for_ends_the_run_or_is_left_out(
     assert code == 0
     assert metrics["bad_rows"]["by_reason"] == {"missing": 11}
     assert metrics["rows"] == 389
+
+
+@pytest.fixture(scope="module")
+def patients() -> pd.DataFrame:
+    """Columns as those of Keras's structured-data example, made up."""
+    rng = np.random.default_rng(11)
+    table = pd.DataFrame(
+        {
+            "id": [f"p{i}" for i in range(300)],
+            "age": rng.integers(29, 78, 300),
+            "sex": rng.integers(0, 2, 300),
+            "town": rng.integers(2**31 - 60, 2**31 - 50, 300),
+            "oldpeak": rng.normal(1, 1, 300).round(4),
+            "ca": rng.integers(0, 4, 300),
+            "s1": rng.normal(0, 1, 300).round(5),
+            "s2": rng.normal(0, 1, 300).round(5),
+        }
+    )
+    table["target"] = ((table["age"] > 50) ^ (table["town"] % 2 == 0)).astype(int)
+    return table
+
+
+def heart_model(path: Path, table: pd.DataFrame, *, as_list: bool = False) -> Path:
+    """Build a model of named inputs, whole numbers and others, one of them of two columns."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    layers = keras.layers
+    inputs = {name: keras.Input((1,), name=name, dtype="int32") for name in ("age", "sex", "ca")}
+    inputs["town"] = keras.Input((1,), name="town", dtype="int64")
+    inputs["oldpeak"] = keras.Input((1,), name="oldpeak")
+    inputs["signal"] = keras.Input((2,), name="signal")
+    scale = layers.Normalization()
+    scale.adapt(table[["oldpeak"]].to_numpy("float32"))
+    towns = layers.IntegerLookup(vocabulary=sorted(set(table["town"])), output_mode="one_hot")
+    years = layers.Discretization(bin_boundaries=[40, 50, 60], output_mode="one_hot")
+    parts = [
+        towns(inputs["town"]),
+        years(inputs["age"]),
+        layers.CategoryEncoding(2, output_mode="one_hot")(inputs["sex"]),
+        layers.CategoryEncoding(4, output_mode="one_hot")(inputs["ca"]),
+        scale(inputs["oldpeak"]),
+        layers.Dense(3, "tanh")(inputs["signal"]),
+    ]
+    hidden = layers.Dense(8, "relu")(layers.concatenate(parts))
+    output = layers.Dense(1, "sigmoid")(hidden)
+    model = keras.Model([*inputs.values()] if as_list else inputs, output)
+    model.compile("adam", "binary_crossentropy")
+    model.save(path)
+    return path
+
+
+def fed(table: pd.DataFrame, names: dict[str, list[str]], dtypes: dict[str, str]) -> dict:
+    return {name: table[of].to_numpy(dtypes.get(name, "float32")) for name, of in names.items()}
+
+
+HEART = {name: [name] for name in ("age", "sex", "ca", "town", "oldpeak")} | {
+    "signal": ["s1", "s2"]
+}
+HEART_DTYPES = {"age": "int32", "sex": "int32", "ca": "int32", "town": "int64"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_named_inputs_take_the_columns_of_their_names(run, patients, tmp_path, kind):
+    import keras
+
+    model_path = heart_model(tmp_path / "heart.keras", patients, as_list=kind == "csv")
+    shuffled = patients[["s2", "town", "target", "oldpeak", "id", "ca", "age", "s1", "sex"]]
+    data = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        shuffled.to_csv(data, index=False)
+    else:
+        shuffled.to_parquet(data, row_group_size=70)
+    code, metrics, predicted = run(
+        "-modelPath", model_path, "-dataPath", data, "-header", "true", "-labelIndex", "target",
+        "-inputs", "signal=s1,s2", "-keepColumns", "id", "-predictions", "true",
+    )  # fmt: skip
+    assert code == 0
+    model = keras.models.load_model(model_path)
+    features = fed(patients, HEART, HEART_DTYPES)
+    if kind == "csv":
+        features = [features[tensor.name] for tensor in model.inputs]
+    output = model.predict(features, verbose=0, batch_size=300)[:, 0]
+    assert len(np.unique(output.round(4))) > 100
+    assert predicted["id"].tolist() == patients["id"].tolist()
+    np.testing.assert_allclose(predicted["probability_1"], output, **TOLERANCE)
+    loss = model.evaluate(features, patients["target"].to_numpy(), verbose=0)
+    np.testing.assert_allclose(metrics["loss"], loss, **TOLERANCE)
+    assert metrics["run"]["comparison"]["rows"] == 32
+
+
+def test_one_column_may_feed_two_inputs_as_in_wide_and_deep(run, patients, tmp_path):
+    import keras
+
+    keras.utils.set_random_seed(5)
+    wide, deep = keras.Input((3,), name="wide"), keras.Input((2,), name="deep")
+    joined = keras.layers.concatenate([wide, keras.layers.Dense(5, "relu")(deep)])
+    model = keras.Model([wide, deep], keras.layers.Dense(2, "softmax")(joined))
+    model.save(tmp_path / "wide.keras")
+    table = patients[["age", "oldpeak", "s1", "s2", "target"]]
+    table.to_csv(tmp_path / "a.csv", index=False, header=False)
+    code, _, predicted = run(
+        "-modelPath", tmp_path / "wide.keras", "-dataPath", tmp_path / "a.csv",
+        "-inputs", "deep=1,3,wide=0-2", "-predictions", "true", "-labelIndex", "none",
+    )  # fmt: skip
+    assert code == 0
+    features = [table[names].to_numpy("float32") for names in (
+        ["age", "oldpeak", "s1"], ["oldpeak", "s2"])]  # fmt: skip
+    output = model.predict(features, verbose=0)
+    np.testing.assert_allclose(predicted["probability_1"], output[:, 1], **TOLERANCE)
+
+
+def test_the_inference_model_of_a_feature_space(run, patients, tmp_path):
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(5)
+    space = keras.utils.FeatureSpace(
+        {"sex": "integer_categorical", "ca": "integer_categorical", "age": "float_discretized",
+         "oldpeak": "float_normalized", "s1": "float"},
+        crosses=[("sex", "ca")],
+    )  # fmt: skip
+    columns = dict(patients[["sex", "ca", "age", "oldpeak", "s1"]])
+    space.adapt(tf.data.Dataset.from_tensor_slices(columns))
+    inputs, encoded = space.get_inputs(), space.get_encoded_features()
+    output = keras.layers.Dense(1, "sigmoid")(keras.layers.Dense(6, "relu")(encoded))
+    model = keras.Model(inputs, output)
+    model.save(tmp_path / "space.keras")
+    patients.to_csv(tmp_path / "a.csv", index=False)
+    code, _, predicted = run(
+        "-modelPath", tmp_path / "space.keras", "-dataPath", tmp_path / "a.csv",
+        "-header", "true", "-predictions", "true",
+    )  # fmt: skip
+    assert code == 0
+    fed = {name: column.to_numpy().reshape(-1, 1) for name, column in columns.items()}
+    output = model.predict(fed, verbose=0, batch_size=300)[:, 0]
+    np.testing.assert_allclose(predicted["probability_1"], output, **TOLERANCE)
+
+
+def test_what_the_columns_are_taken_for_is_shown(run, patients, tmp_path, capfd):
+    model_path = heart_model(tmp_path / "heart.keras", patients)
+    patients.to_csv(tmp_path / "a.csv", index=False)
+    code, _, _ = run(
+        "-modelPath", model_path, "-dataPath", tmp_path / "a.csv", "-header", "true",
+        "-inputs", "signal=6-7", "-loadData", "false",
+    )  # fmt: skip
+    assert code == 0
+    shown = capfd.readouterr().out
+    assert '  input signal: "s1" (column 6), "s2" (column 7)\n' in shown
+    assert '  left out: "id" (column 0)\n' in shown
+    assert f"  town: int64 (1,)\n  [{patients['town'][0]}]\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "cell", "said"),
+    [
+        (("-inputs", "signal=6"), None, "-inputs signal: the input takes 2 columns, (2,) a row"),
+        ((), None, "input 'signal' takes 2 columns, (2,) a row: name them with -inputs"),
+        (("-inputs", "signal=6-7,years=1"), None, "-inputs years: the model has no such input"),
+        (("-inputs", "signal=6-7,age=oops"), None, "-inputs age oops: the header of"),
+        (("-inputs", "signal=6-7,age=0"), None, "the model's input 'age' takes numbers (int32)"),
+        (("-inputs", "signal=6-7,ca=8"), None, "is both the label (-labelIndex) and a feature"),
+        (("-inputs", "signal=6-7"), "4.5",
+         "\"age\" (column 1): '4.5' is not a whole number that the model's input 'age' (int32)"),
+        (("-inputs", "signal=6-7"), "3000000000", "the model's input 'age' (int32) holds"),
+        (("-inputs", "signal=6-7", "-fillMissing", "0.5"), None,
+         "-fillMissing 0.5: the model's input 'age' (int32) cannot hold it"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_an_input_is_named_with_it(
+    run, patients, tmp_path, capfd, words, cell, said
+):
+    model_path = heart_model(tmp_path / "heart.keras", patients)
+    table = patients.astype({"age": "object"})
+    if cell is not None:
+        table.loc[7, "age"] = cell
+    table.to_csv(tmp_path / "a.csv", index=False)
+    code, metrics, _ = run(
+        "-modelPath", model_path, "-dataPath", tmp_path / "a.csv", "-header", "true", *words
+    )
+    assert (code, metrics) == (1, {})
+    assert said in capfd.readouterr().err

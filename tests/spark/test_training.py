@@ -162,6 +162,36 @@ def test_one_worker_without_shuffling_is_keras_fit(run, wine, wine_model):
     assert losses == pytest.approx(history.history["loss"], abs=1e-5)
 
 
+def test_one_worker_learns_from_named_inputs_as_keras_fit_does(run, tmp_path):
+    import keras
+
+    rng = np.random.default_rng(3)
+    town = rng.integers(0, 5, 90) + 2**30
+    table = np.column_stack([rng.normal(size=(90, 2)).round(5), town, rng.integers(0, 2, 90)])
+    np.savetxt(
+        tmp_path / "a.csv", table, fmt="%.10g", delimiter=",", header="x,y,town,z", comments=""
+    )
+    layers = keras.layers
+    inputs = {
+        "town": keras.Input((1,), dtype="int64", name="town"),
+        "point": keras.Input((2,), name="point"),
+    }
+    known = layers.IntegerLookup(vocabulary=list(range(2**30, 2**30 + 5)))(inputs["town"])
+    place = layers.Flatten()(layers.Embedding(6, 3)(known))
+    hidden = layers.Dense(4, "tanh")(layers.concatenate([place, inputs["point"]]))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    model.save(tmp_path / "named.keras")
+    result = run(
+        tmp_path / "named.keras", tmp_path / "a.csv", "-header", "true", "-labelIndex", "z",
+        "-inputs", "point=0-1", "-workers", "1", "-shuffle", "false", "-epochs", "3",
+    )  # fmt: skip
+    features = {"town": town.reshape(-1, 1), "point": table[:, :2].astype("float32")}
+    model.fit(features, table[:, 3], batch_size=10, epochs=3, shuffle=False, verbose=0)
+    assert_close(weights_of(result), model.get_weights())
+    assert weights_of(result)[0].shape == (6, 3)
+
+
 def test_filled_numbers_are_learned_from_as_if_they_stood_in_the_file(
     run, wine, wine_model, tmp_path
 ):

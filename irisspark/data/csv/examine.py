@@ -298,6 +298,8 @@ def _convert_feature(
     values, is_bad, has_booleans = convert_numbers(
         _with_points(cells, csv), dtype, likely_bad=likely_bad
     )
+    if column in columns.own_dtypes:
+        is_bad = is_bad | not_representable(values, columns.dtype_of(column))
     if column not in gaps.fills and not gaps.names_numbers:
         return _Feature(values, is_bad, has_booleans, None)
     if is_bad.any():  # what stands in their place is no number that means a missing one
@@ -348,7 +350,7 @@ def _convert(
     if is_kept:
         return np.empty(0), _not_utf8(cells)
     values = cells.to_numpy(zero_copy_only=False)
-    is_bad = not_representable(values, np.dtype(columns.dtype))
+    is_bad = not_representable(values, columns.dtype_of(column))
     named = columns.gaps.named(values)
     if is_bad.any() or (
         named is not None and named.any()
@@ -379,7 +381,7 @@ def _reason(cell: bytes, column: int, columns: Columns, csv: CsvFormat) -> str:
     if number is None:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
         return NOT_FINITE if is_named else NOT_A_NUMBER
-    return NOT_FINITE if is_label or np.dtype(columns.dtype).kind == "f" else NOT_A_NUMBER
+    return NOT_FINITE if is_label or columns.dtype_of(column).kind == "f" else NOT_A_NUMBER
 
 
 def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:

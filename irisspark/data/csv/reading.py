@@ -275,7 +275,7 @@ def _typed_features(table: pa.Table, columns: Columns, num_filled: dict[int, int
             return None
         if is_filled is not None:
             num_filled[column] = int(is_filled.sum())
-        if features.dtype.kind != "f" and not_representable(values, features.dtype).any():
+        if (unfit := columns.unfit(column, values)) is not None and unfit.any():
             return None
         with np.errstate(over="ignore"):  # float16: an infinity is found below
             features[:, position] = values
@@ -290,6 +290,9 @@ def _fitting(cells: Array, columns: Columns) -> Array | None:
     dtype = np.dtype(columns.dtype)
     if dtype.kind != "f" and not_representable(values, dtype).any():
         return None
+    for place, column in enumerate(columns.features if columns.own_dtypes else ()):
+        if (unfit := columns.unfit(column, values[:, place])) is not None and unfit.any():
+            return None
     with np.errstate(over="ignore"):
         return _if_finite(np.ascontiguousarray(values, dtype=dtype))
 

@@ -94,6 +94,9 @@ def _features(cells: Cells, columns: Columns, num_filled: dict[int, int]) -> Arr
             num_filled[column] = int(is_filled.sum())
     if dtype.kind != "f" and any(_unfit(of_column, dtype).any() for of_column in values):
         return None
+    for column, of_column in zip(columns.features, values, strict=True):
+        if column in columns.own_dtypes and _unfit_own(column, of_column, columns).any():
+            return None
     features = np.empty((len(values[0]), len(values)), dtype=dtype)
     for start in range(0, len(features), _TILE_ROWS):
         tile = features[start : start + _TILE_ROWS]
@@ -162,6 +165,14 @@ def _unfit(values: Array, dtype: np.dtype[Any]) -> Mask:
         unfit |= values < values.dtype.type(wanted.min)
     if wanted.max < have.max:
         unfit |= values > values.dtype.type(wanted.max)
+    return unfit
+
+
+def _unfit_own(column: int, values: Array, columns: Columns) -> Mask:
+    """Mark the numbers that one of several inputs, or the block of all of them, cannot hold."""
+    unfit = _unfit(values, columns.dtype_of(column))
+    if values.dtype.kind in "iu" and columns.dtype_of(column).kind in "iu":
+        unfit = unfit | not_representable(values, np.dtype(np.int64))
     return unfit
 
 
@@ -243,14 +254,16 @@ class _Faults:
 
     def in_feature(self, column: int, cells: pa.Array, columns: Columns) -> Array:
         """Note the cells that are no numbers for the model; give the numbers."""
-        dtype = np.dtype(columns.dtype)
+        dtype = columns.dtype_of(column)
         values, is_missing, is_filled = _filled(column, cells, columns)
         if is_missing is not None:
             self._note(column, MISSING, is_missing)
         if is_filled is not None:
             self.filled[column] = is_filled
         self._note(column, NOT_FINITE, ~np.isfinite(values))
-        self._note(column, NOT_FINITE if dtype.kind == "f" else NOT_A_NUMBER, _unfit(values, dtype))
+        is_own = column in columns.own_dtypes
+        unfit = _unfit_own(column, values, columns) if is_own else _unfit(values, dtype)
+        self._note(column, NOT_FINITE if dtype.kind == "f" else NOT_A_NUMBER, unfit)
         return values
 
     def in_label(self, column: int, cells: pa.Array, targets: Targets) -> Array:

@@ -20,6 +20,8 @@ _MODULES = names(
     "keras.src.ops.nn keras.src.ops.core keras.src.ops.math keras.src.ops.image "
     "keras.src.ops.linalg keras.src.ops.einops builtins"
 )
+_OF_FEATURE_SPACE = "keras.src.layers.preprocessing.feature_space"
+_ITS_LAYERS = names("TFDConcat TFDIdentity")
 # Layers that read other files, or run code that is not Keras's.
 _REFUSED = names("FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace")
 TABLES = names("IntegerLookup StringLookup TextVectorization")
@@ -90,6 +92,8 @@ def _is_own(class_name: str, module: Any, registered: Any, config: Any) -> bool:
             and str(config).isidentifier()
             and not registered_custom(registered, config)
         )
+    if module == _OF_FEATURE_SPACE:  # what its inference model is made of
+        return class_name in _ITS_LAYERS
     return module is None or str(module) in _MODULES  # a damaged file has anything there
 
 

@@ -61,7 +61,7 @@ class Replica:
         import keras
 
         self._spec = spec
-        self._row_shape = spec.row_shape(num_features)
+        self._num_features = num_features
         self._batch_size = batch_size
         self._model = spec.build()
         # A copy, for Keras takes the inner optimizer out of the recipe that it is given.
@@ -225,7 +225,7 @@ class Replica:
         """Learn from one batch, as ``keras.Model.train_step`` does."""
         import tensorflow as tf
 
-        inputs = tf.reshape(features, (-1, *self._row_shape))
+        inputs = self._spec.arrange(self._model, features, -1, self._num_features)
         with tf.GradientTape() as tape:
             output = self._model(inputs, training=True)
             loss = self._loss(self._target(labels), output)
@@ -247,7 +247,8 @@ class Replica:
     def _measure_graph(self, features: Any, labels: Any) -> Any:
         import tensorflow as tf
 
-        inputs = tf.reshape(features, (self._spec.block_rows, *self._row_shape))
+        rows = self._spec.block_rows
+        inputs = self._spec.arrange(self._model, features, rows, self._num_features)
         output = tf.cast(self._model(inputs, training=False), "float32")
         assert self._row_losses is not None
         losses = self._row_losses(self._target(labels), output)
