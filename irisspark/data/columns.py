@@ -38,6 +38,7 @@ class Columns:
         gaps: What a missing number is, and what stands in for it.
         inputs: Name and columns of each of a model's inputs, where it has several.
         own_dtypes: numpy names of what the inputs take that is not ``dtype``, by column.
+        texts: The features that go to the model as text, in the order of its inputs.
     """
 
     num_columns: int
@@ -51,11 +52,43 @@ class Columns:
     gaps: Gaps = field(default_factory=Gaps)
     inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
     own_dtypes: Mapping[int, str] = field(default_factory=dict)
+    texts: tuple[int, ...] = ()
 
     @cached_property
     def feature_set(self) -> frozenset[int]:
         """The feature columns, to look one up among many."""
         return frozenset(self.features)
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """The features that are numbers, in the order of the model's inputs."""
+        return (
+            tuple(c for c in self.features if c not in self.texts) if self.texts else self.features
+        )
+
+    @cached_property
+    def number_set(self) -> frozenset[int]:
+        """The same, to look one up among many."""
+        return frozenset(self.numbers)
+
+    def rows(self, numbers: npt.NDArray[Any], texts: Sequence[npt.NDArray[Any]]) -> Any:
+        """Put the features of rows together.
+
+        Args:
+            numbers: [rows, numbers].
+            texts: Bytes, [rows] for each of ``texts``.
+
+        Returns:
+            ``numbers``, or where there are texts [rows] with a field for either.
+        """
+        if not self.texts:
+            return numbers
+        fields = [("numbers", numbers.dtype, numbers.shape[1:]), ("texts", "O", (len(self.texts),))]
+        made = np.empty(len(numbers), dtype=np.dtype(fields))
+        made["numbers"] = numbers
+        for place, cells in enumerate(texts):
+            made["texts"][:, place] = cells
+        return made
 
     @cached_property
     def others(self) -> tuple[int, ...]:
@@ -198,6 +231,7 @@ def resolve(
         names_path=head.path,
         inputs=by_input,
         own_dtypes=_own_dtypes(by_input, inputs, dtype),
+        texts=_texts(by_input, inputs),
     )
     return replace(columns, gaps=Gaps(choice.missing, _fills(choice, columns, head)))
 
@@ -217,7 +251,7 @@ def _find_inputs(
     names = ", ".join(one.name for one in inputs)
     if choice.features is not None:
         raise DataError(
-            f"-featureIndices: the model has {len(inputs)} inputs ({names}), which -inputs names"
+            f"-featureIndices: the columns of the model's inputs ({names}) are named with -inputs"
         )
     said = dict(choice.inputs or ())
     if strange := [name for name in said if name not in {one.name for one in inputs}]:
@@ -225,8 +259,8 @@ def _find_inputs(
     if head.names is None and len(said) < len(inputs):
         missing = next(one.name for one in inputs if one.name not in said)
         raise DataError(
-            f"the model has {len(inputs)} inputs ({names}), and nothing says which columns "
-            f"{missing!r} takes: pass -header true if line 1 of {head.path} names them, or "
+            f"the model takes {names}, and nothing says which columns {missing!r} takes: "
+            f"pass -header true if line 1 of {head.path} names them, or "
             f"-inputs '{inputs[0].name}=0,...'"
         )
     return tuple((one.name, _find_input(one, said.get(one.name), head)) for one in inputs)
@@ -257,6 +291,24 @@ def _has_name(name: str, head: Head) -> bool:
     return name in head.with_name or name.strip() in head.with_stripped_name
 
 
+def _texts(
+    by_input: Sequence[tuple[str, Sequence[int]]], inputs: Sequence[ModelInput]
+) -> tuple[int, ...]:
+    """List the columns of the inputs of text.
+
+    Raises:
+        DataError: A column feeds an input of numbers, too.
+    """
+    found = [c for (_, of), one in zip(by_input, inputs, strict=True) if one.is_text for c in of]
+    for (name, columns), one in zip(by_input, inputs, strict=True):
+        both = [] if one.is_text else [c for c in columns if c in found]
+        if both:
+            raise DataError(
+                f"-inputs: column {both[0]} feeds {name!r}, which takes numbers, and one of text"
+            )
+    return tuple(found)
+
+
 def _own_dtypes(
     by_input: Sequence[tuple[str, Sequence[int]]], inputs: Sequence[ModelInput], dtype: str
 ) -> dict[int, str]:
@@ -264,7 +316,7 @@ def _own_dtypes(
     found: dict[int, str] = {}
     for (_, columns), one in zip(by_input, inputs, strict=True):
         wanted = "float32" if one.dtype == "bfloat16" else one.dtype
-        for column in columns if wanted != dtype else ():
+        for column in columns if wanted not in (dtype, "string") else ():
             known = found.get(column, wanted)
             found[column] = known if np.dtype(known).kind != "f" else wanted
     return found
@@ -279,9 +331,9 @@ def _fills(choice: ColumnChoice, columns: Columns, head: Head) -> dict[int, floa
     found: dict[int, float] = {}
     for selector, number in choice.fills:
         named = () if selector is None else _find_all([selector], "-fillMissing", head)
-        for column in columns.features if selector is None else named:
-            if column not in columns.feature_set:
-                raise DataError(f"-fillMissing: {columns.name(column)} is no feature")
+        for column in columns.numbers if selector is None else named:
+            if column not in columns.number_set:
+                raise DataError(f"-fillMissing: {columns.name(column)} is no feature of numbers")
             if column in found and selector is not None:
                 raise DataError(f"-fillMissing names {columns.name(column)} more than once")
             dtype = columns.dtype_of(column)

@@ -29,11 +29,11 @@ def text_features(head: Head, columns: Columns) -> list[int]:
     Where the data says what its columns hold it is those that hold no numbers.
     """
     if head.kinds is not None:
-        return [c for c in columns.features if head.kinds[c]]
+        return [c for c in columns.numbers if head.kinds[c]]
     rows = rows_of_width(head, columns.num_columns)
     if len(rows) < _MIN_ROWS:
         return []
-    return [c for c in columns.features if _is_text([row[c] for row in rows])]
+    return [c for c in columns.numbers if _is_text([row[c] for row in rows])]
 
 
 def _is_text(cells: Cells) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from irisspark.data.cells import MISSING_TEXTS, is_missing, is_missing_label, parse_number
 
@@ -68,6 +69,20 @@ class Gaps:
     def is_nan_missing(self) -> bool:
         """Tell whether something may stand in for a NaN of a file that knows numbers."""
         return self.is_filled("nan") or self.is_filled("NaN")
+
+    def texts(self, encoded: pa.DictionaryArray) -> Array:
+        """Give the bytes of texts, [rows]; nothing for a null and what means a missing one.
+
+        Raises:
+            pyarrow.ArrowInvalid: A text is not UTF-8.
+        """
+        known = encoded.dictionary.cast(pa.binary()).cast(pa.utf8()).to_pylist()
+        missing = self.missing or ()
+        texts = [b"" if text.strip() in missing else text.encode() for text in known]
+        codes = encoded.indices.fill_null(len(texts)) if encoded.null_count else encoded.indices
+        made: Array = np.array([*texts, b""], dtype=object)
+        taken: Array = made[codes.to_numpy(zero_copy_only=False)]
+        return taken
 
     def named(self, values: Array) -> Mask | None:
         """Mark the numbers that mean a missing one; None where no number does."""

@@ -19,7 +19,7 @@ from irisspark.data.reader import Batch
 from irisspark.data.scanning import Sample, Scan, ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import ModelError, first_line
-from irisspark.model.forward import blocks_of, compile_model
+from irisspark.model.forward import blocks_of, compile_model, parts_of
 from irisspark.model.keras_private import layers_of
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Reference:
         """
         self._network, self._spec = network, spec
         self._features, self.last_place = _first_rows(dataset, tasks, plan)
+        self._num_features = len(dataset.columns.features)
         self._output: Array | None = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._predict, name="comparison", daemon=True)
@@ -115,20 +116,18 @@ class Reference:
 
     def _predict_alone(self) -> Array:
         """Predict the rows by calling the model, one operation after the other."""
-        rows, num_features = self._features.shape
         call, spec, network = _callable(self._network), self._spec, self._network
-        outputs = [
-            np.asarray(call(spec.arrange(network, block, -1, num_features), training=False))[
-                :filled
-            ]
-            for block, filled in blocks_of(self._features, self._spec.batch_rows or rows)
-        ]
+        outputs = []
+        for block, filled in blocks_of(self._features, spec.batch_rows or len(self._features)):
+            features = parts_of(block) if spec.has_texts else block
+            inputs = spec.arrange(network, features, -1, self._num_features)
+            outputs.append(np.asarray(call(inputs, training=False))[:filled])
         output: Array = np.concatenate(outputs).astype("float32")
         return output
 
     def _compiled(self) -> Callable[[], Array]:
         """Give what predicts the rows as workers do: compiled, in blocks of their shape."""
-        predict = compile_model(self._network, None, self._spec, self._features.shape[1])
+        predict = compile_model(self._network, None, self._spec, self._num_features)
         blocks = blocks_of(self._features, self._spec.block_rows)
         return lambda: np.concatenate([predict(b, None)[0][:filled] for b, filled in blocks])
 
@@ -210,7 +209,9 @@ def _first_rows(
 ) -> tuple[Array, tuple[int, int] | None]:
     """Read the features of the first good rows, and find where the last of them is."""
     columns = dataset.columns
-    found = [np.empty((0, len(columns.features)), dtype=columns.dtype)]
+    none = np.empty((0, len(columns.numbers)), dtype=columns.dtype)
+    no_texts = [np.empty(0, dtype=object)] * len(columns.texts)
+    found: list[Array] = [columns.rows(none, no_texts)]
     num_rows, last_place = 0, None
     for batch in _first_batches(dataset, tasks, plan):
         taken = min(NUM_ROWS - num_rows, len(batch))
@@ -243,9 +244,13 @@ def _first_batches(
 
 
 def _same_bits(one: Array, other: Array) -> bool:
-    return (
-        one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
-    )
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype.names is not None:
+        return all(map(_same_bits, parts_of(one), parts_of(other)))
+    if one.dtype.kind == "O":
+        return bool((one == other).all())
+    return one.tobytes() == other.tobytes()
 
 
 def _close(
@@ -283,6 +288,8 @@ def _other_rows(read: Array, own: Array) -> str:
     start = "the workers read other numbers than the driver from the same rows: "
     if read.shape != own.shape:
         what = f"{len(read)} rows where the driver reads {len(own)} first good ones"
+    elif read.dtype.names is not None:
+        what = f"good row {int(np.argmax(read != own)) + 1} holds something else"
     else:
         row, column = np.argwhere(read != own)[0] if (read != own).any() else (0, 0)
         what = (

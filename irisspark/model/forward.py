@@ -57,10 +57,12 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
     """
     import tensorflow as tf
 
-    block_rows = spec.block_rows
+    block_rows, has_texts = spec.block_rows, spec.has_texts
     num_units, target = spec.output.num_units, spec.output.target
 
-    def run(features: Any, labels: Any) -> Any:
+    def run(*given: Any) -> Any:
+        *parts, labels = given
+        features = tuple(parts) if has_texts else parts[0]
         inputs = spec.arrange(model, features, block_rows, num_features)
         output = tf.cast(model(inputs, training=False), "float32")
         if loss is None:
@@ -74,9 +76,15 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         return output, loss(y_true, output)
 
     signature = [
-        tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
-        tf.TensorSpec((spec.block_rows,), spec.output.label_dtype),
+        tf.TensorSpec((block_rows, num_features), spec.input_dtype),
+        tf.TensorSpec((block_rows,), spec.output.label_dtype),
     ]
+    if has_texts:
+        num_texts = sum(one.size for one in spec.inputs if one.is_text)
+        signature[:1] = [
+            tf.TensorSpec((block_rows, num_features - num_texts), spec.input_dtype),
+            tf.TensorSpec((block_rows, num_texts), "string"),
+        ]
     # The concrete function spares each block the search for the one that fits its arguments.
     function = tf.function(run, input_signature=signature, autograph=False)
     compiled = function.get_concrete_function()
@@ -85,7 +93,7 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
 
     def predict(features: Array, labels: Array | None) -> tuple[Array, Array | None]:
         known = no_labels if labels is None else labels
-        output, losses = compiled(tf.constant(features), tf.constant(known))
+        output, losses = compiled(*map(tf.constant, parts_of(features)), tf.constant(known))
         if loss is None:
             return output.numpy(), None
         return output.numpy(), losses.numpy().astype(
@@ -93,6 +101,20 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         ) * spec.loss_weight + spec.regularization_loss
 
     return predict
+
+
+def parts_of(features: Array) -> tuple[Array, ...]:
+    """Give the arrays of rows: numbers, and texts where the rows have fields for both."""
+    names = features.dtype.names
+    return (features,) if names is None else tuple(features[name] for name in names)
+
+
+def blank_rows(num_rows: int, like: Array) -> Array:
+    """Make rows of zeros and empty texts, like others."""
+    rows: Array = np.zeros((num_rows, *like.shape[1:]), dtype=like.dtype)
+    if rows.dtype.names is not None:
+        rows["texts"] = b""
+    return rows
 
 
 def use_threads(num_threads: int) -> None:
@@ -142,7 +164,7 @@ def fixed_blocks(
     filled = 0
     for batch in batches:
         if features is None:
-            features = np.zeros((block_rows, batch.features.shape[1]), dtype=batch.features.dtype)
+            features = blank_rows(block_rows, batch.features)
         taken = 0
         while taken < len(batch):
             if not filled and len(batch) - taken >= block_rows:
@@ -160,7 +182,7 @@ def fixed_blocks(
                 yield features, labels, block_rows
                 filled = 0
     if features is not None and filled:
-        features[filled:] = 0
+        features[filled:] = blank_rows(block_rows - filled, features)
         labels[filled:] = 0
         yield features, labels, filled
 

@@ -1,4 +1,4 @@
-"""What a model takes: one input, or several that are told by their names."""
+"""What a model takes: one input of numbers, or inputs that are told by their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SINGLE = frozenset(["float16", "bfloat16", "float32"])
 
 @dataclass(frozen=True)
 class ModelInput:
-    """One of several inputs of a model.
+    """An input that is told by its name: one of several, or of text.
 
     Attributes:
         name: As Keras and the user call it.
@@ -24,8 +24,13 @@ class ModelInput:
     dtype: str
 
     @property
+    def is_text(self) -> bool:
+        """Tell whether it takes text."""
+        return self.dtype == "string"
+
+    @property
     def size(self) -> int:
-        """How many columns of numbers a row of it is made of."""
+        """How many columns a row of it is made of."""
         return math.prod(self.shape)
 
 
@@ -34,4 +39,5 @@ def block_dtype(inputs: Sequence[ModelInput]) -> str:
 
     A float32 does not hold whole numbers above 2**24, a float64 those up to 2**53.
     """
-    return "float32" if all(one.dtype in _SINGLE for one in inputs) else "float64"
+    numbers = [one for one in inputs if not one.is_text]
+    return "float32" if all(one.dtype in _SINGLE for one in numbers) else "float64"

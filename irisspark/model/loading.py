@@ -298,16 +298,6 @@ def _check_ends(model: keras.Model) -> None:
             f"the model has {len(model.outputs)} outputs ({names}); irisspark evaluates models "
             "with one output"
         )
-    for tensor in model.inputs:
-        if tensor.dtype != "string":
-            continue
-        consumers = keras_private.consumers_of(model, tensor)
-        takers = ", ".join(f"{layer.name} ({type(layer).__name__})" for layer in consumers)
-        raise ModelError(
-            f"the model's input {tensor.name!r} takes text for {takers}: "
-            "text columns are not available yet, irisspark feeds numbers; "
-            "-loadData false shows the model"
-        )
     stateful = [layer.name for layer in model.layers if getattr(layer, "stateful", False)]
     if stateful:
         raise ModelError(
@@ -317,19 +307,19 @@ def _check_ends(model: keras.Model) -> None:
 
 
 def _inputs_of(model: keras.Model) -> tuple[ModelInput, ...]:
-    """Describe the inputs of a model that has several; none for a model with one.
+    """Describe the inputs of a model that has several, or takes text; else none.
 
     Raises:
         ModelError: One is of no fixed size, so it does not say how many columns it takes.
     """
-    if len(model.inputs) == 1:
+    if len(model.inputs) == 1 and model.inputs[0].dtype != "string":
         return ()
     found = []
     for name, tensor in zip(keras_private.names_of_inputs(model), model.inputs, strict=True):
         if tensor.shape[0] is not None or None in tensor.shape[1:]:
             raise ModelError(
-                f"the model's input {name!r} has the shape {tuple(tensor.shape)}: of several "
-                "inputs each takes rows of a fixed size, and any number of rows"
+                f"the model's input {name!r} has the shape {tuple(tensor.shape)}: an "
+                "input that is told by its name takes rows of a fixed size, and any number of rows"
             )
         found.append(ModelInput(name, tuple(tensor.shape[1:]), tensor.dtype))
     return tuple(found)

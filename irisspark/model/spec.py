@@ -43,7 +43,8 @@ class ModelSpec:
         trusted: True where the user allows the file's own code (Lambda layers) to run.
         digest: SHA-256 of the file, kept where its bytes travel apart.
         fetch: Gives the bytes of the file where they travel apart.
-        inputs: Of a model with several; a row is then flat, and holds theirs one after the other.
+        inputs: Of a model with several, or of text; a row is then flat, and holds theirs one after
+            the other, texts apart from numbers.
     """
 
     file: bytes = field(repr=False)
@@ -116,12 +117,18 @@ class ModelSpec:
             f"but the data gives {num_features} feature columns"
         )
 
+    @property
+    def has_texts(self) -> bool:
+        """Tell whether an input takes text."""
+        return any(one.is_text for one in self.inputs)
+
     def arrange(self, model: keras.Model, features: Any, num_rows: int, num_features: int) -> Any:
         """Give what the model is called with.
 
         Args:
             model: Built from this spec, or what it was made of.
-            features: [rows, num_features], a tensor.
+            features: [rows, num_features], a tensor; of a model that takes text a pair of them,
+                numbers and texts.
             num_rows: How many rows, -1 for as many as there are.
             num_features: Feature columns of a row.
         """
@@ -129,11 +136,14 @@ class ModelSpec:
 
         if not self.inputs:
             return tf.reshape(features, (num_rows, *self.row_shape(num_features)))
-        tensors, start = [], 0
+        sources = features if self.has_texts else (features,)
+        tensors, starts = [], [0, 0]
         for one in self.inputs:
-            columns = features[:, start : start + one.size]
-            start += one.size
-            tensors.append(tf.cast(tf.reshape(columns, (num_rows, *one.shape)), one.dtype))
+            start = starts[one.is_text]
+            columns = sources[one.is_text][:, start : start + one.size]
+            starts[one.is_text] += one.size
+            shaped = tf.reshape(columns, (num_rows, *one.shape))
+            tensors.append(shaped if one.is_text else tf.cast(shaped, one.dtype))
         return keras_private.as_inputs(model, tensors)
 
     def build(self) -> keras.Model:

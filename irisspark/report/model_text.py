@@ -74,11 +74,14 @@ def first_row_text(
         class_names: The classes in the order of the model's outputs.
         inputs: Of a model that has several.
     """
-    lines, start = ["first row, as the model takes it:"], 0
+    lines, starts = ["first row, as the model takes it:"], [0, 0]
+    parts = row.features[0].item() if row.features.dtype.names else (row.features[0],)
     for one in inputs:
-        values = row.features[0][start : start + one.size].reshape(one.shape).astype(one.dtype)
+        start = starts[one.is_text]
+        values = parts[one.is_text][start : start + one.size].reshape(one.shape)
+        values = _decoded(values) if one.is_text else values.astype(one.dtype)
         lines += [f"  {one.name}: {one.dtype} {one.shape}", *_indented(_values(values))]
-        start += one.size
+        starts[one.is_text] += one.size
     if not inputs:
         values = row.features[0].reshape(shape)
         lines += [f"  {values.dtype} {values.shape}", *_indented(_values(values))]
@@ -89,6 +92,10 @@ def first_row_text(
     for column, cells in zip(columns.keep, row.kept, strict=True):
         lines.append(f"  kept {columns.name(column)}: {cells[0].as_py()}")
     return "\n".join(lines) + "\n"
+
+
+def _decoded(texts: Array) -> Array:
+    return np.array([text.decode() for text in texts.ravel()], dtype=object).reshape(texts.shape)
 
 
 def _values(values: Array) -> str:

@@ -82,6 +82,12 @@ def configure(model: LoadedModel, settings: TrainSettings) -> Configured:
     import keras
 
     network, spec = model.network, model.spec
+    if spec.has_texts:
+        names = ", ".join(one.name for one in spec.inputs if one.is_text)
+        raise ModelError(
+            f"the model takes text ({names}), which is evaluated and predicted, but not learned "
+            "from yet: train it on numbers, such as the codes of its words"
+        )
     if not network.trainable_variables:
         raise ModelError("the model has no trainable weights: every layer of it is frozen")
     if spec.loss is None:

@@ -279,3 +279,142 @@ def test_what_does_not_fit_an_input_is_named_with_it(
     )
     assert (code, metrics) == (1, {})
     assert said in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def visits(patients) -> pd.DataFrame:
+    """Numbers beside texts: quoted, empty, beyond ASCII, words and whole sentences."""
+    rng = np.random.default_rng(5)
+    thal = rng.choice(["fixed", "normal", "reversible", "", "NA", "Zürich, Süd"], 300)
+    words = rng.choice(["pain", "chest", "no", "mild", '"severe"', "ñ"], (300, 4))
+    notes = [" ".join(row) for row in words]
+    return patients[["age", "oldpeak", "target"]].assign(thal=thal, note=notes, town=thal[::-1])
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory, visits) -> Path:
+    import keras
+
+    keras.utils.set_random_seed(5)
+    layers = keras.layers
+    inputs = {
+        "note": keras.Input((1,), name="note", dtype="string"),
+        "age": keras.Input((1,), name="age", dtype="int32"),
+        "thal": keras.Input((1,), name="thal", dtype="string"),
+        "oldpeak": keras.Input((1,), name="oldpeak"),
+        "town": keras.Input((1,), name="town", dtype="string"),
+    }
+    words = layers.TextVectorization(max_tokens=20, output_mode="multi_hot")
+    words.adapt(visits["note"].to_numpy())
+    looked_up = layers.StringLookup(output_mode="one_hot")
+    # Keras cannot open a table again that was adapted to the empty text.
+    looked_up.adapt(visits["thal"][visits["thal"] != ""].to_numpy())
+    scale = layers.Normalization()
+    scale.adapt(visits[["oldpeak"]].to_numpy("float32"))
+    parts = [
+        layers.Flatten()(words(inputs["note"])),
+        layers.Discretization(bin_boundaries=[40, 50, 60], output_mode="one_hot")(inputs["age"]),
+        looked_up(inputs["thal"]),
+        scale(inputs["oldpeak"]),
+        layers.Hashing(7, output_mode="one_hot")(inputs["town"]),
+    ]
+    hidden = layers.Dense(8, "relu")(layers.concatenate(parts))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    path = tmp_path_factory.mktemp("text") / "visits.keras"
+    model.save(path)
+    return path
+
+
+def text_output(path: Path, table: pd.DataFrame) -> np.ndarray:
+    import keras
+    import tensorflow as tf
+
+    dtypes = {"age": "int32", "oldpeak": "float32"}
+    features = {
+        name: tf.constant(table[[name]].to_numpy(dtypes.get(name, object)).tolist(),
+                          dtypes.get(name, "string"))
+        for name in ("note", "age", "thal", "oldpeak", "town")
+    }  # fmt: skip
+    return keras.models.load_model(path)(features, training=False).numpy()[:, 0]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("block", [4 << 20, 900])
+def test_texts_go_to_lookups_hashing_and_vectorization_as_they_stand(
+    run, visits, text_model, tmp_path, kind, block, monkeypatch
+):
+    monkeypatch.setattr("irisspark.data.csv.csv_reader.BLOCK_BYTES", block)
+    data = tmp_path / f"a.{kind}"
+    table = visits.astype({"age": "object"})
+    if kind == "csv":
+        table.loc[9, "age"] = "oops"  # a closer look gives the same texts
+        table.to_csv(data, index=False)
+    else:
+        visits.assign(thal=visits["thal"].replace("", None)).to_parquet(data, row_group_size=99)
+    code, metrics, predicted = run(
+        "-modelPath", text_model, "-dataPath", data, "-header", "true", "-labelIndex", "target",
+        "-badRows", "skip", "-predictions", "true",
+    )  # fmt: skip
+    assert code == 0
+    expected = text_output(text_model, visits)
+    if kind == "csv":
+        expected = np.delete(expected, 9)
+        assert metrics["bad_rows"]["by_reason"] == {"not a number": 1}
+    np.testing.assert_allclose(predicted["probability_1"], expected, **TOLERANCE)
+    assert metrics["run"]["comparison"]["rows"] == 32
+
+
+def test_a_named_missing_text_is_the_empty_text(run, visits, text_model, tmp_path, capfd):
+    visits.to_csv(tmp_path / "a.csv", index=False)
+    words = ("-modelPath", text_model, "-dataPath", tmp_path / "a.csv", "-header", "true")
+    words = (*words, "-labelIndex", "target", "-missing", "NA,fixed")
+    _, _, predicted = run(*words, "-predictions", "true")
+    blanked = visits.replace({"thal": {"NA": "", "fixed": ""}, "town": {"NA": "", "fixed": ""}})
+    expected = text_output(text_model, blanked)
+    np.testing.assert_allclose(predicted["probability_1"], expected, **TOLERANCE)
+    assert run(*words, "-loadData", "false")[0] == 0
+    assert f"  note: string (1,)\n  ['{visits['note'][0]}']\n" in capfd.readouterr().out
+
+
+def test_bytes_that_are_no_text_make_a_bad_row(run, visits, text_model, tmp_path, capfd):
+    data = (
+        visits.to_csv(index=False)
+        .encode()
+        .replace("Zürich".encode(), "Z\xfcrich".encode("latin1"), 1)
+    )
+    (tmp_path / "a.csv").write_bytes(data)
+    code, _, _ = run("-modelPath", text_model, "-dataPath", tmp_path / "a.csv", "-header", "true",
+                     "-labelIndex", "target")  # fmt: skip
+    assert code == 1
+    assert "not UTF-8" in capfd.readouterr().err
+
+
+def test_one_input_of_text_alone(run, visits, tmp_path):
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(5)
+    words = keras.layers.TextVectorization(output_mode="multi_hot", max_tokens=20)
+    words.adapt(visits["note"].to_numpy())
+    model = keras.Sequential(
+        [keras.Input((), dtype="string", name="note"), words, keras.layers.Dense(2, "softmax")]
+    )
+    model.save(tmp_path / "note.keras")
+    notes = visits[["note", "target"]]
+    notes.to_csv(tmp_path / "a.csv", index=False, header=False)
+    code, metrics, predicted = run(
+        "-modelPath", tmp_path / "note.keras", "-dataPath", tmp_path / "a.csv",
+        "-inputs", "note=0", "-predictions", "true",
+    )  # fmt: skip
+    assert (code, metrics["rows"]) == (0, 300)
+    expected = model(tf.constant(notes["note"].tolist())).numpy()
+    np.testing.assert_allclose(predicted["probability_1"], expected[:, 1], **TOLERANCE)
+
+
+def test_training_on_text_is_refused(run, visits, text_model, tmp_path, capfd):
+    visits.to_csv(tmp_path / "a.csv", index=False)
+    code, _, _ = run("-modelPath", text_model, "-dataPath", tmp_path / "a.csv", "-header", "true",
+                     "-labelIndex", "target", "-train", "true")  # fmt: skip
+    assert code == 1
+    assert "takes text (note, thal, town), which is evaluated" in capfd.readouterr().err

@@ -119,7 +119,7 @@ def examine(
         suspects: The features that are likely to hold bad cells, None for all. Only
             these are read as text, which costs more, as long as all others turn out to be good.
     """
-    everything = frozenset(columns.features)
+    everything = columns.number_set
     examined = None
     if suspects is not None:
         with contextlib.suppress(pa.ArrowInvalid):  # it is another column this time
@@ -159,7 +159,8 @@ def is_comment(record: bytes, columns: Columns, csv: CsvFormat) -> bool:
     cells = split_cells(record, csv.delimiter)
     if len(cells) != columns.num_columns:
         return True
-    return not has_number([csv.with_point(cells[c]) for c in columns.features])
+    numbers = [csv.with_point(cells[c]) for c in columns.numbers]
+    return bool(numbers) and not has_number(numbers)
 
 
 def _examine(
@@ -170,7 +171,8 @@ def _examine(
     boolean_columns: set[int] = set()
     filled: dict[int, Mask] = {}
     fault_columns = np.full(len(rows), WHOLE_LINE, dtype=np.int64)
-    kept, is_known = frozenset(columns.keep), len(suspects) < len(columns.features)
+    kept = frozenset(columns.keep + columns.texts)
+    is_known = len(suspects) < len(columns.numbers)
     for column in columns.used:
         if column in suspects:
             feature = _convert_feature(cells[column], column, columns, csv, likely_bad=is_known)
@@ -190,7 +192,10 @@ def _examine(
         faults[int(rows[row])] = Fault(_reason(cell, column, columns, csv), column, _shown(cell))
     return Examined(
         good=rows[is_good],
-        features=_matrix([values[c] for c in columns.features], len(rows), columns)[is_good],
+        features=columns.rows(
+            _matrix([values[c] for c in columns.numbers], len(rows), columns)[is_good],
+            [_texts(cells[column], is_good, columns) for column in columns.texts],
+        ),
         labels=None if columns.label is None else values[columns.label][is_good],
         kept=tuple(_kept(cells[c], is_good) for c in columns.keep),
         faults=faults,
@@ -244,7 +249,7 @@ def _read_text(
         ),
         pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.binary())
-            | {_field(c): number for c in columns.features if c not in suspects},
+            | {_field(c): number for c in columns.numbers if c not in suspects},
             include_columns=names,
             null_values=[""],
             strings_can_be_null=False,
@@ -391,6 +396,10 @@ def _matrix(values: list[Array], num_rows: int, columns: Columns) -> Array:
         for position, column in enumerate(values):
             matrix[:, position] = column
     return matrix
+
+
+def _texts(cells: pa.Array, is_good: Mask, columns: Columns) -> Array:
+    return columns.gaps.texts(cells.filter(pa.array(is_good)).dictionary_encode())
 
 
 def _kept(cells: pa.Array, is_good: Mask) -> pa.Array:

@@ -213,7 +213,8 @@ def _typed(columns: Columns, features: Array, others: dict[int, pa.Array]) -> Pa
 
 def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str, Any]:
     number = arrow_number_type(np.dtype(columns.dtype))
-    types: dict[str, pa.DataType] = {_field(c): number for c in columns.features}
+    types: dict[str, pa.DataType] = {_field(c): number for c in columns.numbers}
+    types |= {_field(c): pa.dictionary(pa.int32(), pa.utf8()) for c in columns.texts}
     types |= {_field(c): pa.utf8() for c in columns.keep if c not in columns.features}
     if columns.label is not None and columns.targets is not None:
         types[_field(columns.label)] = columns.targets.arrow_type
@@ -264,8 +265,8 @@ def _typed_features(table: pa.Table, columns: Columns, num_filled: dict[int, int
 
     What is filled is counted in ``num_filled``, by column.
     """
-    features = np.empty((table.num_rows, len(columns.features)), dtype=columns.dtype)
-    for position, column in enumerate(columns.features):
+    features = np.empty((table.num_rows, len(columns.numbers)), dtype=columns.dtype)
+    for position, column in enumerate(columns.numbers):
         cells = _chunk(table, column)
         is_gap = None
         if cells.null_count:
@@ -279,7 +280,11 @@ def _typed_features(table: pa.Table, columns: Columns, num_filled: dict[int, int
             return None
         with np.errstate(over="ignore"):  # float16: an infinity is found below
             features[:, position] = values
-    return _if_finite(features)
+    if _if_finite(features) is None:
+        return None
+    texts = [columns.gaps.texts(_chunk(table, column)) for column in columns.texts]
+    made: Array = columns.rows(features, texts)
+    return made
 
 
 def _fitting(cells: Array, columns: Columns) -> Array | None:

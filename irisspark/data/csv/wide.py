@@ -43,7 +43,8 @@ class WideCells:
 def is_wide(columns: Columns) -> bool:
     """Tell whether a table is read in this way: hardly any of its many columns is no feature."""
     num_others = columns.num_columns - len(columns.features)
-    return columns.num_columns >= MIN_COLUMNS and num_others <= MAX_OTHER_COLUMNS
+    is_wide = columns.num_columns >= MIN_COLUMNS and num_others <= MAX_OTHER_COLUMNS
+    return is_wide and not columns.texts
 
 
 def parse_wide(data: bytes, columns: Columns, csv: CsvFormat) -> WideCells | None:

@@ -85,7 +85,7 @@ def _features(cells: Cells, columns: Columns, num_filled: dict[int, int]) -> Arr
     """
     dtype = np.dtype(columns.dtype)
     values = []
-    for column in columns.features:
+    for column in columns.numbers:
         of_column, is_missing, is_filled = _filled(column, cells[column], columns)
         if is_missing is not None:
             return None
@@ -94,18 +94,37 @@ def _features(cells: Cells, columns: Columns, num_filled: dict[int, int]) -> Arr
             num_filled[column] = int(is_filled.sum())
     if dtype.kind != "f" and any(_unfit(of_column, dtype).any() for of_column in values):
         return None
-    for column, of_column in zip(columns.features, values, strict=True):
+    for column, of_column in zip(columns.numbers, values, strict=True):
         if column in columns.own_dtypes and _unfit_own(column, of_column, columns).any():
             return None
-    features = np.empty((len(values[0]), len(values)), dtype=dtype)
+    features = np.empty((len(next(iter(cells.values()))), len(values)), dtype=dtype)
+    if not _lay_out(values, features):
+        return None
+    try:
+        made: Array = columns.rows(features, [_texts(cells[c], columns) for c in columns.texts])
+    except pa.ArrowInvalid:  # no UTF-8
+        return None
+    return made
+
+
+def _lay_out(values: list[Array], features: Array) -> bool:
+    """Turn columns into the rows of ``features``; tell whether all numbers are finite then."""
     for start in range(0, len(features), _TILE_ROWS):
         tile = features[start : start + _TILE_ROWS]
-        with np.errstate(over="ignore"):  # an infinity is found below
+        with np.errstate(over="ignore"):
             for place, of_column in enumerate(values):
                 tile[:, place] = of_column[start : start + _TILE_ROWS]
-        if dtype.kind == "f" and not np.isfinite(tile).all():
-            return None
-    return features
+        if features.dtype.kind == "f" and not np.isfinite(tile).all():
+            return False
+    return True
+
+
+def _texts(cells: pa.Array, columns: Columns) -> Array:
+    """Give the bytes of a feature that goes to the model as text."""
+    if not types.is_dictionary(cells.type):
+        cells = cells.dictionary_encode()
+    texts = cells.dictionary if is_text(cells.type) else as_label_texts(cells.dictionary)
+    return columns.gaps.texts(pa.DictionaryArray.from_arrays(cells.indices, texts))
 
 
 def _filled(
@@ -213,7 +232,7 @@ def _examined(cells: Cells, columns: Columns, file_index: int, position: int) ->
     faults = _Faults(num_rows)
     values: dict[int, Array] = {}
     for column in columns.used:
-        if column in columns.feature_set:
+        if column in columns.number_set:
             values[column] = faults.in_feature(column, cells[column], columns)
         elif column == columns.label and columns.targets is not None:
             values[column] = faults.in_label(column, cells[column], columns.targets)
@@ -221,9 +240,10 @@ def _examined(cells: Cells, columns: Columns, file_index: int, position: int) ->
             faults.in_kept(column, cells[column])
     good = np.flatnonzero(faults.columns < 0)
     of_good = {column: array.take(pa.array(good)) for column, array in cells.items()}
-    features = np.empty((len(good), len(columns.features)), dtype=columns.dtype)
-    for place, column in enumerate(columns.features):
-        features[:, place] = values[column][good]
+    numbers = np.empty((len(good), len(columns.numbers)), dtype=columns.dtype)
+    for place, column in enumerate(columns.numbers):
+        numbers[:, place] = values[column][good]
+    features = columns.rows(numbers, [_texts(of_good[c], columns) for c in columns.texts])
     is_labelled = columns.label is not None and columns.targets is not None
     return Rows(
         features,

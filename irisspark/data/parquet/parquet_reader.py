@@ -80,11 +80,13 @@ class ParquetReader:
         Raises:
             DataError: There is one of these.
         """
-        for column in (*columns.keep, *(() if columns.label is None else (columns.label,))):
+        label = () if columns.label is None else (columns.label,)
+        for column in (*columns.keep, *columns.texts, *label):
             type_ = self.fields[column].type
-            is_fine = kind_of(type_) in _OF_LABELS if column == columns.label else True
+            is_fine = column in columns.keep or kind_of(type_) in _OF_LABELS
             if is_nested(type_) or not is_fine:
                 what = "the label" if column == columns.label else "a kept column"
+                what = columns.taker(column) if column in columns.texts else what
                 raise DataError(
                     f"{head.path}: {columns.name(column)} holds {kind_of(type_)}, which {what} "
                     "cannot be"

@@ -91,7 +91,11 @@ def _settings(
     used: Mapping[int, Field], columns: Columns, block_bytes: int | None
 ) -> dict[str, Any]:
     """Say how a file is read: whole column chunks at once, or only their beginnings."""
-    labels = [field for column, field in used.items() if column == columns.label]
+    labels = [
+        field
+        for column, field in used.items()
+        if column == columns.label or column in columns.texts
+    ]
     encoded = [field.name for field in labels if is_text(field.type) and not field.is_key]
     if block_bytes is None:
         return {"read_dictionary": encoded, "pre_buffer": True}
