@@ -21,9 +21,11 @@ REQUIREMENTS = [
 ]
 
 HDFS_REQUIREMENTS = ["hdfs-native>=0.14,<0.15"]  # with which workers read and write on HDFS
+MLFLOW_REQUIREMENTS = ["mlflow>=3,<4"]  # for -mlflow, on the driver
 
 TEST_REQUIREMENTS = [
     *HDFS_REQUIREMENTS,
+    *MLFLOW_REQUIREMENTS,
     "hypothesis",
     "jsonschema",
     "moto[server]",
@@ -66,7 +68,11 @@ if __name__ == "__main__":
         },
         python_requires=">=3.11,<3.13",
         install_requires=REQUIREMENTS,
-        extras_require={"hdfs": HDFS_REQUIREMENTS, "test": TEST_REQUIREMENTS},
+        extras_require={
+            "hdfs": HDFS_REQUIREMENTS,
+            "mlflow": MLFLOW_REQUIREMENTS,
+            "test": TEST_REQUIREMENTS,
+        },
         entry_points={"console_scripts": ["irisspark-bundle=irisspark.bundle.packing:main"]},
         classifiers=[
             "Operating System :: MacOS",

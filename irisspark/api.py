@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
+    from irisspark.tracking.tracker import Tracker
+
 _IN_MEMORY = "the model in memory"
 _SHORT_NAMES = {"label": "label_index", "keep": "keep_columns"}
 _NOT_HERE = {
@@ -79,7 +81,8 @@ class Evaluation:
 
     Attributes:
         content: What ``metrics.json`` holds.
-        notes: What the user should know about the model and the comparison.
+        notes: What the user should know about the model and the comparison, and where a run went
+            in MLflow.
         unmet: A line for each condition of ``require`` that the result falls short of.
         files: Name and content of what ``save`` writes.
     """
@@ -225,6 +228,8 @@ def predict(
         OptionsError: The options are wrong.
         IrissparkError: The model or the columns do not fit.
     """
+    if "mlflow" in options:
+        raise OptionsError("mlflow: a prediction is lazy, and has nothing to log")
     given = {"bad_rows": bad_rows, "class_names": class_names, **options}
     if of_files := sorted(_OF_FILES & given.keys()):
         raise OptionsError(f"{of_files[0]}: it is for files; fill the DataFrame (data.na.fill)")
@@ -240,7 +245,18 @@ def _run(
 ) -> Evaluation:
     options = _options(model, data, train=train, given=given)
     report.check_requirement_names(options.require)
-    session = _attach(spark, options)
+    with contextlib.ExitStack() as stack:
+        tracker = None
+        if options.mlflow is not None:
+            from irisspark.tracking.tracker import open_tracker
+
+            tracker = stack.enter_context(open_tracker(options.mlflow, with_model=train))
+        return _work(_attach(spark, options), model, options, tracker)
+
+
+def _work(
+    session: Session, model: keras.Model | str, options: Options, tracker: Tracker | None
+) -> Evaluation:
     clock = Clock()
     clock.lap("session")
     with _ONE_AT_A_TIME, _random_states_kept():
@@ -251,8 +267,8 @@ def _run(
         clock.lap("data")
         trained = None
         if options.train:
-            told = replace(settings.train_settings(options), saved_as=("model.keras",))
-            trained = running.train(session, loaded, dataset, told, lambda line: None)
+            how = replace(settings.train_settings(options), saved_as=("model.keras",))
+            trained = running.train(session, loaded, dataset, how, lambda line: None)
             dataset = trained.dataset
             clock.lap("train")
         result = evaluate_all(
@@ -271,11 +287,14 @@ def _run(
         files |= page.files(content, result.outcome.counts, options.require, unmet, history)
     note = result.comparison.note
     notes = (*loaded.notes, *(() if note is None else (note,)))
-    if trained is None:
+    model_file = trained.files["model.keras"] if trained is not None else None
+    if tracker is not None:
+        told = tracker.log(content, files, history=history, unmet=unmet, model=model_file)
+        notes = (*notes, *told)
+    if model_file is None:
         return Evaluation(content, notes, unmet, files)
     names = [name for name in history[0] if name != "epoch"] if history else []
     by_name = {name: [row[name] for row in history] for name in names}
-    model_file = trained.files["model.keras"]
     files["model.keras"] = model_file
     return Training(content, notes, unmet, files, _opened(model_file), by_name)
 

@@ -49,6 +49,8 @@ from irisspark.training.running import TrainingResult, train
 if TYPE_CHECKING:
     import keras
 
+    from irisspark.tracking.tracker import Tracker
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_UNMET = 3
@@ -114,6 +116,7 @@ def _check_output(options: Options) -> None:
 
 
 def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
+    tracker = _open_tracker(options, stack)
     with open_session(
         use_local=options.use_spark_local,
         verbose=options.verbose,
@@ -134,7 +137,7 @@ def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
         clock.lap("data")
         session.wait_for_workers()
         clock.lap("workers")
-        if publication is not None:
+        if publication is not None or tracker is not None:
             _import_what_draws()
         trained = None
         if options.train:
@@ -150,8 +153,17 @@ def _work(options: Options, clock: Clock, stack: ExitStack) -> int:
     if (filled := filled_text(dataset, result)) is not None:
         say(filled)
     if isinstance(result, PredictionResult):
-        return _finish_predictions(options, result, run, publication)
-    return _finish(options, result, run, publication, trained)
+        return _finish_predictions(options, result, run, publication, tracker)
+    return _finish(options, result, run, publication, trained, tracker)
+
+
+def _open_tracker(options: Options, stack: ExitStack) -> Tracker | None:
+    """Get ready to log to MLflow, where that is asked for: only then is the room imported."""
+    if options.mlflow is None:
+        return None
+    from irisspark.tracking.tracker import open_tracker
+
+    return stack.enter_context(open_tracker(options.mlflow, with_model=options.train))
 
 
 def _open_publication(session: Session, options: Options, stack: ExitStack) -> Publication | None:
@@ -279,6 +291,7 @@ def _finish(
     run: dict[str, object],
     publication: Publication | None,
     trained: TrainingResult | None,
+    tracker: Tracker | None,
 ) -> int:
     """Write the results, print the block, and judge the requirements."""
     if trained is not None:
@@ -287,11 +300,14 @@ def _finish(
         result.scores, bad_rows=result.bad.counts, run=run, layout=options.stats
     )
     unmet = report.unmet(content, options.require)
-    if publication is not None:
-        history = trained.history if trained is not None else ()
+    history = trained.history if trained is not None else ()
+    model_files = trained.files if trained is not None else {}
+    files: dict[str, bytes] = {}
+    if publication is not None or tracker is not None:
         files = report.files(result.scores, content, layout=options.stats, history=history)
         files |= _page(content, options, unmet, result, history)
-        publication.publish(files | (trained.files if trained is not None else {}))
+    if publication is not None:
+        publication.publish(files | model_files)
         say(f"the results are in {publication.uri}")
     _report_bad_rows(result)
     if options.verbose:
@@ -300,6 +316,9 @@ def _finish(
         say(f"-require: {line}")
     sys.stderr.flush()
     print(report.text(result.scores, options.stats), end="", flush=True)
+    if tracker is not None:
+        model = model_files.get("model.keras")
+        say(*tracker.log(content, files, history=history, unmet=unmet, model=model))
     return EXIT_UNMET if unmet else EXIT_DONE
 
 
@@ -333,16 +352,19 @@ def _finish_predictions(
     result: PredictionResult,
     run: dict[str, object],
     publication: Publication | None,
+    tracker: Tracker | None,
 ) -> int:
     """Publish predictions where there is nothing to measure, and say how many there are."""
     assert publication is not None
     content = prediction_report.document(result, run=run)
-    files = prediction_report.files(result, content)
-    publication.publish(files | _page(content, options, (), result))
+    files = prediction_report.files(result, content) | _page(content, options, (), result)
+    publication.publish(files)
     say(f"the results are in {publication.uri}")
     _report_bad_rows(result)
     sys.stderr.flush()
     print(prediction_report.text(result), end="", flush=True)
+    if tracker is not None:
+        say(*tracker.log(content, files))
     return EXIT_DONE
 
 

@@ -80,6 +80,6 @@ def train_settings(options: Options) -> TrainSettings:
 def _saved_as(options: Options) -> tuple[str, ...]:
     """Name the files of a trained model: Keras 3's, and the one that the run began with."""
     if options.output_path is None:
-        return ()
+        return () if options.mlflow is None else ("model.keras",)
     is_hdf5 = options.model_path.lower().endswith((".h5", ".hdf5"))
     return ("model.keras", "model.h5") if is_hdf5 else ("model.keras",)

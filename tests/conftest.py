@@ -37,3 +37,11 @@ def store() -> Iterator["Store"]:
     from s3_store import serve
 
     yield from serve()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a tracking server of MLflow."""
+    from mlflow_server import serve
+
+    yield from serve(tmp_path_factory.mktemp("mlflow"))

@@ -42,6 +42,10 @@ FILES = {
     "run_record": "DRIVER",
     "keras_import/__main__": "DRIVER",
     #
+    "tracking/logging_process": "DRIVER",
+    "tracking/tracker": "DRIVER",
+    "tracking/record": "PURE",
+    #
     "report/__init__": "PURE",
     "report/model_text": "PURE",
     "report/page": "PURE",

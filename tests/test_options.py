@@ -388,6 +388,7 @@ def test_unreadable_value_draws_no_complaint_from_a_cross_check(all_built):
         ("-topN 3 -classNames a,b", "-topN 3: more than the 2 classes"),
         ("-predictionsFormat csv", "-predictionsFormat csv: needs -predictions true"),
         ("-require f1:0.5 -loadData false", "nothing is measured with -loadData false"),
+        ("-mlflow iris -loadData false", "-mlflow iris: there is nothing to log"),
         ("-dataPath out/x.csv -outputPath out -overwrite true", "would replace -dataPath"),
         ("-modelPath file:/o/m.h5 -outputPath /o/ -overwrite true", "would replace -modelPath"),
         ("-dataPath a.csv,o/b.csv -outputPath ./o -overwrite true", "would replace -dataPath"),
@@ -490,6 +491,7 @@ def test_notes_tell_what_has_no_effect(all_built):
     assert notes(parse(["-epochs", "20"])) == ("-epochs 20 has no effect with -train false",)
     assert "not kept" in notes(parse(["-train", "true"]))[0]
     assert notes(parse(["-train", "true", "-outputPath", "o"])) == ()
+    assert notes(parse(["-train", "true", "-mlflow", "iris"])) == ()
     assert notes(parse(["-train", "true", "-loadData", "false"])) == (
         "-train true has no effect with -loadData false",
     )

@@ -97,7 +97,7 @@ def notes(options: Options) -> tuple[str, ...]:
             for field in ("train", "predictions")
             if getattr(options, field)
         ]
-    elif options.train and options.output_path is None:
+    elif options.train and options.output_path is None and options.mlflow is None:
         found.append("the trained model is not kept: -train true without -outputPath")
     if not options.train and options.epochs != BY_FIELD["epochs"].default:
         found.append(f"{_given(options, 'epochs')} has no effect with -train false")
@@ -253,6 +253,11 @@ def _requirement_is_measured(options: Options) -> Iterator[str]:
         yield f"{_given(options, 'require')}: nothing is measured with -loadData false"
 
 
+def _logged_is_measured(options: Options) -> Iterator[str]:
+    if options.mlflow is not None and not options.load_data:
+        yield f"{_given(options, 'mlflow')}: there is nothing to log with -loadData false"
+
+
 def _nothing_is_lost(options: Options) -> Iterator[str]:
     if options.output_path is None:
         return
@@ -303,6 +308,7 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
         _regression_has_no_classes,
     ),
     (frozenset({"require", "load_data"}), _requirement_is_measured),
+    (frozenset({"mlflow", "load_data"}), _logged_is_measured),
     (
         frozenset({"output_path", "overwrite", "checkpoint_path", "model_path", "data_path"}),
         _nothing_is_lost,

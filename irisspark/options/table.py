@@ -98,6 +98,7 @@ class Options:
     top_n: int
     require: tuple[Requirement, ...]
     stats: Literal["0.9", "1.0"]
+    mlflow: str | None
     show_values: bool
     progress: bool
     verbose: bool
@@ -201,6 +202,7 @@ RESULTS = (
     Option("-topN", "N", whole_number(1), 1, "also report top-N accuracy"),
     Option("-require", "CONDITIONS", read_requirements, (), "'accuracy>=0.8,f1>=0.75' (in quotes) or accuracy:0.8,f1:0.75: exit 3 where the result falls short", "none"),
     Option("-stats", "|".join(_LAYOUTS), one_of(*_LAYOUTS), "0.9", "layout of the text block"),
+    Option("-mlflow", "EXPERIMENT", read_text, None, "log the run to this experiment of MLflow, where MLFLOW_TRACKING_URI says", "none"),
     Option("-showValues", _SWITCH, read_bool, True, "false: no contents of cells in messages, report and metrics.json"),
     Option("-progress", _SWITCH, read_bool, True, "false: do not show how far jobs are"),
     Option("-verbose", _SWITCH, read_bool, False, "true: Spark's log, stack traces, and seconds by phase"),

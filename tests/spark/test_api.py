@@ -120,6 +120,46 @@ def test_training_gives_a_model_and_leaves_the_callers(spark: Session, network: 
     trained.model.fit(features, labels, epochs=1, verbose=0)
 
 
+def test_training_joins_the_active_run_of_mlflow(
+    spark: Session, network: Any, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.keras
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    mlflow.set_experiment("notebook")
+    data, told = str(IRIS), {"label": 4, "mlflow": "another"}
+    with mlflow.start_run() as run:
+        mlflow.log_param("epochs", "mine")
+        trained = irisspark.train(spark.context, network, data, epochs=2, workers=2, **told)
+        assert mlflow.active_run().info.run_id == run.info.run_id
+    page = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert trained.notes[-2:] == (
+        f"the run is in MLflow: {mlflow_server}{page}",
+        "  parameters that it had already stay as they were: epochs",
+    )
+    client = mlflow.MlflowClient()
+    found = client.get_run(run.info.run_id)
+    assert (found.info.status, found.data.params["epochs"]) == ("FINISHED", "mine")
+    assert found.data.params["workers"] == "2"
+    assert found.data.metrics["accuracy"] == trained.accuracy
+    losses = client.get_metric_history(run.info.run_id, "epoch/loss")
+    assert [(one.step, one.value) for one in losses] == list(enumerate(trained.history["loss"], 1))
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    info = mlflow.models.get_model_info(model.model_uri)
+    assert info.signature.inputs.to_dict()[0]["tensor-spec"]["shape"] == (-1, 4)
+    required = mlflow.pyfunc.get_model_dependencies(model.model_uri)
+    assert re.findall("^(.*?)==", Path(required).read_text(), re.MULTILINE) == [
+        *("mlflow", "keras", "tensorflow", "numpy")
+    ]
+    learned = mlflow.keras.load_model(model.model_uri)
+    rows = iris()[0]
+    np.testing.assert_array_equal(
+        learned.predict(rows, verbose=0), trained.model.predict(rows, verbose=0)
+    )
+    with pytest.raises(OptionsError, match="mlflow: a prediction is lazy"):
+        irisspark.predict(spark.context, network, None, mlflow="iris")
+
+
 def test_two_threads_evaluate_at_once(spark: Session, network: Any) -> None:
     found: list[float] = []
 

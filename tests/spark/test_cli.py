@@ -130,6 +130,38 @@ def test_an_output_folder_that_exists_is_kept_unless_overwrite_says_so(run):
     assert [p.name for p in Path().iterdir() if p.name.startswith(".")] == []
 
 
+def test_run_is_logged_to_an_experiment_of_mlflow(run, mlflow_server, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    rows = IRIS.read_text() + "1,2,3,nothing,0\n"
+    words = ("-mlflow", "cron", "-badRows", "skip", "-require", "accuracy:0.99")
+    code, out, err = run(*words, "-outputPath", "out", data=rows)
+    assert (code, out[-2:]) == (3, "=\n")
+    place = re.search(r"the run is in MLflow: \S+/#/experiments/(\d+)/runs/(\w+)\n", err)
+    assert place, err
+    client = mlflow.MlflowClient(mlflow_server)
+    assert client.get_experiment(place[1]).name == "cron"
+    found, metrics = client.get_run(place[2]), json.loads(Path("out/metrics.json").read_text())
+    assert found.info.status == "FINISHED"
+    assert found.data.params["badRows"] == "skip"
+    assert found.data.metrics["accuracy"] == metrics["accuracy"]
+    assert found.data.metrics["macro.f1"] == metrics["macro"]["f1"]
+    assert found.data.tags["irisspark.bad_rows"] == "1"
+    assert found.data.tags["irisspark.unmet"].startswith("accuracy is ")
+    assert found.data.tags["irisspark.version.spark"] == pyspark.__version__
+    artifacts = client.list_artifacts(place[2], "irisspark")
+    names = {file.path.removeprefix("irisspark/") for file in artifacts}
+    assert names == {path.name for path in Path("out").iterdir()}
+
+
+def test_server_that_is_not_there_costs_no_result(run, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    code, out, err = run("-mlflow", "cron", "-outputPath", "out")
+    assert (code, Path("out/report.txt").read_text()) == (0, out)
+    assert "irisspark: the run is not in MLflow, or not whole: http://127.0.0.1:9: " in err
+
+
 def test_a_requirement_that_is_not_met_ends_with_3_after_the_report(run):
     code, out, err = run("-require", "accuracy>=0.999,f1:0.5")
     assert code == 3
