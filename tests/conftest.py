@@ -16,6 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-spark", action="store_true", help=f"all of {', '.join(SPARKS)}, not two of them"
     )
+    parser.addoption(
+        "--every-mode", action="store_true", help="ship packages in each deploy mode, not in two"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -26,9 +29,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("spark_version", versions, scope="module")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let tests that fork come first: threads of TensorFlow and Spark do not survive it."""
     items.sort(key=lambda item: item.path.name not in FORKS)
+    if not config.getoption("--every-mode"):
+        left_out = [item for item in items if item.get_closest_marker("every_mode")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

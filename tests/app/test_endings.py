@@ -48,7 +48,7 @@ def test_ctrl_c_says_that_the_run_was_interrupted_and_keeps_the_old_results(
     (place.folder / "out").mkdir()
     (place.folder / "out" / "mine").touch()
     ended = endings.end(place, "interrupted", "epoch 2/")
-    assert endings.problems("interrupted", ended) == []
+    assert endings.problems("interrupted", ended) == [], ended.output
     assert sorted(os.listdir(place.folder)) == ["iris.txt", "my_model.h5", "out"]
     assert os.listdir(place.folder / "out") == ["mine"]
 

@@ -83,6 +83,7 @@ def test_standalone_client_mode(
     assert "irisspark:" not in done.stdout + done.stderr  # not of another numpy either
 
 
+@pytest.mark.every_mode
 def test_standalone_cluster_mode(
     archive: Path, packages: Path, spark_submit: Run, cluster: Cluster, bare_python: str
 ) -> None:
@@ -119,6 +120,7 @@ def _driver_outputs(cluster: Cluster, name: str) -> set[Path]:
     return {file for folder in cluster.work_dirs for file in folder.glob(f"driver-*/{name}")}
 
 
+@pytest.mark.every_mode
 def test_yarn_client_mode(
     archive: Path, packages: Path, spark_submit: Run, hadoop: Hadoop, bare_python: str
 ) -> None:
