@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from s3_store import Store
+
+# A machine that has other things to do is no fault of a test.
+hypothesis.settings.register_profile("irisspark", deadline=None)
+hypothesis.settings.load_profile("irisspark")
 
 FORKS = {"test_startup_handover.py"}
 SPARKS = ("3.5.9", "4.0.0", "4.1.4", "4.2.1", "4.3.0")
