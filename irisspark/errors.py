@@ -96,3 +96,8 @@ def first_line(error: BaseException) -> str:
     innermost = text.rsplit("Exception encountered: ", 1)[-1]
     lines = (line.strip() for line in innermost.splitlines())
     return next((line for line in lines if line), type(error).__name__)[:MAX_LINE_CHARS]
+
+
+def without_password(text: str) -> str:
+    """Hide the secret in ``scheme://user:secret@host``."""
+    return re.sub(r"(://[^/@:,\s]+:)[^@,\s]+@", r"\1***@", text)

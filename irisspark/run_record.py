@@ -95,7 +95,7 @@ def filled_text(dataset: Dataset, result: EvaluationResult | PredictionResult) -
     counts = {c: count for c, count in result.outcome.filled.counts.items() if count}
     if not counts:
         return None
-    columns, total = dataset.columns, sum(counts.values())
+    columns, total = dataset.columns, result.outcome.filled.total
     most = sorted(counts, key=lambda column: (-counts[column], column))[:_MAX_SHOWN]
     shown = [f"{counts[c]} in {columns.name(c)} with {columns.gaps.fills[c]:g}" for c in most]
     more = f", and {len(counts) - _MAX_SHOWN} more columns" if len(counts) > _MAX_SHOWN else ""

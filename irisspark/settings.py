@@ -5,11 +5,10 @@ from __future__ import annotations
 from irisspark.data.columns import ColumnChoice
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.dataset import DataSettings
-from irisspark.errors import ModelError
+from irisspark.errors import ModelError, without_password
 from irisspark.evaluation.evaluating import EvaluateSettings
 from irisspark.model.output import Meaning, RegressionMeaning
 from irisspark.options import Options
-from irisspark.options.values import without_password
 from irisspark.training.train_settings import TrainSettings
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from irisspark.errors import OptionsError
+from irisspark.errors import OptionsError, without_password
 from irisspark.options.checks import cross_check
 from irisspark.options.spark_names import OPTION_KEYS, OTHERS, SWITCHES
 from irisspark.options.table import BY_NAME, OPTIONS, Option, Options
-from irisspark.options.values import item_text, shown, without_password
+from irisspark.options.values import item_text, shown
 
 # Word processors, and notebooks that went through one, make long dashes of a dash.
 _LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"

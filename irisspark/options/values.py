@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from irisspark.errors import without_password
+
 ColumnItem = int | str | tuple[int, int]
 """A column: its index (negative from the end), its header name, or an inclusive range."""
 
@@ -84,11 +86,6 @@ def shown(value: object) -> str:
     """Quote a value for a message: control characters escaped, passwords in URIs hidden, cut."""
     text = repr(without_password(str(value)))
     return text if len(text) <= 120 else f"{text[:90]}...{text[-20:]}"
-
-
-def without_password(text: str) -> str:
-    """Hide the secret in ``scheme://user:secret@host``."""
-    return re.sub(r"(://[^/@:,\s]+:)[^@,\s]+@", r"\1***@", text)
 
 
 def read_bool(text: str) -> bool:

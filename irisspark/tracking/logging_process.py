@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from irisspark.errors import first_line
+from irisspark.errors import first_line, without_password
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +25,6 @@ _FOLDER = "irisspark"
 _MODEL = "model"
 _MAX_METRICS, _MAX_OTHERS, _MAX_TAG_CHARS = 1000, 100, 5000  # of a request of MLflow's
 _OUTLIVES_SECONDS = 60  # where the process that asked was killed
-_PASSWORD = re.compile(r"(://[^/@:,\s]+:)[^@,\s]+@")
 _REQUIRED = ("keras", "tensorflow", "numpy")
 
 
@@ -56,7 +54,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     try:
         return _log(job)
     except Exception as error:
-        return {"error": _PASSWORD.sub(r"\1***@", _reason(error))}
+        return {"error": without_password(_reason(error))}
 
 
 def _reason(error: BaseException) -> str:
@@ -157,7 +155,7 @@ def _place_of(client: MlflowClient, run_id: str) -> str:
     """Say where a run is: its page where it has one."""
     import mlflow
 
-    uri, info = _PASSWORD.sub(r"\1***@", mlflow.get_tracking_uri()), client.get_run(run_id).info
+    uri, info = without_password(mlflow.get_tracking_uri()), client.get_run(run_id).info
     if uri.startswith(("http://", "https://")):
         return f"{uri.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{run_id}"
     name = client.get_experiment(info.experiment_id).name
