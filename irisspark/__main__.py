@@ -30,6 +30,7 @@ def _run(requester: socket.socket | None) -> None:
         from irisspark.cli import main
 
         code = main(sys.argv[1:])
+        ending.stop_listening()
     except ending.SignalReceived as received:
         code = received.exit_code
     except ImportError as error:  # what ``cli`` itself is made of

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import NoReturn
 END_SECONDS = 8.0
 
 _POLL_SECONDS = 1.0
+_SOON_SECONDS = 0.05
 _JAVA_ERRORS = "Py4J"
 _MEANINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
@@ -38,6 +40,7 @@ class SignalReceived(KeyboardInterrupt):
 
 
 _received: SignalReceived | None = None
+_is_lost = False
 _parent = os.getppid()
 _is_watching = False
 
@@ -74,12 +77,49 @@ def listen(leave: Callable[[int], object]) -> None:
         end_with_parent()
 
 
+def stop_listening() -> None:
+    """Raise no signal any more: the run has come to its end, and has a code.
+
+    An end that waits for somebody, as for who reads its output, still ends with the signal.
+    """
+    for number in _MEANINGS:
+        signal.signal(number, lambda *_: None)
+
+
 def _tell(number: int, _: object) -> None:
-    global _received
+    global _received, _is_lost
     if _received is None:  # a second signal, as a terminal and ``timeout`` send, changes nothing
         _received = SignalReceived(number)
-        logging.disable()  # py4j would tell of it, with a trace
+        _silence()
         raise _received
+    if _is_lost:
+        _is_lost = False
+        raise _received
+
+
+def _silence() -> None:
+    """Print no trace any more: py4j, threads and finalizers would tell of the end itself."""
+    logging.disable()
+    threading.excepthook = lambda _: None
+    sys.excepthook = lambda *_: None
+    sys.unraisablehook = _raise_again
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise ``SignalReceived`` once more where a finalizer or a callback had it, and it is lost."""
+    received = _received
+    if received is None or unraisable.exc_value is not received:
+        return
+
+    def raise_again() -> None:
+        global _is_lost
+        _is_lost = True
+        os.kill(os.getpid(), received.exit_code - 128)
+
+    # In a while, from another thread: this is still the finalizer, out of which nothing is raised.
+    timer = threading.Timer(_SOON_SECONDS, raise_again)
+    timer.daemon = True
+    timer.start()
 
 
 def _end_late(signals: int, leave: Callable[[int], object]) -> NoReturn:
