@@ -31,7 +31,6 @@ TEST_REQUIREMENTS = [
     "moto[server]",
     "mypy",
     "pytest",
-    "pytest-xdist",
     "ruff",
     "scikit-learn",
     "selenium",  # opens report.html in Debian's chromium
