@@ -1,7 +1,7 @@
-"""Runs that end well, fail, are interrupted, terminated and killed: what do they leave?
+"""Runs that end well, fail, are interrupted, terminated, hung up and killed: what do they leave?
 
     python benchmarks/endings.py [--good 10] [--failed 5] [--interrupted 5] [--terminated 5]
-        [--killed 5] [--seed 0]
+        [--hung-up 5] [--killed 5] [--seed 0]
 
 Each run is ``submit.sh`` on a terminal of its own. Its processes are told by their session, so that
 none escapes by its name. After a last good run, which clears what killed ones left, files, shared
@@ -30,7 +30,16 @@ IRIS = ROOT / "irisspark" / "samples" / "iris.txt"
 EVALUATE = ["-labelIndex", "4", "-modelPath", "my_model.h5", "-dataPath", "iris.txt"]
 TRAIN = [*EVALUATE, "-train", "true", "-epochs", "5000", "-outputPath", "out", "-overwrite", "true"]
 END_SECONDS = 20.0
-CODES = {"good": 0, "failed": 1, "interrupted": 130, "terminated": 143, "killed": -signal.SIGKILL}
+CODES = {
+    "good": 0,
+    "failed": 1,
+    "interrupted": 130,
+    "terminated": 143,
+    "hung-up": 129,
+    "killed": -signal.SIGKILL,
+}
+# A process that has only begun ends by the signal itself.
+SIGNALS = {"interrupted": signal.SIGINT, "terminated": signal.SIGTERM, "hung-up": signal.SIGHUP}
 # What Spark itself makes, and cannot take away once it is killed.
 SPARKS_OWN = re.compile(r"(spark|blockmgr|hsperfdata|liblz4-java|artifacts)[-_].*|jna-.*")
 
@@ -97,6 +106,11 @@ class Run:
         """Press Ctrl-C: the terminal sends SIGINT to the whole group in its foreground."""
         os.write(self._master, b"\x03")
 
+    def hang_up(self) -> None:
+        """Close the terminal, as a window or a connection by ssh that ends does."""
+        os.close(self._master)
+        self._master = -1
+
     def finish(self, seconds: float = 600.0) -> Ended:
         """Wait until the last of its processes has ended."""
         started = time.monotonic()
@@ -109,7 +123,8 @@ class Run:
             for line in left:
                 os.kill(int(line.split()[0]), signal.SIGKILL)
         self._reading.join(2)
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
         return Ended(code, took, self.output, left)
 
 
@@ -175,6 +190,7 @@ def end(place: Place, kind: str, when: float | str) -> Ended:
     ways: dict[str, Callable[[], None]] = {
         "interrupted": run.interrupt,
         "terminated": run.process.terminate,
+        "hung-up": run.hang_up,
         "killed": run.process.kill,
     }
     ways[kind]()
@@ -184,9 +200,7 @@ def end(place: Place, kind: str, when: float | str) -> Ended:
 def problems(kind: str, ended: Ended) -> list[str]:
     """Say what is wrong with the end of a run."""
     found = []
-    allowed = {CODES[kind], -signal.SIGINT if kind == "interrupted" else CODES[kind]}
-    allowed |= {-signal.SIGTERM} if kind == "terminated" else set()
-    if ended.code not in allowed:
+    if ended.code not in (CODES[kind], -SIGNALS.get(kind, -CODES[kind])):
         found.append(f"exit code {ended.code}")
     if ended.left:
         found.append(f"processes: {ended.left}")
@@ -200,13 +214,13 @@ def problems(kind: str, ended: Ended) -> list[str]:
 def main() -> int:
     """Run them in an order that the seed chooses."""
     parser = argparse.ArgumentParser()
-    counts = {"good": 10, "failed": 5, "interrupted": 5, "terminated": 5, "killed": 5}
-    for kind, count in counts.items():
-        parser.add_argument(f"--{kind}", type=int, default=count)
+    for kind in CODES:
+        parser.add_argument(f"--{kind}", type=int, default=10 if kind == "good" else 5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     random.seed(args.seed)
-    kinds = [kind for kind in counts for _ in range(getattr(args, kind))]
+    counts = {kind: getattr(args, kind.replace("-", "_")) for kind in CODES}
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
     random.shuffle(kinds)
     bad = 0
     with tempfile.TemporaryDirectory() as root:

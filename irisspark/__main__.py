@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    # Before the imports, which take time: Ctrl-C ends what has only begun, without a trace. The
+    # early driver is started with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import atexit
 import contextlib
 import os
-import signal
 import socket
 import sys
 
@@ -48,7 +54,6 @@ def _run(requester: socket.socket | None) -> None:
 
 if __name__ == "__main__":
     settle_warnings()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends what has only begun, without a trace
     prefer_unpacked_spark()
     if descriptors := os.environ.pop(handover.EARLY_DRIVER_DESCRIPTORS, None):
         _run(early_driver.wait(descriptors))

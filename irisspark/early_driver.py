@@ -52,8 +52,10 @@ def wait(descriptors: str) -> socket.socket:
         Where the exit code goes. Does not return where spark-submit ends first.
     """
     began_with = dict(os.environ)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends spark-submit, whose end is seen here
+    # Ctrl-C, which is ignored from the start, ends spark-submit, whose end is seen here.
     signal.signal(signal.SIGTERM, lambda *_: _end())
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: _end())
     listening_descriptor, alive = map(int, descriptors.split(","))
     taken = threading.Event()
     threading.Thread(target=_end_with_spark_submit, args=(alive, taken), daemon=True).start()
@@ -65,8 +67,6 @@ def wait(descriptors: str) -> socket.socket:
     if request is None or not request.fits(began_with):
         _end()
     taken.set()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         # The import leads descriptor 2 away and back again, so it is left alone meanwhile.
         streams = handover.take_over(request, kept=DEFAULTS, forced=FORCED, with_descriptors=False)

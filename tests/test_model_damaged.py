@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from irisspark.errors import ModelError
+from irisspark.model import loading
 from irisspark.model.from_file import open_model
 from irisspark.startup.imports import import_tensorflow
 
@@ -101,3 +102,13 @@ def test_one_changed_byte_in_a_packed_file_is_told_as_damage(tmp_path, whole):
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def test_a_weight_of_a_loss_that_cannot_be_read_is_one_line():
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile(loss="categorical_crossentropy", loss_weights=[[0.5, [1]]])
+    with pytest.raises(ModelError, match=r"the weight of it, cannot be read: .*-loss names one"):
+        loading.load_network(model, loss=None)
+    assert loading.load_network(model, loss="categorical_crossentropy").spec.loss is not None

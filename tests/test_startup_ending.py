@@ -8,6 +8,11 @@ import time
 
 import pytest
 
+MEANINGS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "its terminal was closed",
+}
 PROGRAM = """
 import os, sys, threading, time, weakref
 from irisspark.startup import ending
@@ -55,10 +60,10 @@ except ending.SignalReceived as received:
 """
 
 
-def run(case: str, number: int) -> tuple[int, list[str], str, float]:
+def run(case: str, number: int, *before: str) -> tuple[int, list[str], str, float]:
     """Send a signal to a program that says that it has begun; give how it ended, and when."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", PROGRAM, case]
+    command = [*before, sys.executable, "-c", PROGRAM, case]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environ, text=True, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -70,11 +75,11 @@ def run(case: str, number: int) -> tuple[int, list[str], str, float]:
         return process.returncode, lines, errors, time.monotonic() - started
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", MEANINGS)
 @pytest.mark.parametrize("case", ["in_a_finalizer", "in_a_callback", "in_a_thread"])
 def test_a_signal_is_not_lost_and_shows_no_trace(case, number):
     code, lines, errors, seconds = run(case, number)
-    meaning = {signal.SIGINT: "interrupted\n", signal.SIGTERM: "terminated\n"}[number]
+    meaning = f"{MEANINGS[number]}\n"
     assert (code, lines, errors) == (128 + number, ["begun\n", meaning], "")
     assert seconds < 6  # of which it takes 8 where the process is ended for it
 
@@ -82,3 +87,8 @@ def test_a_signal_is_not_lost_and_shows_no_trace(case, number):
 def test_a_run_that_has_come_to_its_end_keeps_its_code():
     code, lines, errors, _ = run("at_the_end", signal.SIGINT)
     assert (code, lines, errors) == (7, ["begun\n"], "")
+
+
+def test_nohup_goes_on_without_its_terminal():
+    code, lines, errors, _ = run("in_a_thread", signal.SIGHUP, "nohup")
+    assert (code, lines) == (0, ["begun\n"]), errors

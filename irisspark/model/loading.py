@@ -418,7 +418,13 @@ def _loss_of(model: keras.Model, override: str | None) -> tuple[dict[str, Any] |
     loss, weight = _only(config.get("loss")), _only(config.get("loss_weights"))
     if loss is None:
         return None, 1.0
-    return _serialize(loss), 1.0 if weight is None else float(weight)
+    try:
+        return _serialize(loss), 1.0 if weight is None else float(weight)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            "the loss that the model is compiled with, or the weight of it, cannot be read: "
+            f"{first_line(error)}; -loss names one"
+        ) from error
 
 
 def _serialize(loss: Any) -> dict[str, Any] | str:

@@ -1,4 +1,4 @@
-"""A run that is told to end: by Ctrl-C, by SIGTERM, or by the end of the JVM that started it.
+"""A run that is told to end: by Ctrl-C, SIGTERM, the end of its terminal or of its JVM.
 
 Each raises ``SignalReceived`` in the main thread, so that what is half done is taken away as after
 an error. Where that takes more than some seconds, as native code or a Spark that hangs may, the
@@ -23,7 +23,11 @@ END_SECONDS = 8.0
 _POLL_SECONDS = 1.0
 _SOON_SECONDS = 0.05
 _JAVA_ERRORS = "Py4J"
-_MEANINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_MEANINGS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "its terminal was closed",
+}
 
 
 class SignalReceived(KeyboardInterrupt):
@@ -71,7 +75,8 @@ def listen(leave: Callable[[int], object]) -> None:
     os.set_blocking(read, True)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     for number in _MEANINGS:
-        signal.signal(number, _tell)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # so does nohup
+            signal.signal(number, _tell)
     threading.Thread(target=_end_late, args=(read, leave), daemon=True).start()
     if _is_jvm(_parent):
         end_with_parent()

@@ -20,6 +20,7 @@ ENDS = [
     ("interrupted", "epoch 2/"),
     ("terminated", 3.0),
     ("terminated", "epoch 2/"),
+    ("hung-up", "epoch 2/"),
     ("killed", 3.0),
     ("killed", "epoch 2/"),
 ]
