@@ -22,16 +22,17 @@ home=$(CDPATH='' cd -- "$(dirname "$script")" && pwd -P)
 venv_python=$home/.venv/bin/python
 
 fits() {
-    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+    "$1" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 }
 
 # Becomes a module of the checkout, in the caller's folder, without a PYTHONPATH that Spark would see.
 become() {
     python=$1 module=$2
     shift 2
-    # Ctrl-C ends it without a trace, until main() can do better.
-    exec "$python" -c 'import signal, sys; signal.signal(2, signal.SIG_DFL)
-sys.path[0] = sys.argv.pop(1)
+    # Neither the caller's folder nor his PYTHONPATH has a say in what it imports (-I). Ctrl-C ends
+    # it without a trace, until main() can do better.
+    exec "$python" -I -c 'import signal, sys; signal.signal(2, signal.SIG_DFL)
+sys.path.insert(0, sys.argv.pop(1))
 from importlib import import_module
 sys.exit(import_module(sys.argv.pop(1)).main())' "$home" "$module" "$@"
 }

@@ -663,7 +663,7 @@ def test_checkout_tracks_no_built_archive() -> None:
 
 
 def test_files_of_the_folder_are_no_modules(submit_sh: SubmitSh) -> None:
-    for name in ("json", "os", "re", "runpy", "pip", "venv", "random", "typing", "irisspark"):
+    for name in (*sys.stdlib_module_names, "pip", "irisspark", "sitecustomize"):
         (submit_sh.folder / f"{name}.py").write_text("raise SystemExit('the folder has its say')")
     submit_sh.configure("export FROM_SPARK_ENV=1\n", "spark-env.sh")
     assert submit_sh.run_well("--master", "local[3]", "--", *JOB)[-4:] == JOB

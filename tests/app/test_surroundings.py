@@ -17,10 +17,7 @@ from running import ROOT, RUN_SECONDS, SPARK_HOME, Cluster, Run, clean_environ, 
 from irisspark.startup.masters import master_problem
 
 JOB = ["-labelIndex", "4", "-modelPath", "my_model.h5"]
-MODULES = (
-    *("random", "json", "queue", "keras", "typing", "socket", "site", "tensorflow", "re", "enum"),
-    *("threading", "zipfile", "struct", "select", "signal", "tempfile", "sitecustomize"),
-)
+MODULES = (*sys.stdlib_module_names, "keras", "tensorflow", "sitecustomize")
 NO_TRACE = ("Traceback", "\tat ", "Exception ignored", "unexpected")
 
 
