@@ -36,6 +36,10 @@ FORCED = {
 }
 """What they are told whatever the user's environment says: a model means the same everywhere."""
 
+# Keras imports them where they are installed, for notebooks, pictures and adapters that irisspark
+# does not use.
+_NOT_NEEDED = ("IPython", "matplotlib", "pandas", "sklearn")
+
 _IMPORTING = threading.Lock()
 _SET_HERE: set[str] = set()
 """The defaults that the user has not set: in a fork of a daemon that has, a task's own stand."""
@@ -175,13 +179,13 @@ def leave_no_files() -> None:
 def fast_imports() -> Iterator[None]:
     """Import TensorFlow and Keras without what takes half of the time and serves nothing here.
 
-    Garbage collections find nothing in modules. Keras imports pandas and scikit-learn where they
-    are installed, for adapters that irisspark does not use; to it they are not installed.
+    Garbage collections find nothing in modules. To Keras some packages are not installed
+    meanwhile.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        with hidden("pandas", "sklearn"):
+        with hidden(*_NOT_NEEDED):
             yield
     finally:
         if was_enabled:

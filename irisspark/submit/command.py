@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from irisspark.bundle.packing import build, find_java, find_spark_home, is_curre
 from irisspark.errors import IrissparkError, OptionsError
 from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES
 from irisspark.startup.masters import master_problem
-from irisspark.startup.nameless import java_options
+from irisspark.startup.nameless import has_name, java_options
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ANSWER_SECONDS, ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
@@ -146,16 +148,37 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
         added, additions = added + packages.words, packages.additions
     else:
         additions = choose_python(configuration, effective, local=is_local(master))
+    words = [*options.words, *added]
+    runs_here = not on_cluster and not SWITCHES.intersection(spark_words)
+    if runs_here and not has_name():
+        return _without_spark_submit(archive, words, args, additions, effective)
     # Standalone clusters take only a .jar there.
     program = archive.with_suffix(".jar") if on_cluster else archive
-    command = [str(spark_home / "bin" / "spark-submit"), *options.words, *added, str(program)]
-    runs_here = not on_cluster and not SWITCHES.intersection(spark_words)
+    command = [str(spark_home / "bin" / "spark-submit"), *words, str(program)]
     return Job(
         [*command, *args],
         additions,
         effective,
         runs_here and additions.get("PYSPARK_DRIVER_PYTHON") == sys.executable,
     )
+
+
+def _without_spark_submit(
+    archive: Path,
+    words: Sequence[str],
+    args: Sequence[str],
+    additions: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> Job:
+    """Let Python start the JVM, and tell Hadoop who the user is before it asks the system.
+
+    spark-submit would ask first, for the class in the archive, and find a user without a name.
+    """
+    names = ("PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON")
+    python = next((found for name in names if (found := {**environ, **additions}.get(name))), "")
+    given = {"PYSPARK_SUBMIT_ARGS": shlex.join([*words, "pyspark-shell"])}
+    command = [shutil.which(python) or sys.executable, str(archive), *args]
+    return Job(command, {**additions, **given}, dict(environ), has_our_driver=False)
 
 
 def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:

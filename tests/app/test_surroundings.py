@@ -157,9 +157,7 @@ def test_a_locale_that_is_not_utf8_is_named(spark_submit: Run, archive: Path) ->
     assert_told(spark_submit(*words, LC_ALL="C"), "set LC_ALL=C.UTF-8", "-dataPath donn??es.csv")
 
 
-def run_python(
-    archive: Path, folder: Path, words: list[str], **environ: str
-) -> subprocess.CompletedProcess[str]:
+def run_command(folder: Path, words: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words,
         cwd=folder,
@@ -170,19 +168,34 @@ def run_python(
     )
 
 
-def test_a_user_without_a_name_a_dead_notebook_and_a_folder_that_may_not_be_written(
-    archive: Path, job_folder: Path
-) -> None:
-    nameless = ["unshare", "-U", "--map-user=4711", "--map-group=4711", "env", "-u", "HOME"]
-    if subprocess.run([*nameless, "true"], capture_output=True).returncode != 0:
+@pytest.fixture(scope="module")
+def nameless() -> list[str]:
+    """What runs a command as a user id that has no name, nor a home folder."""
+    words = ["unshare", "-U", "--map-user=4711", "--map-group=4711", "env", "-u", "HOME"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody take another user id")
+    return words
+
+
+def test_submit_sh_runs_for_a_user_without_a_name_whom_spark_submit_refuses(
+    checkout: Path, job_folder: Path, nameless: list[str]
+) -> None:
+    job = [*nameless, str(checkout / "submit.sh"), *JOB, "-dataPath"]
+    assert_done(run_command(job_folder, [*job, "iris.txt"], MASTER="local[2]"))
+    missing = run_command(job_folder, [*job, "none.txt"], MASTER="local[2]")
+    assert_told(missing, "-dataPath none.txt: there is no such file")
+
+
+def test_a_user_without_a_name_a_dead_notebook_and_a_folder_that_may_not_be_written(
+    archive: Path, job_folder: Path, nameless: list[str]
+) -> None:
     job = [sys.executable, str(archive), *JOB, "-dataPath", "iris.txt"]
     (job_folder / "n\u00e4me.csv").write_bytes((job_folder / "iris.txt").read_bytes())
     job[-1] = "n\u00e4me.csv"
     job_folder.chmod(0o555)
     environ = {"PYSPARK_GATEWAY_PORT": str(free_port()), "PYSPARK_GATEWAY_SECRET": "dead"}
     environ |= {"PYSPARK_SUBMIT_ARGS": "--master local[2]", "LC_ALL": "C"}
-    assert_done(run_python(archive, job_folder, [*nameless, *job], **environ))
+    assert_done(run_command(job_folder, [*nameless, *job], **environ))
 
 
 NOTEBOOK = """
@@ -201,7 +214,7 @@ print(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stder
 
 def test_a_notebooks_own_spark_is_left_alone(archive: Path, job_folder: Path) -> None:
     job = [sys.executable, str(archive), *JOB, "-dataPath", "iris.txt", "-useSparkLocal", "true"]
-    notebook = run_python(archive, job_folder, [sys.executable, "-c", NOTEBOOK, *job])
+    notebook = run_command(job_folder, [sys.executable, "-c", NOTEBOOK, *job])
     told = json.loads(notebook.stdout.splitlines()[-1])
     assert told["alive"]
     assert_done(subprocess.CompletedProcess(job, told["code"], told["out"], told["err"]))
