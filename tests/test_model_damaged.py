@@ -112,3 +112,13 @@ def test_a_weight_of_a_loss_that_cannot_be_read_is_one_line():
     with pytest.raises(ModelError, match=r"the weight of it, cannot be read: .*-loss names one"):
         loading.load_network(model, loss=None)
     assert loading.load_network(model, loss="categorical_crossentropy").spec.loss is not None
+
+
+def test_a_name_that_no_file_holds_is_one_line():
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.layers[0].name = "dense\udccd"
+    with pytest.raises(ModelError, match="Keras cannot save the model, so it cannot go") as caught:
+        loading.file_of(model)
+    assert "\n" not in str(caught.value)

@@ -193,10 +193,18 @@ def file_of(model: keras.Model) -> bytes:
     """Give the bytes of a model's ``.keras`` file, without its training.
 
     Raises:
-        ModelError: There is no room for it on the disk.
+        ModelError: There is no room for it on the disk, or Keras cannot save it.
     """
-    with _no_room("from where it goes to the workers"):
-        return keras_file.to_bytes(model)
+    try:
+        with _no_room("from where it goes to the workers"):
+            return keras_file.to_bytes(model)
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # a layer of the user's, or a name that no file can hold
+        raise ModelError(
+            "Keras cannot save the model, so it cannot go to the workers: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 @contextlib.contextmanager
