@@ -44,7 +44,7 @@ def spread(
     """
     if not any(split.file.carried for task in tasks for split in task.splits):
         return session.spread(tasks).mapPartitions(lambda shares: run(shares, open_file))
-    from irisspark.storage.java_ranges import carry
+    from irisspark.storage.java_tasks import carry
 
     ranges = functools.partial(_ranges, here_and_there=here_and_there)
     requests = [_request(task, ranges(task)) for task in tasks]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from irisspark.data.bad_rows import BadRows
 from irisspark.data.dataset import bad_row_error, check_labels, describe, describe_all
 from irisspark.data.scanning import PredictionPlan, ScanPlan, WorkerStats
 from irisspark.data.splits import TaskSplits
+from irisspark.data.spreading import Run
 from irisspark.errors import DataError, ModelError
 from irisspark.evaluation.comparison import Comparison, Reference
 from irisspark.evaluation.worker import counting
@@ -23,10 +25,13 @@ from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
 from irisspark.startup.meter import Work
+from irisspark.storage.handed import hand_over, written
+from irisspark.storage.location import reason
 from irisspark.storage.opening import Opener
 
 if TYPE_CHECKING:
     import keras
+    from pyspark import RDD
 
     from irisspark.data.dataset import Dataset
     from irisspark.model.spec import ModelSpec
@@ -193,13 +198,40 @@ def _run(
         return counting.evaluate(shares, recipe, plan, open_file)
 
     try:
-        outcomes = dataset.spread(session, tasks, run)
+        outcomes = _spread(session, tasks, dataset, run, plan.predictions)
         if len(tasks) > _MAX_COLLECTED_TASKS:
             merged: Outcome = session.run(lambda: outcomes.treeReduce(operator.add), work)
             return merged
         return functools.reduce(operator.add, session.run(outcomes.collect, work), Outcome())
     finally:
         shared.release()
+
+
+def _spread(
+    session: Session,
+    tasks: list[TaskSplits],
+    dataset: Dataset,
+    run: Run[Outcome],
+    predictions: PredictionPlan | None,
+) -> RDD[Outcome]:
+    """Run on workers, whose predictions Spark's executors write where workers cannot."""
+    if predictions is None or predictions.folder.travels:
+        return dataset.spread(session, tasks, run)
+    from irisspark.storage.java_tasks import write_out
+
+    folder = predictions.folder
+    name = str(folder)
+
+    def run_and_hand_over(shares: Iterator[TaskSplits], open_file: Opener) -> Iterator[bytes]:
+        return hand_over(run(shares, open_file), folder)
+
+    def failed(outcome: Outcome, error: OSError) -> Outcome:
+        problem = f"cannot write predictions to {name} on {socket.gethostname()}: {reason(error)}"
+        return outcome.without_predictions(problem)
+
+    handed = dataset.spread(session, tasks, run_and_hand_over)
+    answers = write_out(session, handed, folder.root)
+    return answers.mapPartitions(lambda items: written(items, failed))
 
 
 def _work(settings: EvaluateSettings, dataset: Dataset, reference: Reference) -> Work:

@@ -14,6 +14,8 @@ from irisspark.errors import IrissparkError
 from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanResult, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.model.output import OutputMeaning, RegressionMeaning
+from irisspark.startup.notices import say
+from irisspark.storage.handed import handed_over
 from irisspark.storage.location import locate, reason
 from irisspark.storage.publishing import Publication
 
@@ -74,10 +76,11 @@ def prepare(
             f"-outputPath {output_path} cannot be written: {reason(error)}"
         ) from error
     if not folder.travels:
-        raise IrissparkError(
-            f"-predictions true: the workers cannot write to -outputPath {output_path}: "
+        say(
+            f"Spark's executors write predictions to {folder.root} for the workers, which cannot: "
             f"{folder.obstacle}"
         )
+        folder = handed_over(folder)
     names = _class_names(dataset, spec)
     meaning = spec.output
     scores = [] if isinstance(meaning, RegressionMeaning) else score_names(meaning, names)

@@ -5,6 +5,7 @@ A mount table of Hadoop's that leads to this disk is such a place, and needs no 
 
 import bz2
 import gzip
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.dataset import Dataset, find_labels, open_dataset
+from irisspark.data.scanning import PredictionPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.evaluation.evaluating import evaluate
@@ -27,10 +29,11 @@ from irisspark.model.loading import LoadedModel
 from irisspark.options import parse
 from irisspark.settings import data_settings, evaluate_settings, train_settings
 from irisspark.startup.session import Session
-from irisspark.storage.locating import Locator
-from irisspark.storage.location import locate
+from irisspark.storage.handed import hand_over
+from irisspark.storage.locating import Locator, locator
+from irisspark.storage.location import Location
 from irisspark.storage.opening import Opener
-from irisspark.storage.publishing import open_publication
+from irisspark.storage.publishing import Publication, open_publication
 from irisspark.training.placing import place
 
 pytestmark = pytest.mark.spark
@@ -91,6 +94,17 @@ def both(
     return here, there
 
 
+def place_of(spark: Session, path: str) -> Location:
+    return locator(spark)(path)
+
+
+def prepared(
+    spark: Session, dataset: Dataset, model: LoadedModel, path: str
+) -> tuple[Publication, PredictionPlan]:
+    publication = open_publication(path, place_of(spark, path), overwrite=False)
+    return publication, prepare(spark, model.spec, dataset, path, publication)
+
+
 def rows_of(spark: Session, dataset: Dataset, num_tasks: int) -> tuple[pd.DataFrame, BadRows]:
     """All rows with their places, read by workers, in the order of the input."""
     reader, columns = dataset.reader, dataset.columns
@@ -138,20 +152,25 @@ def test_a_cut_at_any_byte_gives_each_line_to_one_task(
 
 
 def test_evaluation_and_predictions_are_those_of_the_disk(
-    spark: Session, folder: Path, model: LoadedModel, tmp_path: Path, capfd: Any
+    spark: Session, folder: Path, model: LoadedModel, capfd: Any
 ) -> None:
     settings = evaluate_settings(parse(["-badRows", "skip"]))
     results, tables = [], []
-    for index, dataset in enumerate(both(spark, folder, "odd", model)):
-        path = str(tmp_path / str(index))
-        publication = open_publication(path, locate(path), overwrite=False)
+    roots = (str(folder), MOUNT)
+    for root, dataset in zip(roots, both(spark, folder, "odd", model), strict=True):
+        path = f"{root}/out {len(results)}"
+        publication = open_publication(path, place_of(spark, path), overwrite=False)
         plan = prepare(spark, model.spec, dataset, path, publication)
         result = evaluate(spark, model, dataset, settings, plan)
         commit(publication, result.prediction_files)
         publication.publish({})
+        written = folder / f"out {len(results)}" / "predictions"
         results.append(result)
-        tables.append(pd.read_parquet(f"{path}/predictions").drop(columns="file"))
-    assert "Spark's executors read viewfs://disk for the workers" in capfd.readouterr().err
+        tables.append(pd.read_parquet(written).drop(columns="file"))
+    told = capfd.readouterr().err
+    assert "Spark's executors read viewfs://disk for the workers" in told
+    assert "Spark's executors write predictions to viewfs://disk for the workers" in told
+    assert not list(folder.glob(".out*"))
     here, there = results
     assert np.array_equal(here.scores.confusion, there.scores.confusion)
     assert there.scores.loss == pytest.approx(here.scores.loss, rel=1e-9)
@@ -159,6 +178,52 @@ def test_evaluation_and_predictions_are_those_of_the_disk(
     moved = [line.replace(MOUNT, str(folder)) for line in there.bad_examples]
     assert moved == list(here.bad_examples) and len(moved) == 10
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_predictions_of_a_task_that_is_run_again_stand_there_once(
+    spark: Session, folder: Path, model: LoadedModel, tmp_path: Path
+) -> None:
+    """The first attempt of a task dies when a part of its file is with the executor."""
+    _, dataset = both(spark, folder, "odd/i.csv", model)
+    publication, plan = prepared(spark, dataset, model, f"{MOUNT}/again")
+    died = tmp_path / "died"
+
+    def run(results: Iterator[Any], writes_to: Any) -> Iterator[bytes]:
+        for item in hand_over(results, writes_to):
+            step = len(item) if item[:1] != b"M" else 1 << 10
+            for number, start in enumerate(range(1, len(item), step)):
+                if number == 300 and not died.exists():
+                    died.touch()
+                    os._exit(9)
+                yield item[:1] + item[start : start + step]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("irisspark.evaluation.evaluating.hand_over", run)
+        result = evaluate(spark, model, dataset, evaluate_settings(parse([])), plan)
+    attempts = [path.name for path in folder.glob(".again-new-*/predictions/_temporary/part*")]
+    assert died.exists() and attempts == [file.name for file in result.prediction_files]
+    commit(publication, result.prediction_files)
+    publication.publish({})
+    table = pd.read_parquet(folder / "again" / "predictions")
+    assert sorted(table["offset"]) == sorted(set(table["offset"]))
+    assert len(table) == result.num_rows == 150_000
+
+
+def test_predictions_that_cannot_be_written_end_the_run_in_a_line(
+    spark: Session, folder: Path, model: LoadedModel
+) -> None:
+    _, dataset = both(spark, folder, "odd/i.csv", model)
+    publication, plan = prepared(spark, dataset, model, f"{MOUNT}/blocked")
+    (attempts,) = folder.glob(".blocked-new-*/predictions/_temporary")
+    attempts.rmdir()
+    attempts.write_bytes(b"")  # where a folder was, so that nobody can write in it
+    with pytest.raises(
+        DataError, match=r"cannot write predictions to viewfs://disk/.* on "
+    ) as found:
+        evaluate(spark, model, dataset, evaluate_settings(parse([])), plan)
+    assert "\n" not in str(found.value)
+    publication.discard()
+    assert not list(folder.glob(".blocked*"))
 
 
 def test_rows_are_placed_for_training_as_those_of_the_disk(

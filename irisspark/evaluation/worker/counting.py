@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.gaps import FilledCells
@@ -58,6 +58,11 @@ class Outcome:
             tuple(sorted(self.samples + other.samples, key=lambda sample: sample.index)),
             self.filled + other.filled,
         )
+
+    def without_predictions(self, problem: str) -> Outcome:
+        """The outcome of the same task, but that its predictions could not be written."""
+        failures = ((0, 0, problem), *self.failures)
+        return replace(self, prediction_files=(), failures=failures)
 
 
 def evaluate(

@@ -255,7 +255,7 @@ def _said_as_data_error(folder: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        hint = "; every worker must see that folder" if folder.is_local else ""
         raise DataError(
-            f"cannot write predictions to {folder} on {socket.gethostname()}: "
-            f"{reason(error)}; every worker must see that folder"
+            f"cannot write predictions to {folder} on {socket.gethostname()}: {reason(error)}{hint}"
         ) from error
