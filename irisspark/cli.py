@@ -179,6 +179,8 @@ def _open_publication(session: Session, options: Options, stack: ExitStack) -> P
     if target.is_local and not is_on_this_disk(path):
         _check_output(options)
     publication = open_publication(path, target, overwrite=options.overwrite)
+    for note in publication.notes:
+        say(note)
     stack.callback(publication.discard)
     return publication
 

@@ -30,6 +30,22 @@ class Store(SimpleNamespace):
         }
         return {f"fs.s3a.{name}": value for name, value in {**found, **other}.items()}
 
+    def guest(self) -> dict[str, str]:
+        """Give settings of somebody with a session token, who may do anything for a while."""
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        role = {"Version": "2012-10-17", "Statement": [trust]}
+        arn = self.iam.create_role(RoleName="guest", AssumeRolePolicyDocument=json.dumps(role))
+        self.iam.put_role_policy(RoleName="guest", PolicyName="all", PolicyDocument=self.policy)
+        found = self.sts.assume_role(RoleArn=arn["Role"]["Arn"], RoleSessionName="visit")
+        keys = found["Credentials"]
+        return self.settings(
+            **{
+                "access.key": keys["AccessKeyId"],
+                "secret.key": keys["SecretAccessKey"],
+                "session.token": keys["SessionToken"],
+            }
+        )
+
     def place(self, **other: str) -> Callable[[str], Location]:
         """Make what finds places there, as the driver's locator does where Hadoop has no S3."""
         settings = self.settings(**other)
@@ -70,7 +86,8 @@ def serve() -> Iterator[Store]:
     iam = boto3.client("iam", aws_access_key_id="none", aws_secret_access_key="none", **where)
     iam.create_user(UserName="analyst")
     key = iam.create_access_key(UserName="analyst")["AccessKey"]
-    allow = [{"Effect": "Allow", "Action": ["s3:*", "iam:*"], "Resource": "*"}]
+    actions = ["s3:*", "iam:*", "sts:*"]
+    allow = [{"Effect": "Allow", "Action": actions, "Resource": "*"}]
     policy = json.dumps({"Version": "2012-10-17", "Statement": allow})
     iam.put_user_policy(UserName="analyst", PolicyName="all", PolicyDocument=policy)
     keys = {
@@ -81,18 +98,23 @@ def serve() -> Iterator[Store]:
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     yield Store(
         port=port, key=key["AccessKeyId"], word=key["SecretAccessKey"], client=client,
-        iam=boto3.client("iam", **keys, **where), backend=s3_backends[DEFAULT_ACCOUNT_ID]["aws"],
+        iam=boto3.client("iam", **keys, **where), sts=boto3.client("sts", **keys, **where),
+        policy=policy, backend=s3_backends[DEFAULT_ACCOUNT_ID]["aws"],
     )  # fmt: skip
     server.stop()
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands requests on, but for those of which ``faults`` says otherwise, and counts them."""
+    """Hands requests on, but for those of which ``faults`` says otherwise, and counts them.
+
+    Where ``region`` is set, requests that are signed for another one are sent there.
+    """
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behind = port
         self.faults: list[str] = []
+        self.region = ""
         self.seen: list[tuple[str, str]] = []
 
 
@@ -111,9 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "503":
             body = b"<Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>"
             return self._answer(503, {"Content-Type": "application/xml"}, body)
-        if fault == "301":
+        region, signed = self.server.region, self.headers.get("Authorization", "")
+        if region and f"/{region}/s3/" not in signed:
             body = b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"
-            return self._answer(301, {"x-amz-bucket-region": "us-west-2"}, body)
+            return self._answer(301, {"x-amz-bucket-region": region}, body)
         url = f"http://127.0.0.1:{self.server.behind}{self.path}"
         request = Request(url, headers=dict(self.headers), method=self.command)
         try:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from csv_oracle import bad_of, read_splits, rows_of
-from s3_store import BUCKET, Proxy, Store
+from s3_store import BUCKET, REGION, Proxy, Store
 
 from irisspark.data.columns import Columns
 from irisspark.data.csv.blocks import count_lines
@@ -29,6 +29,7 @@ from irisspark.data.targets import LabelCodes
 from irisspark.errors import DataError, IrissparkError, ModelError
 from irisspark.storage.fetching import on_this_disk
 from irisspark.storage.finding import find_data, find_model
+from irisspark.storage.location import reason
 from irisspark.storage.object_stores import s3_arguments
 from irisspark.storage.opening import opener
 from irisspark.storage.publishing import open_publication
@@ -137,6 +138,25 @@ def test_what_is_wrong_is_one_line(store, other, path, said):
         find_data(path, {}, str, store.place(**other))
     assert said in str(found.value) and path in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_wrong_region_is_one_line_that_names_the_right_one(store, proxy):
+    store.put(**{"region.csv": b"1,2,0\n"})
+    proxy.region = REGION
+    settings = {"endpoint": f"http://127.0.0.1:{proxy.server_port}"}
+    assert find_data("s3a://iris-data/region.csv", {}, str, store.place(**settings))
+    place = store.place(**settings, **{"endpoint.region": "us-east-1"})
+    said = "the bucket is in eu-west-1, not in us-east-1; set fs.s3a.endpoint.region"
+    for path in ("s3a://iris-data/region.csv", "s3a://iris-data/reg*.csv"):
+        with pytest.raises(DataError) as found:
+            find_data(path, {}, str, place)
+        assert str(found.value) == f"-dataPath {path}: {said}"
+    uri = "s3a://iris-data/out"
+    with pytest.raises(IrissparkError, match=f"-outputPath {uri} cannot be written: {said}"):
+        open_publication(uri, place(uri), overwrite=False)
+    with pytest.raises(OSError, match="301") as error:
+        place("s3a://iris-data/region.csv").open()
+    assert "look at fs.s3a.endpoint.region" in reason(error.value)
 
 
 def test_who_may_only_read_is_told_before_the_work(store):
@@ -286,6 +306,17 @@ def test_a_model_is_copied_while_it_is_opened_and_called_by_its_own_name(store):
 PROVIDERS = "org.apache.hadoop.fs.s3a.{}CredentialsProvider".format
 SECRETS = {"fs.s3a.access.key": "A", "fs.s3a.secret.key": "S"}
 TOKEN = SECRETS | {"fs.s3a.session.token": "T"}
+# Of hadoop-aws and of Amazon's SDK, beside those that somebody has written.
+UNKNOWN = [
+    "com.example.OwnProvider",
+    "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider",
+    "org.apache.hadoop.fs.s3a.auth.ProfileAWSCredentialsProvider",
+    "org.apache.hadoop.fs.s3a.auth.MarshalledCredentialProvider",
+    "org.apache.hadoop.fs.s3a.auth.delegation.SessionTokenProvider",
+    "com.amazonaws.auth.WebIdentityTokenCredentialsProvider",
+    "software.amazon.awssdk.auth.credentials.ProfileCredentialsProvider",
+    "software.amazon.awssdk.auth.credentials.StaticCredentialsProvider",
+]
 OWN = {"access_key": "A", "secret_key": "S"}
 
 
@@ -308,10 +339,26 @@ OWN = {"access_key": "A", "secret_key": "S"}
             {"anonymous": True, "scheme": "https"},
         ),
         ({"fs.s3a.aws.credentials.provider": "com.example.OwnProvider"}, None),
-        (SECRETS | {"fs.s3a.aws.credentials.provider": "com.example.OwnProvider"}, None),
         (SECRETS | {"fs.s3a.aws.credentials.provider": PROVIDERS("TemporaryAWS")}, None),
         ({"fs.s3a.aws.credentials.provider": PROVIDERS("IAMInstance")}, None),
         (SECRETS | {"fs.s3a.assumed.role.arn": "arn:x"}, None),
+        (SECRETS | {"fs.s3a.delegation.token.binding": "com.example.Binding"}, None),
+        *((SECRETS | {"fs.s3a.aws.credentials.provider": name}, None) for name in UNKNOWN),
+        (SECRETS | {"fs.s3a.bucket.b.aws.credentials.provider": "com.example.OwnProvider"}, None),
+        (
+            SECRETS | {"fs.s3a.bucket.c.aws.credentials.provider": "com.example.OwnProvider"},
+            {**OWN, "scheme": "https"},
+        ),
+        (
+            SECRETS
+            | {"fs.s3a.aws.credentials.provider": f"com.example.Own,\n {PROVIDERS('SimpleAWS')}"},
+            None,
+        ),
+        (
+            SECRETS
+            | {"fs.s3a.aws.credentials.provider": f"{PROVIDERS('SimpleAWS')} , com.example.Own"},
+            {**OWN, "scheme": "https"},
+        ),
         (
             {"fs.s3a.endpoint": "minio.example:9000", "fs.s3a.connection.ssl.enabled": "false",
              "fs.s3a.path.style.access": "true"},

@@ -35,7 +35,7 @@ from irisspark.model.output import Meaning, RegressionMeaning
 from irisspark.startup.meter import Work
 from irisspark.startup.notices import say
 from irisspark.storage.finding import find_data
-from irisspark.storage.locating import locator
+from irisspark.storage.locating import for_workers, locator
 from irisspark.storage.opening import DataFile, Opener, opener
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
         DataError: There is none, it cannot be read, or it does not fit.
     """
     place = locator(session)
-    files = tuple(find_data(settings.path, session.shipped, session.resolve, place))
+    found = find_data(settings.path, session.shipped, session.resolve, place)
+    files = tuple(_for_workers(session, file) for file in found)
     _tell_of_carried(files)
     open_file = opener(session.resolve)
     reader, choice = _reader(files, open_file, settings), settings.columns
@@ -189,6 +190,13 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
         return replace(dataset, columns=replace(columns, targets=Quantities(columns.gaps)))
     names = names or _class_names(session, dataset, head, spec)
     return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
+
+
+def _for_workers(session: Session, file: DataFile) -> DataFile:
+    if file.location is None:
+        return file
+    location = for_workers(session, file.location)
+    return replace(file, location=location, carried=not location.travels)
 
 
 def _tell_of_carried(files: Sequence[DataFile]) -> None:

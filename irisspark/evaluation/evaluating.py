@@ -25,7 +25,6 @@ from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
 from irisspark.startup.meter import Work
-from irisspark.storage.handed import hand_over, written
 from irisspark.storage.location import reason
 from irisspark.storage.opening import Opener
 
@@ -217,6 +216,7 @@ def _spread(
     """Run on workers, whose predictions Spark's executors write where workers cannot."""
     if predictions is None or predictions.folder.travels:
         return dataset.spread(session, tasks, run)
+    from irisspark.storage.handed import hand_over, written
     from irisspark.storage.java_tasks import write_out
 
     folder = predictions.folder

@@ -15,7 +15,7 @@ from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanRes
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.model.output import OutputMeaning, RegressionMeaning
 from irisspark.startup.notices import say
-from irisspark.storage.handed import handed_over
+from irisspark.storage.locating import for_workers
 from irisspark.storage.location import locate, reason
 from irisspark.storage.publishing import Publication
 
@@ -70,7 +70,7 @@ def prepare(
     if publication.uri.startswith("file:"):
         check_reachable(session, output_path)
     try:
-        folder = publication.attempts(FOLDER)
+        folder = for_workers(session, publication.attempts(FOLDER))
     except OSError as error:
         raise IrissparkError(
             f"-outputPath {output_path} cannot be written: {reason(error)}"
@@ -80,6 +80,8 @@ def prepare(
             f"Spark's executors write predictions to {folder.root} for the workers, which cannot: "
             f"{folder.obstacle}"
         )
+        from irisspark.storage.handed import handed_over
+
         folder = handed_over(folder)
     names = _class_names(dataset, spec)
     meaning = spec.output

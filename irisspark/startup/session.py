@@ -66,6 +66,7 @@ class Session:
         self.shipped = shipped_names(context.getConf())
         self.group = f"irisspark {secrets.token_hex(4)}"
         self.meter: Meter | None = None
+        self._lacks_hdfs = False
 
     @classmethod
     def attach(cls, context: SparkContext) -> Session:
@@ -171,6 +172,12 @@ class Session:
         return self.is_local or str(self._context.master).startswith("yarn")
 
     @property
+    def lacks_hdfs(self) -> bool:
+        """True where a worker has said that it has no client of HDFS; it waits for all of them."""
+        self.wait_for_workers()
+        return self._lacks_hdfs
+
+    @property
     def parallelism(self) -> int:
         """How many tasks Spark means to run at once."""
         return int(self.context.defaultParallelism)
@@ -263,7 +270,9 @@ class OwnSession(Session):
         if self._uses_daemon and start.problem:
             say(f"the workers start on Spark's own daemon, which is slower: {start.problem}")
         if start.error is None:
-            return _check_workers(warm_up.states)
+            _check_workers(warm_up.states)
+            self._lacks_hdfs = not all(state.has_hdfs for state in warm_up.states)
+            return
         if not self._uses_daemon:
             raise start.error
         limit = Limit(self._patience.limit.seconds)

@@ -12,7 +12,7 @@ Nothing here may run a TensorFlow op: an op starts threads, and threads do not s
 from __future__ import annotations
 
 import gc
-import importlib
+import importlib.util
 import os
 import signal
 import socket
@@ -84,18 +84,21 @@ class WorkerState:
         code: the digest of the irisspark that it runs.
         place: where that lies, and on which machine.
         versions: what it runs on, by name.
+        has_hdfs: whether it has a client of HDFS.
     """
 
     daemon: DaemonState
     code: str
     place: str
     versions: dict[str, str]
+    has_hdfs: bool
 
 
 def report_state(_: Iterator[object]) -> Iterator[WorkerState]:
     """Yield the worker's state once, for ``mapPartitions``: the driver's first tiny job."""
     where = f"{place()} on {socket.gethostname()}"
-    yield WorkerState(state(), code_digest(), where, versions())
+    has_hdfs = importlib.util.find_spec("hdfs_native") is not None
+    yield WorkerState(state(), code_digest(), where, versions(), has_hdfs)
 
 
 def main() -> None:

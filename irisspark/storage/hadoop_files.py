@@ -11,6 +11,7 @@ import contextlib
 import errno
 import io
 import posixpath
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -85,6 +86,13 @@ class HadoopFiles(RemoteFiles):
             if selector.recursive and status.isDirectory():
                 infos += self.get_file_info_selector(FileSelector(path, recursive=True))
         return infos
+
+    def names_beginning(self, folder: str, beginning: str) -> list[str]:
+        """Find names in a folder, of which there may be too many to ask for each."""
+        pattern = re.sub(r"([\\*?{}\[\],^])", r"\\\1", posixpath.join(folder, beginning)) + "*"
+        with asking_java():
+            found = self._filesystem.globStatus(self._path(pattern)) or ()
+            return sorted(str(status.getPath().getName()) for status in found)
 
     def create_dir(self, path: str, recursive: bool) -> None:
         """Make a folder, and those above it."""

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pyarrow.fs import FileSystem, PyFileSystem
@@ -13,13 +14,15 @@ from pyarrow.fs import FileSystem, PyFileSystem
 from irisspark.errors import IrissparkError
 from irisspark.storage.location import Locate, Location, locate, split_root
 
+_NO_CLIENT = "the package hdfs-native is not installed (pip install 'irisspark[hdfs]')"
 _LOCAL = ("", "file")
 _HDFS = ("hdfs", "viewfs")
 _OBJECT_STORES = ("s3a", "s3", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "oss", "cosn")
+_ADDRESS = "dfs.namenode.rpc-address"
 # What a client of HDFS needs to know, and no more: an executor has none of it by itself.
 _FOR_HDFS = (
     *("fs.defaultFS", "fs.viewfs.", "dfs.nameservices", "dfs.ha.", "dfs.client."),
-    *("dfs.namenode.rpc-address", "dfs.data.transfer.", "dfs.encrypt.data.transfer"),
+    *(_ADDRESS, "dfs.data.transfer.", "dfs.encrypt.data.transfer"),
     *("hadoop.rpc.protection", "hadoop.security.authentication"),
 )
 
@@ -96,14 +99,14 @@ class Locator:
     def _for_workers(self, scheme: str, root: str) -> FileSystem | None:
         if scheme in _HDFS:
             return PyFileSystem(self._hdfs(root))
-        return self._object_store(scheme, root)
+        return self._object_store(scheme, root, only_set=True)
 
     def _obstacle(self, scheme: str) -> str:
         """Say why a worker cannot use its own client of HDFS; empty where it can."""
         if scheme not in _HDFS:
             return ""
         if importlib.util.find_spec("hdfs_native") is None:
-            return "the package hdfs-native is not installed (pip install 'irisspark[hdfs]')"
+            return _NO_CLIENT
         if scheme == "viewfs" and (target := self._link_elsewhere()) is not None:
             return f"their client of HDFS cannot follow a link of viewfs to {target}"
         is_secured = self._jvm.org.apache.hadoop.security.UserGroupInformation.isSecurityEnabled()
@@ -120,8 +123,8 @@ class Locator:
     def _unknown(self, scheme: str) -> str:
         if scheme in _OBJECT_STORES:
             return (
-                "its credentials come from where nothing outside a JVM finds them (such as a "
-                "provider of fs.s3a.aws.credentials.provider)"
+                "its credentials come from where only a JVM finds them (such as a provider of "
+                "fs.s3a.aws.credentials.provider, or the role of a machine)"
             )
         return f"nothing outside a JVM knows {scheme}:"
 
@@ -129,20 +132,21 @@ class Locator:
         from irisspark.storage.hdfs_files import HdfsFiles
 
         settings = tuple(
-            (key, value)
+            # An address may be a URI to Hadoop's own client, and is none to the other one.
+            (key, value.removeprefix("hdfs://") if key.startswith(_ADDRESS) else value)
             for key, value in sorted(self.settings.items())
             if key.startswith(_FOR_HDFS)
         )
         user = self._jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser()
         return HdfsFiles(root, settings, str(user.getShortUserName()))
 
-    def _object_store(self, scheme: str, root: str) -> FileSystem | None:
+    def _object_store(self, scheme: str, root: str, *, only_set: bool = False) -> FileSystem | None:
         from irisspark.storage import object_stores
 
-        found = object_stores.open_store(
-            scheme, root.partition("://")[2], self.settings, self._secret
+        authority = root.partition("://")[2]
+        return object_stores.open_store(
+            scheme, authority, self.settings, self._secret, only_set=only_set
         )
-        return found
 
     def _by_arrow(self, scheme: str, root: str, below: str) -> Location:
         store = self._object_store(scheme, root)
@@ -178,10 +182,22 @@ def locator(session: _Session) -> Locate:
     return locate if hadoop is None else Locator(*hadoop, has_tokens=session.has_tokens)
 
 
+def for_workers(session: _Session, location: Location) -> Location:
+    """Look at a place once more with what the workers have; of HDFS it waits for them to say."""
+    is_hdfs = location.root.partition(":")[0].lower() in _HDFS
+    if is_hdfs and location.travels and session.lacks_hdfs:
+        return replace(location, obstacle=_NO_CLIENT)
+    return location
+
+
 class _Session(Protocol):
     @property
     def hadoop(self) -> tuple[Any, Any] | None:
         """Spark's JVM, and Hadoop's configuration in it."""
+
+    @property
+    def lacks_hdfs(self) -> bool:
+        """True where a worker has no client of HDFS."""
 
     @property
     def has_tokens(self) -> bool:

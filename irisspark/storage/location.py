@@ -32,6 +32,7 @@ _OF_S3 = {
     "INVALID_ACCESS_KEY_ID": "the store does not know that access key; look at fs.s3a.access.key",
     "SIGNATURE_DOES_NOT_MATCH": "the secret does not fit the access key; look at fs.s3a.secret.key",
     "NO_SUCH_BUCKET": "there is no such bucket",
+    "301": "the store sends the request to another region; look at fs.s3a.endpoint.region",
     "NETWORK_CONNECTION": "the store does not answer; look at fs.s3a.endpoint",
 }
 
@@ -205,7 +206,11 @@ def local_path(path: str) -> str:
 def reason(error: OSError) -> str:
     """Say why something failed, without the path, which Arrow puts into the same text."""
     text = os.strerror(error.errno) if error.errno else (error.strerror or str(error))
-    if (amazon := re.search(r"AWS Error (\w+) during \w+ operation: (.*)", text)) is not None:
+    amazon = re.search(r"AWS Error (?:UNKNOWN \(HTTP status )?(\w+)\)? during \w+.*: (.*)", text)
+    if amazon is not None:
+        region = re.search("region is '(.*?)' while the bucket is located in '(.*?)'", amazon[2])
+        if region is not None:
+            return f"the bucket is in {region[2]}, not in {region[1]}; set fs.s3a.endpoint.region"
         said = re.sub(r" *\(Request ID: .*", "", amazon[2])
         return _OF_S3.get(amazon[1], f"{said} ({amazon[1]})")
     return text.splitlines()[0] if text else type(error).__name__

@@ -43,7 +43,12 @@ _USUAL = (
 
 
 def open_store(
-    scheme: str, authority: str, settings: Mapping[str, str], secret: Secret
+    scheme: str,
+    authority: str,
+    settings: Mapping[str, str],
+    secret: Secret,
+    *,
+    only_set: bool = False,
 ) -> FileSystem | None:
     """Make Arrow's filesystem of what lies below the root of a URI; no request is sent yet.
 
@@ -52,26 +57,30 @@ def open_store(
         authority: Its bucket, or container and account.
         settings: Hadoop's, as far as they are set.
         secret: Reads a secret by its key; None where there is none.
+        only_set: Take no credentials but those that are set: the machine's own, which Arrow finds
+            in more places than Hadoop does, may be somebody else's.
 
     Returns:
         None where the settings say what cannot be translated.
     """
     if scheme in _S3:
-        return _open_s3(authority, settings, secret)
+        return _open_s3(authority, settings, secret, only_set=only_set)
     if scheme in _AZURE:
         return _open_azure(authority, secret)
-    if scheme == "gs":
+    if scheme == "gs" and not only_set:
         from pyarrow.fs import GcsFileSystem
 
         return SubTreeFileSystem(authority, GcsFileSystem())
     return None
 
 
-def _open_s3(bucket: str, settings: Mapping[str, str], secret: Secret) -> FileSystem | None:
+def _open_s3(
+    bucket: str, settings: Mapping[str, str], secret: Secret, *, only_set: bool
+) -> FileSystem | None:
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     arguments = s3_arguments(bucket, settings, secret)
-    if arguments is None:
+    if arguments is None or (only_set and not arguments.keys() & {"access_key", "anonymous"}):
         return None
     store = S3FileSystem(
         **arguments,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -20,11 +21,13 @@ from pyarrow.fs import FileSelector, FileType
 from irisspark.errors import IrissparkError
 from irisspark.storage.location import Locate, Location, reason
 from irisspark.storage.replacing import replacing
-from irisspark.storage.staging import Staging
+from irisspark.storage.staging import WHOLE, Staging
 
 SUCCESS = "_SUCCESS"
 _ATTEMPTS = "_temporary"
 _LAST = "metrics.json"
+_DIGITS = 8
+_NUMBER = f"[0-9a-f]{{{_DIGITS}}}"
 _CLAIM = "_publishing-"
 _SETTLED_SECONDS = 1.5
 _LONGEST_PUBLICATION = timedelta(minutes=15)
@@ -36,6 +39,10 @@ class Publication(Protocol):
     @property
     def uri(self) -> str:
         """Where the results will be, as a whole URI."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Where runs that were stopped have left whole results, each in a sentence."""
 
     def attempts(self, name: str) -> Location:
         """Make the folder where attempts of tasks write, whose files become those of ``name``."""
@@ -60,6 +67,8 @@ class Publication(Protocol):
 
 class LocalPublication:
     """On this disk: ``Staging``."""
+
+    notes = ()  # those of ``check_output``
 
     def __init__(self, path: str, location: Location, *, overwrite: bool) -> None:
         """Get ready; nothing is made yet."""
@@ -89,16 +98,14 @@ class RenamedPublication:
         """
         self.uri = target.uri
         self._path, self._target, self._overwrite = path, target, overwrite
-        self._number = secrets.token_hex(4)
-        self._folder = self._beside("new")
+        self._number = secrets.token_hex(_DIGITS // 2)
+        self._folder = _beside(target, "new", self._number)
         self._is_whole = False
         with _saying(path):
             _check_free(path, target, overwrite=overwrite)
+            self.notes = _left_beside(path, target)
             self._folder.make_folder()
             _remove_at_exit(self._folder)
-
-    def _beside(self, kind: str) -> Location:
-        return self._target.parent / f".{self._target.name}-{kind}-{self._number}"
 
     def attempts(self, name: str) -> Location:
         """Make a folder in the hidden one."""
@@ -129,7 +136,7 @@ class RenamedPublication:
         except FileExistsError:
             if not self._overwrite:
                 raise _taken(self._path) from None
-            old = self._beside("old")
+            old = _beside(self._target, "old", self._number)
             self._target.move(old)
             try:
                 self._folder.move(self._target)
@@ -147,6 +154,8 @@ class RenamedPublication:
 
 class ObjectPublication:
     """Where nothing is renamed: files of names of their own, and markers that come last."""
+
+    notes = ()  # nothing is left beside it
 
     def __init__(self, path: str, target: Location, *, overwrite: bool) -> None:
         """Make sure that the place is free and may be written to.
@@ -286,6 +295,31 @@ def _check_free(path: str, target: Location, *, overwrite: bool) -> None:
         raise IrissparkError(
             f"-outputPath {path} exists; name another folder, or pass -overwrite true to replace it"
         )
+
+
+def _left_beside(path: str, target: Location) -> tuple[str, ...]:
+    """Say where a run has left results that was stopped between two renames, or behind both.
+
+    It may also be at work just now, and be done in a moment.
+    """
+    handler = getattr(target.filesystem, "handler", None)
+    if handler is None:
+        return ()
+    beginning = _beside(target, "old", "").name
+    found = handler.names_beginning(target.parent.path, beginning)
+    numbers = [name[-_DIGITS:] for name in found if re.fullmatch(_NUMBER, name[len(beginning) :])]
+    kept = [(_beside(target, "old", number), "old") for number in numbers]
+    kept += [(_beside(target, "new", number), "new") for number in numbers]
+    return tuple(
+        f"a run was stopped while it put its results at -outputPath {path}; {WHOLE[kind]} are in "
+        f"{place}: move them to where you want them, or delete them"
+        for place, kind in kept
+        if place.exists
+    )
+
+
+def _beside(target: Location, kind: str, number: str) -> Location:
+    return target.parent / f".{target.name}-{kind}-{number}"
 
 
 def _taken(path: str) -> IrissparkError:

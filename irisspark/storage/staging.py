@@ -25,7 +25,7 @@ from irisspark.temporary import machine, may_be_in_use
 
 _UNFINISHED = ".unfinished"
 _DIGITS = 12  # half of them the machine's
-_WHOLE = {"old": "the results that it was to replace", "new": "its own"}
+WHOLE = {"old": "the results that it was to replace", "new": "its own"}
 
 
 def check_output(path: str, *, overwrite: bool) -> tuple[str, ...]:
@@ -224,7 +224,7 @@ def _clear(path: str, target: Path) -> tuple[str, ...]:
         f"a run was stopped while it put its results at -outputPath {path}; {meaning} are in "
         f"{target.with_name(name)}: move them to where you want them, or delete them"
         for name, kind in kinds.items()
-        if (meaning := _WHOLE.get(kind)) and _is_whole(target.with_name(name))
+        if (meaning := WHOLE.get(kind)) and _is_whole(target.with_name(name))
     )
 
 

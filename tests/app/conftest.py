@@ -8,10 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from daemons import start_cluster, start_daemon
+from daemons import start_cluster, start_hadoop
 from one_driver import OneDriver
 from running import (
-    HADOOP,
     ROOT,
     RUN_SECONDS,
     SPARK_HOME,
@@ -110,25 +109,8 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
     """Two data nodes and two node managers, real ones in one process."""
-    folder = tmp_path_factory.mktemp("hadoop")
-    jars = _fetch_hadoop(folder / "jars")
-    command = ["java", "-Xmx700m", "--add-opens", "java.base/java.lang=ALL-UNNAMED"]
-    command += ["-cp", f"{jars}/*:{SPARK_HOME / 'jars'}/*"]
-    command += ["org.codehaus.janino.SimpleCompiler", str(HADOOP / "Cluster.java"), "Cluster"]
     with ExitStack() as stack:
-        words = [str(folder), "2", "2"]
-        start_daemon(stack, "Hadoop", [*command, *words], folder / "log", "\nready\n", folder)
-        yield Hadoop(folder / "conf", folder / "irisspark")
-
-
-def _fetch_hadoop(jars: Path) -> Path:
-    """Let Maven copy the jars to a folder, from its own store or from Maven Central."""
-    if shutil.which("mvn") is None:
-        pytest.fail("the tests on Hadoop need Maven (mvn), as CONTRIBUTING.md says")
-    copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
-    command = ["mvn", "-q", "-B", "-f", HADOOP / "pom.xml", copy, f"-DoutputDirectory={jars}"]
-    subprocess.run(command, check=True, timeout=RUN_SECONDS)
-    return jars
+        yield start_hadoop(stack, tmp_path_factory.mktemp("hadoop"))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Starts what serves the tests for a while, each a process of its own, and ends it."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -7,7 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from running import SPARK_HOME, START_SECONDS, Cluster, clean_environ, free_port
+from running import (
+    HADOOP,
+    RUN_SECONDS,
+    SPARK_HOME,
+    START_SECONDS,
+    Cluster,
+    Hadoop,
+    clean_environ,
+    free_port,
+)
 
 
 def start_cluster(stack: ExitStack, logs: Path, spark_home: Path, num_workers: int) -> Cluster:
@@ -29,6 +39,35 @@ def start_cluster(stack: ExitStack, logs: Path, spark_home: Path, num_workers: i
     return Cluster(url, work_dirs)
 
 
+def start_hadoop(stack: ExitStack, folder: Path) -> Hadoop:
+    """Start HDFS and YARN with two nodes each, in one process."""
+    jars = _fetch_hadoop(folder / "jars")
+    command = ["java", "-Xmx700m", "--add-opens", "java.base/java.lang=ALL-UNNAMED"]
+    command += ["-cp", f"{jars}/*:{SPARK_HOME / 'jars'}/*"]
+    command += ["org.codehaus.janino.SimpleCompiler", str(HADOOP / "Cluster.java"), "Cluster"]
+    command += [str(folder), "2", "2"]
+    log = folder / "log"
+    process = start_daemon(stack, "Hadoop", command, log, "\nready\n", folder)
+
+    def tell(word: str) -> None:
+        assert process.stdin is not None
+        process.stdin.write(f"{word}\n".encode())
+        process.stdin.flush()
+        _wait_for_log(process, "Hadoop", log, f"\n{word}\n")
+
+    return Hadoop(folder / "conf", folder / "irisspark", tell)
+
+
+def _fetch_hadoop(jars: Path) -> Path:
+    """Let Maven copy the jars to a folder, from its own store or from Maven Central."""
+    if shutil.which("mvn") is None:
+        pytest.fail("the tests on Hadoop need Maven (mvn), as CONTRIBUTING.md says")
+    copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+    command = ["mvn", "-q", "-B", "-f", HADOOP / "pom.xml", copy, f"-DoutputDirectory={jars}"]
+    subprocess.run(command, check=True, timeout=RUN_SECONDS)
+    return jars
+
+
 def start_daemon(
     stack: ExitStack,
     name: str,
@@ -38,7 +77,7 @@ def start_daemon(
     cwd: Path | None = None,
     spark_home: Path = SPARK_HOME,
     **more: str,
-) -> None:
+) -> subprocess.Popen[bytes]:
     """Start a daemon that the stack stops, and wait until its log says that it is ready."""
     environ = clean_environ(SPARK_HOME=str(spark_home), **more)
     with log.open("w") as output:
@@ -51,6 +90,12 @@ def start_daemon(
             stderr=subprocess.STDOUT,
         )
     stack.callback(_stop, process)
+    _wait_for_log(process, name, log, ready)
+    return process
+
+
+def _wait_for_log(process: subprocess.Popen[bytes], name: str, log: Path, ready: str) -> None:
+    """Wait until a daemon's log says something."""
     deadline = time.monotonic() + START_SECONDS
     while ready not in log.read_text():
         if process.poll() is not None or time.monotonic() > deadline:

@@ -57,10 +57,12 @@ class Hadoop:
     Attributes:
         conf: Folder of the settings of their clients.
         work_dir: Where the node managers keep files and output of what they run.
+        tell: Lets the cluster do what a word says, as ``Cluster.java`` has them.
     """
 
     conf: Path
     work_dir: Path
+    tell: Callable[[str], None]
 
     def stdouts(self) -> list[str]:
         """Read what the applications' containers have printed."""

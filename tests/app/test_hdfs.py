@@ -1,21 +1,38 @@
 """Paths on a real HDFS: the driver through Hadoop's own client, workers through another one."""
 
 import gzip
+import os
 import pickle
+import random
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
 import pytest
-from csv_oracle import bad_of, read_splits, rows_of
-from running import ROOT, SPARK_HOME, Hadoop, Run, clean_environ, free_port
+from csv_oracle import PLAIN, bad_of, read_splits, rows_of
+from running import (
+    ROOT,
+    RUN_SECONDS,
+    SPARK_HOME,
+    Cluster,
+    Hadoop,
+    Run,
+    clean_environ,
+    free_port,
+)
 from test_archive import assert_block, assert_one_message
 
 from irisspark.data.columns import Columns
 from irisspark.data.csv.blocks import count_lines
+from irisspark.data.csv.csv_reader import CsvReader
 from irisspark.data.splits import Split
 from irisspark.data.targets import LabelCodes
 from irisspark.errors import DataError, IrissparkError
@@ -132,6 +149,132 @@ def test_results_appear_whole_under_their_name(place: Locator) -> None:
     assert names(parent / "out") == ["metrics.json"]
 
 
+def test_of_runs_that_end_at_once_one_wins(place: Locator) -> None:
+    target = place("at once/out")
+    runs = [open_publication("out", target, overwrite=False) for _ in range(3)]
+
+    def end(number: int) -> str:
+        content = str(number).encode()
+        try:
+            runs[number].publish({"report.txt": content, "metrics.json": content})
+        except IrissparkError as error:
+            return str(error)
+        finally:
+            runs[number].discard()
+        return ""
+
+    with ThreadPoolExecutor(3) as threads:
+        told = list(threads.map(end, range(3)))
+    assert told.count("") == 1
+    assert all("another run was first" in line and "\n" not in line for line in told if line)
+    assert names(target.parent) == ["out"]
+    winner = str(told.index("")).encode()
+    assert [(target / name).open().read() for name in names(target)] == [winner, winner]
+
+
+def test_what_a_run_has_left_between_two_renames_is_told(place: Locator) -> None:
+    folder = place("left")
+    put(folder / ".out-old-0123abcd", "metrics.json", b"old")
+    put(folder / ".out-new-0123abcd", "metrics.json", b"new")
+    put(folder / ".out-new-4567abcd", "metrics.json", b"of a run at work")
+    put(folder / ".out-old-mine", "metrics.json", b"no run's")
+    one = open_publication("left/out", folder / "out", overwrite=True)
+    one.discard()
+    told = [re.search(r"; (.*) are in (.*): move them", note) for note in one.notes]
+    assert [found.groups() for found in told if found] == [
+        ("the results that it was to replace", (folder / ".out-old-0123abcd").uri),
+        ("its own", (folder / ".out-new-0123abcd").uri),
+    ]
+    assert open_publication("left/other", folder / "other", overwrite=True).notes == ()
+
+
+PUBLISHING = """
+import itertools, sys
+from pyspark.java_gateway import launch_gateway
+from irisspark.storage.locating import Locator
+from irisspark.storage.publishing import open_publication
+jvm = launch_gateway().jvm
+conf = jvm.org.apache.hadoop.conf.Configuration()
+for name in ("core-site.xml", "hdfs-site.xml"):
+    conf.addResource(jvm.org.apache.hadoop.fs.Path(f"{sys.argv[1]}/{name}"))
+target = Locator(jvm, conf)(sys.argv[2])
+for number in itertools.count():
+    content = str(number).encode()
+    run = open_publication(str(target), target, overwrite=True)
+    print(number, flush=True)
+    run.publish({"report.txt": content, "metrics.json": content})
+"""
+
+
+def test_a_run_that_is_killed_leaves_nothing_or_a_whole(place: Locator, hadoop: Hadoop) -> None:
+    """Killed with its JVM, in the third of many publications, each over the one before."""
+    runs = []
+    for number in range(3):
+        words = [sys.executable, "-c", PUBLISHING, str(hadoop.conf), f"killed/{number}/out"]
+        run = subprocess.Popen(words, stdout=PIPE, cwd=ROOT, env=clean_environ(), process_group=0)
+        runs.append(run)
+    for number, run in enumerate(runs):
+        assert run.stdout is not None
+        assert [run.stdout.readline() for _ in range(3)] == [b"0\n", b"1\n", b"2\n"]
+        time.sleep(random.uniform(0, 0.3))
+        _kill_with_children(run)
+        folder = place(f"killed/{number}")
+        olds = [name for name in names(folder) if name.startswith(".out-old-")]
+        assert (folder / "out").exists or olds
+        for name in ["out"] * (folder / "out").exists + olds:
+            assert names(folder / name) == ["metrics.json", "report.txt"]
+            assert len({(folder / name / file).open().read() for file in names(folder / name)}) == 1
+        after = open_publication("out", folder / "out", overwrite=True)
+        assert bool(after.notes) == bool(olds)
+        after.publish({"metrics.json": b"after"})
+        assert names(folder / "out") == ["metrics.json"]
+
+
+def _kill_with_children(run: "subprocess.Popen[bytes]") -> None:
+    """End a process and the JVM that it has started, which is in a group of its own."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(run.pid)], stdout=PIPE, check=False)
+    for pid in [run.pid, *map(int, listed.stdout.split())]:
+        os.kill(pid, signal.SIGKILL)
+    run.wait()
+    assert run.stdout is not None
+    run.stdout.close()
+
+
+@pytest.fixture
+def pair(place: Locator, hadoop: Hadoop) -> Locator:
+    """What finds places on two name nodes, one of them active, and two data nodes."""
+    hadoop.tell("pair")
+    conf = place._jvm.org.apache.hadoop.conf.Configuration(False)
+    for name in ("core-default.xml", "hdfs-default.xml"):
+        conf.addResource(name)
+    for name in ("core-site.xml", "hdfs-site.xml"):
+        file = str(hadoop.conf.parent / "pair" / name)
+        conf.addResource(place._jvm.org.apache.hadoop.fs.Path(file))
+    return Locator(place._jvm, conf)
+
+
+def test_a_data_node_and_then_a_name_node_that_are_lost_cost_no_row(
+    pair: Locator, hadoop: Hadoop
+) -> None:
+    data = b"".join(b"%d,%d,%d\n" % (i, i, i % 3) for i in range(700_000))
+    put(pair("wide"), "a.csv", data)
+    assert len(data) > 10 << 20  # blocks of 1 MB, each on both data nodes
+    for word in ("lose-data-node", "lose-name-node"):
+        files = pickle.loads(pickle.dumps(find_data("wide/*.csv", {}, str, pair)))
+        found = []
+        for split in CsvReader(PLAIN).cut(files, len(data) / 2):
+            for number, batch in enumerate(
+                CsvReader(PLAIN).read(split, COLUMNS, opener(str), 1 << 20)
+            ):
+                if number == 1 and split.start == 0:
+                    hadoop.tell(word)
+                found.append(batch.features[:, 0])
+        assert np.concatenate(found).tolist() == list(range(700_000))
+    one = open_publication("after/out", pair("after/out"), overwrite=False)
+    one.publish({"metrics.json": b"{}"})
+    assert names(pair("after/out")) == ["metrics.json"]
+
+
 def test_a_checkpoint_takes_the_place_of_the_one_before(place: Locator) -> None:
     variables = [np.arange(6, dtype="float32"), np.ones(300_001)]
     checkpoints = Checkpoints(place("kept"), {"-seed": 7})
@@ -207,6 +350,17 @@ def on_hdfs(place: Locator, spark_submit: Run, job_folder: Path, hadoop: Hadoop)
 JOB = ("-modelPath", "job/my_model.h5", "-dataPath", "hdfs:///user/*/job/*.txt", "-labelIndex", "4")
 
 
+def num_predictions(folder: Location, *sources: str) -> int:
+    """Count the rows that were predicted, all of which come from the sources."""
+    import pyarrow.parquet as pq
+
+    parts = [name for name in names(folder) if name.endswith(".parquet")]
+    tables = [pq.read_table((folder / name).open()) for name in parts]
+    found = {str(file) for table in tables for file in table["file"].to_pylist()}
+    assert not sources or found == set(sources)
+    return sum(len(table) for table in tables)
+
+
 def test_workers_on_yarn_read_and_write_there(archive: Path, on_hdfs: Run, place: Locator) -> None:
     job = (*JOB, "-predictions", "true", "-outputPath", "scored")
     done = on_hdfs(*ON_YARN, *SMALL, archive, *job)
@@ -215,25 +369,45 @@ def test_workers_on_yarn_read_and_write_there(archive: Path, on_hdfs: Run, place
     assert f"irisspark: the results are in {place('scored').uri}\n" in done.stdout + done.stderr
     assert {"metrics.json", "predictions", "report.txt"} <= set(names(place("scored")))
     assert names(place("scored/predictions"))[0] == "_SUCCESS"
-    import pyarrow.parquet as pq
-
-    scored = place("scored/predictions")
-    parts = [name for name in names(scored) if name.endswith(".parquet")]
-    tables = [pq.read_table((scored / name).open()) for name in parts]
-    assert sum(len(table) for table in tables) == 150
-    assert {str(file) for table in tables for file in table["file"].to_pylist()} == {
-        place("job/iris.txt").uri
-    }
+    assert num_predictions(place("scored/predictions"), place("job/iris.txt").uri) == 150
     again = on_hdfs("--master", "local[2]", archive, *job)
     assert_one_message(again, 1, "-outputPath scored exists")
 
 
-def test_training_goes_on_from_a_checkpoint_there(
-    archive: Path, on_hdfs: Run, place: Locator
+def test_cluster_mode_by_submit_sh_with_every_path_there(
+    checkout: Path, on_hdfs: Run, job_folder: Path, cluster: Cluster, place: Locator
 ) -> None:
+    root = place("job").uri
+    done = subprocess.run(
+        [checkout / "submit.sh", "--deploy-mode", "cluster",
+         "--conf", "spark.standalone.submit.waitAppCompletion=true", "--",
+         "-modelPath", f"{root}/my_model.h5", "-dataPath", f"{root}/iris.txt", "-labelIndex", "4",
+         "-predictions", "true", "-outputPath", f"{root}/far"],
+        cwd=job_folder, env=clean_environ(MASTER=cluster.master), capture_output=True, text=True,
+        timeout=RUN_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "the machine that the cluster chooses" not in done.stderr
+    report = (place("job/far") / "report.txt").open().read().decode()
+    assert_block(report)
+    assert num_predictions(place("job/far/predictions"), f"{root}/iris.txt") == 150
+
+
+def test_training_goes_on_from_a_checkpoint_there(
+    archive: Path, on_hdfs: Run, place: Locator, tmp_path: Path
+) -> None:
+    """The first of two runs is on a cluster whose machines have no client of HDFS."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['hdfs_native'] = None")
+    without = ("--conf", f"spark.executorEnv.PYTHONPATH={tmp_path}")
     job = (*JOB, "-train", "true", "-checkpointPath", "steps", "-outputPath", "trained")
-    first = on_hdfs("--master", "local[2]", archive, *job, "-epochs", "2")
-    assert first.returncode == 0, first.stdout + first.stderr
+    words = ("--master", "local-cluster[1,2,1024]", *without, archive, *job)
+    slow = ("-fastWorkers", "false")  # else they are forked from the driver, which has the client
+    first = on_hdfs(*words, "-epochs", "2", "-predictions", "true", *slow)
+    said = first.stdout + first.stderr
+    assert first.returncode == 0, said
+    for told in ("read {} for the workers", "write predictions to {} for the workers"):
+        assert f"Spark's executors {told.format(place('/').root)}, which cannot: the pac" in said
+    assert num_predictions(place("trained/predictions")) == 150
     more = ("-epochs", "3", "-resume", "true", "-overwrite", "true")
     second = on_hdfs("--master", "local[2]", archive, *job, *more)
     assert second.returncode == 0, second.stdout + second.stderr

@@ -7,15 +7,21 @@ from pathlib import Path
 from running import Run
 from s3_store import BUCKET, Store
 
+# An executor of its own, whose log is at Spark's own level.
+ON_A_CLUSTER = ("--master", "local-cluster[1,2,1024]")
 
-def settings(store: Store) -> list[str]:
-    """The keys on the command line of spark-submit, where its user may well write them."""
-    found = [f"spark.hadoop.{key}={value}" for key, value in store.settings().items()]
+
+def words_of(settings: dict[str, str]) -> list[str]:
+    """Settings on the command line of spark-submit, where its user may well write them."""
+    found = [f"{key}={value}" for key, value in settings.items()]
     return [word for setting in found for word in ("--conf", setting)]
 
 
+_OF_WORKERS, _OF_EXECUTORS = b"PYTHON_WORKER_FACTORY", b"CoarseGrainedExecutorBackend"
+
+
 class Watch(threading.Thread):
-    """Reads the command lines of Spark's Python processes until it is told to stop."""
+    """Reads the command lines of executors and of their workers until it is told to stop."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -30,7 +36,8 @@ class Watch(threading.Thread):
                     environ = (process / "environ").read_bytes()
                 except OSError:
                     continue
-                if b"python" in words.split(b"\0")[0] and b"PYTHON_WORKER_FACTORY" in environ:
+                is_worker = b"python" in words.split(b"\0")[0] and _OF_WORKERS in environ
+                if is_worker or _OF_EXECUTORS in words:
                     self.seen.add(words)
 
 
@@ -41,16 +48,16 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
         store.put(**{f"job/{name}": (job_folder / name).read_bytes()})
         (job_folder / name).unlink()
     root = f"s3a://{BUCKET}"
-    events = job_folder / "events"
+    events, logs = job_folder / "events", job_folder / "work"
     events.mkdir()
-    logged = [
-        "--conf",
-        "spark.eventLog.enabled=true",
-        "--conf",
-        "spark.eventLog.compress=false",
-        "--conf",
-        f"spark.eventLog.dir={events}",
-    ]
+    logged = {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.dir": str(events),
+    }
+    keys = store.guest()
+    secrets = [keys["fs.s3a.secret.key"], keys["fs.s3a.session.token"]]
+    hidden = {f"spark.hadoop.{key}": value for key, value in keys.items()}
     job = (
         *("-modelPath", f"{root}/job/my_model.h5", "-dataPath", f"{root}/job/*.txt"),
         *("-labelIndex", "4", "-outputPath", f"{root}/scored", "-predictions", "true"),
@@ -58,8 +65,8 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
     )
     watch = Watch()
     watch.start()
-    words = ("--master", "local[2]", *settings(store), *logged, archive, *job)
-    done = spark_submit(*words)
+    words = (*ON_A_CLUSTER, *words_of(hidden | logged), archive, *job)
+    done = spark_submit(*words, SPARK_WORKER_DIR=str(logs))
     watch.ended.set()
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
@@ -70,8 +77,10 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
     assert {"_SUCCESS", "metrics.json", "model.keras", "predictions/_SUCCESS"} <= names
     written = store.client.get_object(Bucket=BUCKET, Key="scored/metrics.json")["Body"].read()
     assert json.loads(written)["run"]["options"]["dataPath"] == f"{root}/job/*.txt"
-    assert watch.seen
+    assert {_OF_EXECUTORS in words for words in watch.seen} == {True, False}
     places = [said, written.decode(), *(words.decode() for words in watch.seen)]
     places += [path.read_text() for path in events.rglob("*") if path.is_file()]
-    assert len(places) > 3
-    assert not [text for text in places if store.word in text]
+    of_executors = [path.read_text() for path in logs.rglob("std*")]
+    assert any("Running task" in text for text in of_executors)
+    places += of_executors
+    assert not [text for text in places if any(secret in text for secret in secrets)]

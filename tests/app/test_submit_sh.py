@@ -375,6 +375,22 @@ def test_cluster_mode_submits_the_jar_without_flags_of_this_machine(submit_sh: S
     assert "--driver-java-options" not in words
 
 
+def test_results_that_cluster_mode_would_lose_are_told_before_the_work(submit_sh: SubmitSh) -> None:
+    on_driver = "the machine that the cluster chooses"
+    for more, told in (
+        ((), f"the report is printed on {on_driver}"),
+        (("-outputPath", "out"), f"-outputPath out is a folder on {on_driver}"),
+        (("-outputPath=/shared/out",), f"-outputPath /shared/out is a folder on {on_driver}"),
+        (("-outputPath", "file:///shared/out"), None),
+        (("-outputPath", "hdfs:///out"), None),
+    ):
+        words = ("--master", "spark://far:7077", "--deploy-mode", "cluster", "--", *JOB, *more)
+        done = submit_sh.run(*words)
+        assert done.returncode == 0, done.stderr
+        said = [line for line in done.stderr.splitlines() if "PYSPARK_PYTHON" not in line]
+        assert len(said) == bool(told) and (told or "") in "".join(said)
+
+
 # What has to be there first
 
 

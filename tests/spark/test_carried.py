@@ -198,7 +198,7 @@ def test_predictions_of_a_task_that_is_run_again_stand_there_once(
                 yield item[:1] + item[start : start + step]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("irisspark.evaluation.evaluating.hand_over", run)
+        patch.setattr("irisspark.storage.handed.hand_over", run)
         result = evaluate(spark, model, dataset, evaluate_settings(parse([])), plan)
     attempts = [path.name for path in folder.glob(".again-new-*/predictions/_temporary/part*")]
     assert died.exists() and attempts == [file.name for file in result.prediction_files]
@@ -270,6 +270,38 @@ def test_a_file_that_changes_or_goes_ends_the_run(
     file.unlink()
     with pytest.raises(DataError, match=r"an executor on .* cannot read viewfs.*does not exist"):
         find_labels(spark, there, 3)
+
+
+def test_object_stores_are_carried_where_their_credentials_are_hadoops_own(spark: Session) -> None:
+    """Hadoop has classes for them here, which are asked for nothing; workers have Arrow's."""
+    jvm, conf = spark.hadoop
+    keys = {"fs.s3a.access.key": "A", "fs.s3a.secret.key": "S"}
+    provider = "fs.s3a.{}aws.credentials.provider".format
+    own, nameless = "com.example.OwnProvider", "x.AnonymousAWSCredentialsProvider"
+    assumed = "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider"
+
+    def opens(uri: str, **more: str) -> bool:
+        settings = jvm.org.apache.hadoop.conf.Configuration(conf)
+        for scheme in ("s3a", "gs", "abfss"):
+            settings.set(f"fs.{scheme}.impl", "org.apache.hadoop.fs.http.HttpFileSystem")
+        for key, value in more.items():
+            settings.set(key, value)
+        location = Locator(jvm, settings)(uri)
+        told = "credentials come from where only a JVM finds them" in location.obstacle
+        assert (location.elsewhere is None) == told == (not location.travels)
+        return location.travels
+
+    assert opens("s3a://b/x", **keys)
+    assert opens("s3a://b/x", **{provider(""): nameless})
+    assert not opens("s3a://b/x")  # of the machine, which a worker's may be another
+    for name in (own, assumed, f"{own},org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"):
+        assert not opens("s3a://b/x", **keys, **{provider(""): name})
+    assert not opens("s3a://b/x", **keys, **{provider("bucket.b."): own})
+    assert opens("s3a://c/x", **keys, **{provider("bucket.b."): own})
+    assert not opens("gs://b/x")
+    assert not opens("abfss://b@account.dfs.core.windows.net/x")
+    key = {"fs.azure.account.key.account.dfs.core.windows.net": "a2V5"}
+    assert opens("abfss://b@account.dfs.core.windows.net/x", **key)
 
 
 def test_hdfs_is_carried_where_workers_have_no_client_or_no_token(

@@ -1,10 +1,14 @@
+import java.io.BufferedReader;
 import java.io.File;
 import java.io.FileOutputStream;
+import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.hdfs.HdfsConfiguration;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
+import org.apache.hadoop.hdfs.MiniDFSNNTopology;
+import org.apache.hadoop.hdfs.server.namenode.ha.HATestUtil;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.server.MiniYARNCluster;
 
@@ -14,6 +18,10 @@ import org.apache.hadoop.yarn.server.MiniYARNCluster;
  * <p>Arguments: a folder for everything, the number of data nodes, the number of node managers.
  * Writes a client's settings to the folder {@code conf} in it, prints "ready", and ends when its
  * standard input does. In the Java that Janino understands, which is among the jars of Spark.
+ *
+ * <p>A word on standard input is done and then printed: "pair" starts another HDFS, of two name
+ * nodes and two data nodes, and writes its client's settings to the folder {@code pair};
+ * "lose-name-node" ends its active name node, and "lose-data-node" one of its data nodes.
  */
 public final class Cluster {
     private static final long STOP_MILLISECONDS = 10_000;
@@ -32,8 +40,18 @@ public final class Cluster {
         write(yarn.getConfig(), conf);
         Runtime.getRuntime().addShutdownHook(new Thread(new Stop(yarn)));
         System.out.println("ready");
-        while (System.in.read() >= 0) {
-            continue;
+        BufferedReader words = new BufferedReader(new InputStreamReader(System.in));
+        MiniDFSCluster pair = null;
+        for (String word = words.readLine(); word != null; word = words.readLine()) {
+            if (word.equals("pair")) {
+                pair = startPair(base);
+            } else if (word.equals("lose-name-node")) {
+                pair.shutdownNameNode(0);
+                pair.transitionToActive(1);
+            } else {
+                pair.stopDataNode(0);
+            }
+            System.out.println(word);
         }
         System.exit(0);
     }
@@ -48,6 +66,25 @@ public final class Cluster {
         Configuration found = cluster.getConfiguration(0);
         found.set("fs.defaultFS", cluster.getFileSystem().getUri().toString());
         return found;
+    }
+
+    private static MiniDFSCluster startPair(File base) throws Exception {
+        HdfsConfiguration settings = new HdfsConfiguration();
+        settings.set(MiniDFSCluster.HDFS_MINIDFS_BASEDIR, new File(base, "dfs-pair").getPath());
+        settings.setInt("dfs.replication", 2);
+        settings.setInt("dfs.blocksize", 1 << 20);
+        MiniDFSCluster cluster = new MiniDFSCluster.Builder(settings)
+                .nnTopology(MiniDFSNNTopology.simpleHATopology())
+                .numDataNodes(2)
+                .build();
+        cluster.transitionToActive(0);
+        cluster.waitActive();
+        Configuration found = new Configuration(settings);
+        HATestUtil.setFailoverConfigurations(cluster, found, "pair");
+        File conf = new File(base, "pair");
+        conf.mkdirs();
+        write(found, conf);
+        return cluster;
     }
 
     private static MiniYARNCluster startYarn(Configuration dfs, int nodeManagers) {
