@@ -35,6 +35,8 @@ _OF_S3 = {
     "301": "the store sends the request to another region; look at fs.s3a.endpoint.region",
     "NETWORK_CONNECTION": "the store does not answer; look at fs.s3a.endpoint",
 }
+_WRONG_KEY = "the key does not fit the account; look at fs.azure.account.key"
+_OF_AZURE = {"AuthorizationFailure": _WRONG_KEY, "AuthenticationFailed": _WRONG_KEY}
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ def reason(error: OSError) -> str:
             return f"the bucket is in {region[2]}, not in {region[1]}; set fs.s3a.endpoint.region"
         said = re.sub(r" *\(Request ID: .*", "", amazon[2])
         return _OF_S3.get(amazon[1], f"{said} ({amazon[1]})")
+    if (azure := re.search(r"Azure Error: \[(\w+)\]", text)) is not None:
+        return _OF_AZURE.get(azure[1], text.splitlines()[0])
     return text.splitlines()[0] if text else type(error).__name__
 
 
