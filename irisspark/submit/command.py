@@ -129,8 +129,7 @@ def prepare(spark_words: Sequence[str], args: Sequence[str], environ: Mapping[st
     if not args:
         args = make_demo()
 
-    if on_cluster and (note := _lost_results(args)) is not None:
-        print(f"irisspark: {note}", file=sys.stderr)
+    _tell_of_lost_results(args, on_cluster=on_cluster)
     added = ["--master", master] if tell_master else []
     verbose = (read_option(args, "verbose") or "").lower() == "true"
     added += list_conf(configuration, local=is_local(master), verbose=verbose)
@@ -183,19 +182,23 @@ def _without_spark_submit(
     return Job(command, {**additions, **given}, dict(environ), has_our_driver=False)
 
 
-def _lost_results(args: Sequence[str]) -> str | None:
-    """Say that results will be on a machine that nobody looks at; None where they will not."""
+def _tell_of_lost_results(args: Sequence[str], *, on_cluster: bool) -> None:
+    """Say that results will be on a machine that nobody looks at, where they will."""
+    if not on_cluster:
+        return
     from irisspark.storage.location import is_on_this_disk  # with Arrow, which takes its time
 
     path, on_driver = read_option(args, "output_path"), "the machine that the cluster chooses"
     if path is None:
-        return f"the report is printed on {on_driver}; -outputPath on a storage of all keeps it"
-    if path.lower().startswith("file:") or not is_on_this_disk(path):
-        return None
-    return (
-        f"-outputPath {path} is a folder on {on_driver}; name one on HDFS or an object store, or "
-        "one that all machines share, as file:///..."
-    )
+        note = f"the report is printed on {on_driver}; -outputPath on a storage of all keeps it"
+    elif path.lower().startswith("file:") or not is_on_this_disk(path):
+        return
+    else:
+        note = (
+            f"-outputPath {path} is a folder on {on_driver}; name one on HDFS or an object store, "
+            "or one that all machines share, as file:///..."
+        )
+    print(f"irisspark: {note}", file=sys.stderr)
 
 
 def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
