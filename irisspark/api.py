@@ -115,10 +115,11 @@ class Evaluation:
         return np.array(self.content["confusion_matrix"], dtype=np.int64)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Give a table of what the run judges: a row a class, or a column of a regression."""
+        """Give a table of what the run judges: a row a class, label, or column of numbers."""
         import pandas as pd
 
-        judged = self.content.get("per_class") or self.content["per_column"]
+        found = (self.content.get(f"per_{one}") for one in ("class", "column", "label"))
+        judged = next(table for table in found if table)
         return pd.DataFrame.from_dict(judged, orient="index")
 
     def save(self, folder: str) -> None:
@@ -401,6 +402,8 @@ def _load(session: Session, model: keras.Model | str, options: Options) -> loadi
             loss=options.loss,
             num_classes=options.num_classes,
             task=options.task,
+            num_labels=settings.num_labels(options),
+            output=options.output,
             training_seed=seed,
         )
     place = locator(session)
@@ -411,6 +414,8 @@ def _load(session: Session, model: keras.Model | str, options: Options) -> loadi
             trust=options.trust_model,
             num_classes=options.num_classes,
             task=options.task,
+            num_labels=settings.num_labels(options),
+            output=options.output,
             training_seed=seed,
         )
 

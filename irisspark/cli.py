@@ -248,7 +248,10 @@ def _show_model(session: Session, options: Options) -> int:
 def _show_data(session: Session, options: Options, network: keras.Model) -> None:
     """Print which columns of the data a model would take, and the first row of them."""
     try:
-        spec = loading.load_network(network, loss=options.loss).spec
+        count = settings.num_labels(options)
+        spec = loading.load_network(
+            network, loss=options.loss, task=options.task, num_labels=count, output=options.output
+        ).spec
     except ModelError as error:  # to be looked at, it need not be one that can be evaluated
         say(f"the data was not matched to the model: {error}")
         return
@@ -274,6 +277,8 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
             trust=options.trust_model,
             num_classes=options.num_classes,
             task=options.task,
+            num_labels=settings.num_labels(options),
+            output=options.output,
             training_seed=options.seed if options.train else None,
         )
     for note in model.notes:

@@ -7,7 +7,7 @@ from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.dataset import DataSettings
 from irisspark.errors import ModelError, without_password
 from irisspark.evaluation.evaluating import EvaluateSettings
-from irisspark.model.output import Meaning, RegressionMeaning
+from irisspark.model.output import Meaning, OutputMeaning
 from irisspark.options import Options
 from irisspark.training.train_settings import TrainSettings
 
@@ -50,8 +50,17 @@ def check_task(options: Options, output: Meaning) -> None:
     Raises:
         ModelError: It does.
     """
-    if options.top_n > 1 and isinstance(output, RegressionMeaning):
-        raise ModelError(f"-topN {options.top_n}: the model is a regression, which has no classes")
+    if options.top_n > 1 and not isinstance(output, OutputMeaning):
+        what = "is a regression, which" if output.task == "regression" else "tells labels, and"
+        raise ModelError(f"-topN {options.top_n}: the model {what} has no classes")
+
+
+def num_labels(options: Options) -> int:
+    """Count the columns of labels; 0 where rows are only predicted."""
+    label = options.label_index
+    if not isinstance(label, tuple):
+        return 0 if label is None else 1
+    return sum(one[1] - one[0] + 1 if isinstance(one, tuple) else 1 for one in label)
 
 
 def train_settings(options: Options) -> TrainSettings:

@@ -55,6 +55,7 @@ FILES = {
     "report/results": "PURE",
     "report/prediction_report": "PURE",
     "report/regression_report": "PURE",
+    "report/labels_report": "PURE",
     "report/documents": "PURE",
     "report/text_block": "PURE",
     #
@@ -127,6 +128,7 @@ FILES = {
     "model/spec": "PURE",
     "model/keras_file": "PURE",
     "model/optimizers": "PURE",
+    "model/one_output": "PURE",
     "model/output_range": "PURE",
     "model/keras_private": "PURE",
     "model/output": "PURE",
@@ -216,6 +218,7 @@ FILES = {
     #
     "metrics/__init__": "PURE",
     "metrics/regression": "PURE",
+    "metrics/labels": "PURE",
     "metrics/tally": "PURE",
     "metrics/curves": "PURE",
     "metrics/scores": "PURE",

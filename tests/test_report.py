@@ -238,7 +238,7 @@ def test_cells_are_one_column_wider_than_the_largest_number():
 def test_document_holds_every_metric():
     content = iris_document(bad_rows={"not a number": 2, "missing": 1})
     assert next(iter(content)) == "version"
-    assert content["version"] == 2
+    assert content["version"] == 3
     assert content["rows"] == 150
     assert content["bad_rows"] == {"total": 3, "by_reason": {"missing": 1, "not a number": 2}}
     assert content["confusion_matrix"] == IRIS

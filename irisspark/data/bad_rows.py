@@ -12,6 +12,8 @@ NOT_A_NUMBER = "not a number"
 MISSING = "missing"
 NOT_FINITE = "not finite"
 UNKNOWN_LABEL = "unknown label"
+NO_MARK = "neither 0 nor 1"
+NOT_ONE_HOT = "not one-hot"
 BROKEN_QUOTES = "broken quotes"
 BAD_ENCODING = "bad encoding"
 REPEATED_HEADER = "repeated header"
@@ -22,6 +24,8 @@ REASONS = (
     MISSING,
     NOT_FINITE,
     UNKNOWN_LABEL,
+    NO_MARK,
+    NOT_ONE_HOT,
     BROKEN_QUOTES,
     BAD_ENCODING,
     REPEATED_HEADER,

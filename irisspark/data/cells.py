@@ -24,6 +24,8 @@ TRUE_TEXTS, FALSE_TEXTS = (
 )
 """How pandas, Spark and spreadsheets write booleans."""
 
+_OTHER_POINT = str.maketrans(",.", ".,")
+
 
 def parse_number(text: str) -> float | None:
     """Read a decimal number as ``pyarrow.csv`` would; None for anything else, nan and inf too."""
@@ -67,6 +69,11 @@ def is_missing(text: str) -> bool:
 def is_missing_label(text: str) -> bool:
     """Tell whether a label's text stands for no value; not a number is none either."""
     return is_missing(text) or text.strip().lower() == "nan"
+
+
+def with_point(text: str, decimal: str) -> str:
+    """Write a number with a decimal point; where that is a comma, one with a point gets a comma."""
+    return text if decimal == "." else text.translate(_OTHER_POINT)
 
 
 def is_utf8(data: bytes) -> bool:

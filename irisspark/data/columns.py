@@ -20,6 +20,7 @@ from irisspark.model.inputs import ModelInput
 Selector = int | str | tuple[int, int]
 """A column: its index (negative from the end), its name, or an inclusive range of indices."""
 _MAX_SHOWN_NAMES = 12
+_OF_OUTPUTS = "; the labels of one output are taken at a time: pass -output NAME, and its columns"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Columns:
         num_columns: Columns in every row.
         features: Indices of the feature columns, in the order of the model's input.
         dtype: numpy name of the dtype of the model's input.
-        label: Index of the label column, None where rows are only predicted.
-        targets: What a label's text becomes; None as ``label``.
+        label: Index of the label column, the first one of several; None where rows are only
+            predicted.
+        more_labels: Indices of the label columns behind it, in the order of the model's outputs.
+        targets: What the text of a label becomes; None as ``label``.
         keep: Indices of the columns that are carried along as text.
         names: Of all columns, None for data without names.
         names_path: The file that they come from.
@@ -45,6 +48,7 @@ class Columns:
     features: tuple[int, ...]
     dtype: str = "float32"
     label: int | None = None
+    more_labels: tuple[int, ...] = ()
     targets: Targets | None = None
     keep: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
@@ -106,8 +110,12 @@ class Columns:
     @cached_property
     def used(self) -> tuple[int, ...]:
         """The columns that are read at all, each once, in the order of the file."""
-        label = () if self.label is None else (self.label,)
-        return tuple(sorted({*self.features, *self.keep, *label}))
+        return tuple(sorted({*self.features, *self.keep, *self.labels}))
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        """All label columns, in the order of the model's outputs."""
+        return () if self.label is None else (self.label, *self.more_labels)
 
     def dtype_of(self, column: int) -> np.dtype[Any]:
         """Give the dtype of the input that takes a column."""
@@ -135,7 +143,8 @@ class ColumnChoice:
     """What the user says about the columns.
 
     Attributes:
-        label: The label's column; None: rows are only predicted.
+        label: The label's column, or several in the order of the model's outputs; None: rows are
+            only predicted.
         features: In the order of the model's input; None: all columns that are left.
         inputs: Name and columns of each input of a model with several; None: those of its name.
         keep: Columns that are carried along as text.
@@ -144,7 +153,7 @@ class ColumnChoice:
         fills: Pairs of a column, None for all features, and what stands in for its missing numbers.
     """
 
-    label: int | str | None = -1
+    label: int | str | tuple[Selector, ...] | None = -1
     features: Sequence[Selector] | None = None
     keep: Sequence[Selector] = ()
     class_names: tuple[str, ...] | None = None
@@ -204,17 +213,17 @@ def resolve(
     Raises:
         DataError: The data has no such column, or one has two roles.
     """
-    label = None if choice.label is None else _find(choice.label, "-labelIndex", head)
+    labels = _find_labels(choice.label, head)
     keep = _find_all(choice.keep, "-keepColumns", head)
     by_input = _find_inputs(choice, head, inputs)
     if inputs:
         features = tuple(column for _, columns in by_input for column in columns)
     elif choice.features is None:
-        taken = {label, *keep}
+        taken = {*labels, *keep}
         features = tuple(c for c in range(head.num_columns) if c not in taken)
     else:
         features = _find_all(choice.features, "-featureIndices", head)
-    _check_roles(tuple(dict.fromkeys(features)), keep, label, head.names)
+    _check_roles(tuple(dict.fromkeys(features)), keep, labels, head.names)
     if not features:
         count = "one column" if head.num_columns == 1 else f"{head.num_columns} columns"
         is_text = all("\\x" not in cell for row in head.rows for cell in row)
@@ -224,7 +233,8 @@ def resolve(
         num_columns=head.num_columns,
         features=features,
         dtype=dtype,
-        label=label,
+        label=labels[0] if labels else None,
+        more_labels=labels[1:],
         targets=None if choice.class_names is None else LabelCodes(choice.class_names),
         keep=keep,
         names=head.names,
@@ -234,6 +244,14 @@ def resolve(
         texts=_texts(by_input, inputs),
     )
     return replace(columns, gaps=Gaps(choice.missing, _fills(choice, columns, head)))
+
+
+def _find_labels(label: int | str | tuple[Selector, ...] | None, head: Head) -> tuple[int, ...]:
+    if label is None:
+        return ()
+    if isinstance(label, tuple):
+        return _find_all(label, "-labelIndex", head)
+    return (_find(label, "-labelIndex", head),)
 
 
 def _find_inputs(
@@ -348,9 +366,13 @@ def _fills(choice: ColumnChoice, columns: Columns, head: Head) -> dict[int, floa
 
 
 def _check_roles(
-    features: Sequence[int], keep: Sequence[int], label: int | None, names: Sequence[str] | None
+    features: Sequence[int],
+    keep: Sequence[int],
+    labels: Sequence[int],
+    names: Sequence[str] | None,
 ) -> None:
-    roles: dict[int, str] = {} if label is None else {label: "the label (-labelIndex)"}
+    what = "the label (-labelIndex)" if len(labels) == 1 else "a label (-labelIndex)"
+    roles = dict.fromkeys(labels, what)
     for columns, role in (
         (features, "a feature (-featureIndices)"),
         (keep, "kept (-keepColumns)"),
@@ -393,7 +415,8 @@ def _find(selector: int | str, option: str, head: Head) -> int:
         )
     shown = _names_shown(head)
     is_utf8 = selector.isascii() or not any("\\x" in name for name in head.names)
-    hint = "" if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"
+    hint = _OF_OUTPUTS if option == "-labelIndex" and "=" in selector else ""
+    hint = hint if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"
     raise DataError(f"{option} {selector}: the header of {head.path} has {shown}{hint}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from irisspark.data import explain, queries
 from irisspark.data.bad_rows import MISSING, UNKNOWN_LABEL, BadRow, BadRows
-from irisspark.data.cells import parse_number
+from irisspark.data.cells import parse_number, with_point
 from irisspark.data.columns import ColumnChoice, Columns, Head, resolve
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
@@ -29,9 +29,16 @@ from irisspark.data.parquet.parquet_file import is_parquet
 from irisspark.data.reader import Batch, LineReader, Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
 from irisspark.data.spreading import Run, spread
-from irisspark.data.targets import LabelCodes, Quantities, numeric_class_names
+from irisspark.data.targets import (
+    LabelCodes,
+    Marks,
+    OneHot,
+    Quantities,
+    Targets,
+    numeric_class_names,
+)
 from irisspark.errors import DataError
-from irisspark.model.output import Meaning, RegressionMeaning
+from irisspark.model.output import LabelsMeaning, Meaning, RegressionMeaning
 from irisspark.startup.meter import Work
 from irisspark.startup.notices import say
 from irisspark.storage.finding import find_data
@@ -87,6 +94,7 @@ class Dataset:
         holdout: The rows that an evaluation is limited to, None for all.
         show_values: Whether messages may hold the contents of cells.
         note: A line for the user on how the data is read.
+        decimal: What stands before the digits of a fraction.
     """
 
     files: tuple[DataFile, ...]
@@ -98,6 +106,7 @@ class Dataset:
     holdout: Holdout | None = None
     show_values: bool = True
     note: str | None = None
+    decimal: str = "."
 
     @property
     def num_bytes(self) -> int:
@@ -106,14 +115,14 @@ class Dataset:
 
     @property
     def target_names(self) -> tuple[str, ...] | None:
-        """What the targets are called: the classes, or the label's column of a regression.
+        """What the targets are called: the classes, or the columns of labels that are numbers.
 
-        In data without names that is ``col_0``, as Deeplearning4j has it.
+        In data without names these are ``col_0`` and so on, as Deeplearning4j has it.
         """
         columns = self.columns
-        if columns.label is None or columns.targets is None or columns.targets.of_classes:
+        if self.class_names is not None or columns.targets is None or columns.targets.of_classes:
             return self.class_names
-        return ((columns.names[columns.label].strip() if columns.names else "") or "col_0",)
+        return tuple(_own_name(columns, c) or f"col_{i}" for i, c in enumerate(columns.labels))
 
     def tasks(self, parallelism: int) -> list[TaskSplits]:
         """Cut the files into tasks, and leave out those that would have no splits."""
@@ -131,6 +140,10 @@ class Dataset:
     def spread(self, session: Session, tasks: list[TaskSplits], run: Run[T]) -> RDD[T]:
         """Give what a function makes of each task, on a worker."""
         return spread(session, tasks, self.open_file, run, here_and_there=not self._reads_in_order)
+
+
+def _own_name(columns: Columns, column: int) -> str:
+    return columns.names[column].strip() if columns.names else ""
 
 
 def _whole_where_carried(splits: Sequence[Split]) -> list[Split]:
@@ -169,7 +182,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     head = reader.head(files, open_file)
     columns = resolve(choice, head, spec.input_dtype, spec.inputs)
     _check_width(head, columns, spec, choice, reader)
-    note = reader.check(head, columns, spec.output.num_classes)
+    note = reader.check(head, columns, 0 if columns.more_labels else spec.output.num_classes)
     _check_kinds(head, columns, spec)
     names = choice.class_names
     if names is not None:
@@ -183,13 +196,37 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
         named_classes=names is not None,
         show_values=settings.show_values,
         note=note,
+        decimal=reader.csv.decimal if isinstance(reader, CsvReader) else ".",
     )
     if columns.label is None:
         return dataset
-    if isinstance(spec.output, RegressionMeaning):
-        return replace(dataset, columns=replace(columns, targets=Quantities(columns.gaps)))
+    if (targets := _targets_of_numbers(columns, spec.output)) is not None:
+        dataset = replace(dataset, columns=replace(columns, targets=targets))
+        is_one_hot = isinstance(targets, OneHot)
+        return (
+            replace(dataset, class_names=names or _one_hot_names(columns))
+            if is_one_hot
+            else dataset
+        )
     names = names or _class_names(session, dataset, head, spec)
-    return replace(dataset, columns=replace(columns, targets=LabelCodes(names)), class_names=names)
+    targets = LabelCodes(names, dataset.decimal)
+    return replace(dataset, columns=replace(columns, targets=targets), class_names=names)
+
+
+def _targets_of_numbers(columns: Columns, output: Meaning) -> Targets | None:
+    """Say what labels become that are numbers; None where they are the texts of classes."""
+    if isinstance(output, RegressionMeaning):
+        return Quantities(columns.gaps)
+    if isinstance(output, LabelsMeaning):
+        return Marks(columns.gaps)
+    return OneHot(columns.gaps) if columns.more_labels else None
+
+
+def _one_hot_names(columns: Columns) -> tuple[str, ...]:
+    """Name the classes by their columns; 0, 1 and so on where these have no names of their own."""
+    names = tuple(_own_name(columns, column) for column in columns.labels)
+    are_distinct = all(names) and len(set(names)) == len(names)
+    return names if are_distinct else numeric_class_names(len(names))
 
 
 def _for_workers(session: Session, file: DataFile) -> DataFile:
@@ -216,6 +253,8 @@ def check_class_names(names: Sequence[str], output: Meaning) -> None:
     """
     if isinstance(output, RegressionMeaning):
         raise DataError(f"-classNames: the model is a regression ({output.why})")
+    if isinstance(output, LabelsMeaning):
+        raise DataError(f"-classNames: the model tells labels, and no classes ({output.why})")
     if len(names) != output.num_classes:
         raise DataError(
             f"-classNames gives {len(names)} names, but the model has {output.num_classes} classes"
@@ -249,7 +288,8 @@ def _check_width(
     try:
         spec.row_shape(len(columns.features))
     except DataError as error:
-        left_out = [f"column {columns.label} is the label"] if columns.label is not None else []
+        what = "the label" if not columns.more_labels else "a label"
+        left_out = [f"column {label} is {what}" for label in columns.labels]
         left_out += [f"column {c} is kept" for c in columns.keep]
         taken = f"{head.path} has {columns.num_columns} columns"
         if left_out:
@@ -281,7 +321,7 @@ def _check_kinds(head: Head, columns: Columns, spec: ModelSpec) -> None:
         )
     if (hint := describe_text(head, columns)) is not None:
         raise DataError(f"{head.path}: the model takes numbers, but {hint}")
-    if columns.label is None or spec.output.num_classes <= _AMBIGUOUS_CLASSES:
+    if len(columns.labels) != 1 or spec.output.num_classes <= _AMBIGUOUS_CLASSES:
         return
     span = one_hot_columns(head, columns, spec.output.num_classes)
     if span is None or columns.label not in span:
@@ -335,7 +375,7 @@ def _first_labels(dataset: Dataset, head: Head, num_classes: int) -> queries.Fou
         max(explain.MAX_LABELS, num_classes),
         max_batches=1,
     )
-    return _all_labels(found)
+    return _plain(_all_labels(found), dataset)
 
 
 def first_good_row(dataset: Dataset) -> Batch | None:
@@ -378,8 +418,17 @@ def _find_labels(session: Session, dataset: Dataset, num_classes: int) -> querie
     found = dataset.spread(session, tasks, find)
     work = Work("find the labels", dataset.num_bytes)
     if len(tasks) > _MAX_COLLECTED_TASKS:
-        return _checked(session.run(lambda: found.treeReduce(operator.add), work))
-    return _all_labels(session.run(found.collect, work))
+        return _plain(_checked(session.run(lambda: found.treeReduce(operator.add), work)), dataset)
+    return _plain(_all_labels(session.run(found.collect, work)), dataset)
+
+
+def _plain(found: queries.FoundLabels, dataset: Dataset) -> queries.FoundLabels:
+    """Write labels that are numbers with a decimal point."""
+    if dataset.decimal == ".":
+        return found
+    pointed = {text: with_point(text, dataset.decimal) for text in found.labels}
+    labels = (text if parse_number(p) is None else p for text, p in pointed.items())
+    return replace(found, labels=frozenset(labels))
 
 
 def _all_labels(found: Iterable[queries.FoundLabels]) -> queries.FoundLabels:
@@ -477,7 +526,7 @@ def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: 
     codes = dataset.columns.targets
     assert isinstance(codes, LabelCodes)
     labels = find_labels(session, dataset, num_classes)
-    strange = [text for text in labels if codes.encode(text) is None]
+    strange = [text for text in labels if LabelCodes(codes.class_names).encode(text) is None]
     has_text_classes = any(parse_number(name) is None for name in codes.class_names)
     if has_text_classes or any(parse_number(text) is not None for text in strange):
         found = explain.unknown_labels(labels, num_classes, show_values=dataset.show_values)

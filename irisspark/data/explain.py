@@ -18,6 +18,8 @@ _FAULTS = {
     bad_rows.BROKEN_QUOTES: "a quote is opened and never closed",
     bad_rows.BAD_ENCODING: "the value holds bytes that are not UTF-8 text",
     bad_rows.UNKNOWN_LABEL: "the label is none of the classes",
+    bad_rows.NO_MARK: "the label is neither 0 nor 1",
+    bad_rows.NOT_ONE_HOT: "the label columns, one a class, do not hold a single 1",
     bad_rows.REPEATED_HEADER: "the header stands here again, as where files were put together",
     bad_rows.COMMENT: "the line begins like a comment, behind the first row of the data",
 }
@@ -27,6 +29,8 @@ _FAULTS_SHOWN = {
     bad_rows.BROKEN_QUOTES: "a quote is opened and never closed in '{}'",
     bad_rows.BAD_ENCODING: "'{}' holds bytes that are not UTF-8 text",
     bad_rows.UNKNOWN_LABEL: "the label '{}' is none of the classes",
+    bad_rows.NO_MARK: "the label '{}' is neither 0 nor 1",
+    bad_rows.NOT_ONE_HOT: _FAULTS[bad_rows.NOT_ONE_HOT],
     bad_rows.REPEATED_HEADER: _FAULTS[bad_rows.REPEATED_HEADER],
     bad_rows.COMMENT: "'{}' begins like a comment, behind the first row of the data",
 }
@@ -51,7 +55,7 @@ def fault(row: BadRow, columns: Columns, *, show_values: bool = True) -> str:
         return "the value is missing" + (f" ({row.value})" if row.value.strip() else "")
     if row.reason == bad_rows.NOT_A_NUMBER:
         dtype = columns.dtype_of(row.column)
-        if row.column == columns.label or dtype.kind not in "iub":
+        if row.column in columns.labels or dtype.kind not in "iub":
             return f"'{row.value}' is not a number"
         taker = columns.taker(row.column)
         return f"'{row.value}' is not a whole number that {taker} ({dtype}) holds"

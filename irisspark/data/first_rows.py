@@ -257,9 +257,9 @@ def describe_counter(head: Head, columns: Columns) -> str | None:
 def describe_one_hot(head: Head, columns: Columns, num_classes: int) -> str | None:
     """Name the columns that together look like the label."""
     span = one_hot_columns(head, columns, num_classes)
-    if span is None:
+    if span is None or tuple(span) == columns.labels:
         return None
     return (
         f"columns {span[0]} to {span[-1]} look like a label in one-hot form, a 1 in the column of "
-        "its class, which is not available yet: write one column with the number of the class"
+        f"its class: pass -labelIndex {span[0]}-{span[-1]}"
     )

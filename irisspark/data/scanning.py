@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,10 +32,11 @@ class PredictionPlan:
     Attributes:
         folder: Where attempts write, the same on every machine.
         kept: Names of the kept columns.
-        label: Name of the label's column, None where there is no label.
+        labels: Names of the labels' columns; none where there is no label.
+        predictions: Names of the columns of predictions: one, or one for each label.
         scores: Names of the scores' columns, one for each of the scores that a row has.
         class_values: What label and prediction hold for each class: its number or its name; empty
-            for a regression, in which they are numbers.
+            where they are numbers.
         probabilities: True where the scores are probabilities, False for the model's raw output.
         position: Name of the column that says where in its file a row is.
         format: ``parquet`` or ``csv``, which is also what the names of the files end in.
@@ -42,7 +44,8 @@ class PredictionPlan:
 
     folder: Location
     kept: tuple[str, ...]
-    label: str | None
+    labels: tuple[str, ...]
+    predictions: tuple[str, ...]
     scores: tuple[str, ...]
     class_values: tuple[int, ...] | tuple[str, ...]
     probabilities: bool
@@ -223,6 +226,39 @@ class Sampler:
         if not self._features:
             return ()
         return (Sample(index, np.concatenate(self._features), np.concatenate(self._outputs)),)
+
+
+class RowPlaces:
+    """Finds the places of rows that were read, as long as they are counted.
+
+    To find the positions of a batch takes time, so it is done for the rows that are asked for.
+    """
+
+    def __init__(self) -> None:
+        """Begin before the first row."""
+        self._batches: deque[Batch] = deque()
+        self._num_passed = 0
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Hand batches on, and remember those of whose rows some were not passed by."""
+        for batch in batches:
+            self._batches.append(batch)
+            yield batch
+
+    def of(self, row: int) -> tuple[int, int]:
+        """Give (file index, position) of a row, counted from the first that was not passed by."""
+        row += self._num_passed
+        for batch in self._batches:
+            if row < len(batch):
+                return batch.piece.file_index, int(batch.positions[row])
+            row -= len(batch)
+        raise IndexError("the row was not read yet")
+
+    def pass_by(self, num_rows: int) -> None:
+        """Forget the next rows."""
+        self._num_passed += num_rows
+        while self._batches and self._num_passed >= len(self._batches[0]):
+            self._num_passed -= len(self._batches.popleft())
 
 
 def peak_memory_bytes() -> int:

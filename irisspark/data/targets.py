@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import types
 
-from irisspark.data.cells import decode, parse_number
+from irisspark.data.cells import decode, parse_number, with_point
 from irisspark.data.gaps import Gaps
 from irisspark.data.numbers import convert_numbers
 
@@ -23,7 +24,7 @@ class Targets(Protocol):
     """Makes the array of targets of a column of labels.
 
     Attributes:
-        of_classes: True where a label names a class, False where it is a number.
+        of_classes: True where the text of a label names a class, False where it is a number.
     """
 
     of_classes: ClassVar[bool]
@@ -38,6 +39,14 @@ class Targets(Protocol):
     def convert_bytes(self, cells: pa.Array) -> tuple[Array, Mask]:
         """Give ([rows] targets, bool [rows] that marks the cells that are none), of raw bytes."""
 
+    def join(self, columns: Sequence[Array]) -> tuple[Array, Mask | None]:
+        """Make the labels of rows of the targets in each of their columns.
+
+        Returns:
+            ([rows] or [rows, columns], bool [rows] that marks what only together is no label, or
+            None for none).
+        """
+
 
 @dataclass(frozen=True)
 class LabelCodes:
@@ -48,10 +57,12 @@ class LabelCodes:
 
     Attributes:
         class_names: The classes in the order of the model's outputs.
+        decimal: What stands before the digits of a fraction in a label.
     """
 
     of_classes: ClassVar[bool] = True
     class_names: tuple[str, ...]
+    decimal: str = "."
 
     @cached_property
     def _by_text(self) -> dict[str, int]:
@@ -82,6 +93,11 @@ class LabelCodes:
         classes = np.array(codes, dtype=np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
         return classes, classes < 0
 
+    def join(self, columns: Sequence[Array]) -> tuple[Array, None]:
+        """Give the classes of the one column."""
+        (labels,) = columns
+        return labels, None
+
     def _encode_bytes(self, cell: bytes) -> int:
         text = decode(cell)
         index = None if text is None else self.encode(text)
@@ -93,7 +109,7 @@ class LabelCodes:
         if index is None:
             index = self._by_text.get(text.strip())
         if index is None and self._by_number:
-            number = parse_number(text)
+            number = parse_number(with_point(text, self.decimal))
             index = None if number is None else self._by_number.get(number)
         return index
 
@@ -128,6 +144,44 @@ class Quantities:
         values, is_bad, _ = convert_numbers(cells, np.dtype(np.float64))
         named = self.gaps.named(values)
         return values, is_bad if named is None else is_bad | named
+
+    def join(self, columns: Sequence[Array]) -> tuple[Array, Mask | None]:
+        """Put the columns side by side; one alone is [rows]."""
+        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1), None
+
+
+@dataclass(frozen=True)
+class Marks(Quantities):
+    """Labels of 0 and 1, a column each: int64 [rows, columns]."""
+
+    def convert(self, cells: pa.Array) -> Array | None:
+        """Give float64 [rows] of 0 and 1; None if there is anything else."""
+        values = super().convert(cells)
+        return None if values is None or _are_no_marks(values).any() else values
+
+    def convert_bytes(self, cells: pa.Array) -> tuple[Array, Mask]:
+        """Give (float64 [rows], bool [rows], whether a cell is neither 0 nor 1)."""
+        values, is_bad = super().convert_bytes(cells)
+        return values, is_bad | _are_no_marks(values)
+
+    def join(self, columns: Sequence[Array]) -> tuple[Array, Mask | None]:
+        """Put the columns side by side."""
+        with np.errstate(invalid="ignore"):  # of what is bad
+            return np.stack(columns, axis=1).astype(np.int64), None
+
+
+class OneHot(Marks):
+    """Classes, a column of 0 and 1 each: int64 [rows], the column that holds the 1."""
+
+    def join(self, columns: Sequence[Array]) -> tuple[Array, Mask | None]:
+        """Give the classes, and the rows that have none, or several."""
+        marks, _ = super().join(columns)
+        return marks.argmax(axis=1), marks.sum(axis=1) != 1
+
+
+def _are_no_marks(values: Array) -> Mask:
+    are_none: Mask = (values != 0) & (values != 1)
+    return are_none
 
 
 def numeric_class_names(num_classes: int) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from irisspark.evaluation.worker import counting
 from irisspark.evaluation.worker.counting import Outcome
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.evaluation.worker.problems import problem_of
+from irisspark.metrics.labels import LabelScores
 from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
@@ -111,7 +112,7 @@ class EvaluationResult(ScanResult):
         scores: Every metric.
     """
 
-    scores: Scores | RegressionScores
+    scores: Scores | RegressionScores | LabelScores
 
     @property
     def num_rows(self) -> int:
@@ -143,6 +144,9 @@ def evaluate(
     outcome, problem = found.outcome, problem_of(model.spec.output, settings.top_n)
     assert outcome.counts is not None
     scores = problem.score(outcome.counts, dataset.target_names)
+    if isinstance(scores, RegressionScores):
+        files, position_name = dataset.files, dataset.reader.position_name
+        scores = scores.located(lambda index: files[index].path, position_name)
     return EvaluationResult(**vars(found), scores=scores)
 
 

@@ -11,7 +11,7 @@ from irisspark.errors import DataError
 from irisspark.evaluation.predictions import score_names
 from irisspark.evaluation.worker import frame_rows
 from irisspark.evaluation.worker.frame_rows import PROBLEM, FramePlan
-from irisspark.model.output import RegressionMeaning
+from irisspark.model.output import OutputMeaning
 from irisspark.model.shared_file import share_file
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ def predict(
         raise DataError(
             f"the model has {len(spec.inputs)} inputs: a DataFrame feeds models with one input; "
             "write it as Parquet, and run -predictions true on that"
+        )
+    if spec.output.label_shape:
+        raise DataError(
+            f"the model puts out {spec.output.num_units} numbers for a row, and a DataFrame of "
+            "predictions has one column for them: write the rows as Parquet, and run "
+            "-predictions true on that"
         )
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     features = tuple(features or (name for name in data.columns if name not in keep))
@@ -112,7 +118,7 @@ def _plan(
     scores: tuple[str, ...] = ()
     values: tuple[str, ...] | tuple[int, ...] = ()
     probabilities = False
-    if not isinstance(meaning, RegressionMeaning):
+    if isinstance(meaning, OutputMeaning):
         names = tuple(class_names or numeric_class_names(meaning.num_classes))
         check_class_names(names, meaning)
         scores, probabilities = tuple(score_names(meaning, names)), meaning.probabilities

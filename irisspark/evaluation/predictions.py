@@ -13,10 +13,10 @@ from irisspark.data.targets import numeric_class_names
 from irisspark.errors import IrissparkError
 from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanResult, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
-from irisspark.model.output import OutputMeaning, RegressionMeaning
+from irisspark.model.output import Meaning, OutputMeaning, RegressionMeaning, Task
 from irisspark.startup.notices import say
 from irisspark.storage.locating import for_workers
-from irisspark.storage.location import locate, reason
+from irisspark.storage.location import Location, locate, reason
 from irisspark.storage.publishing import Publication
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ class PredictionResult(ScanResult):
     """What a run found that only predicts.
 
     Attributes:
-        class_names: The classes in the order of the model's outputs; empty for a regression.
+        class_names: The classes in the order of the model's outputs; empty where there are none.
         num_predicted: How many rows each class was given.
+        task: What the model is for.
     """
 
     class_names: tuple[str, ...]
     num_predicted: tuple[int, ...]
+    task: Task = "classification"
 
     @property
     def num_rows(self) -> int:
@@ -83,24 +85,48 @@ def prepare(
         from irisspark.storage.handed import handed_over
 
         folder = handed_over(folder)
-    names = _class_names(dataset, spec)
-    meaning = spec.output
-    scores = [] if isinstance(meaning, RegressionMeaning) else score_names(meaning, names)
-    label = None if dataset.columns.label is None else "label"
-    position = dataset.reader.position_name
-    own = [*([label] if label else []), "prediction", *scores, "file", position]
-    unique = _unique([*own, *_kept_names(dataset, own)])
-    first = own.index("prediction") + 1
+    return _plan(folder, spec, dataset, file_format)
+
+
+def _plan(folder: Location, spec: ModelSpec, dataset: Dataset, file_format: str) -> PredictionPlan:
+    """Name the columns: those of labels, predictions and scores, then where a row is, then kept."""
+    meaning, position = spec.output, dataset.reader.position_name
+    names = _class_names(dataset, spec) if isinstance(meaning, OutputMeaning) else ()
+    labels, predictions, scores = _own_names(meaning, dataset, names)
+    own = [*labels, *predictions, *scores, "file", position]
+    unique = tuple(_unique([*own, *_kept_names(dataset, own)]))
+    first, behind = len(labels), len(labels) + len(predictions)
     numbers = all(_WHOLE.fullmatch(name) for name in names)
     return PredictionPlan(
         folder=folder,
-        kept=tuple(unique[len(own) :]),
-        label=label,
-        scores=tuple(unique[first : first + len(scores)]),
+        kept=unique[len(own) :],
+        labels=unique[:first],
+        predictions=unique[first:behind],
+        scores=unique[behind : behind + len(scores)],
         class_values=tuple(int(name) for name in names) if numbers else names,
-        probabilities=isinstance(meaning, OutputMeaning) and meaning.probabilities,
+        probabilities=not isinstance(meaning, RegressionMeaning) and meaning.probabilities,
         position=position,
         format=file_format,
+    )
+
+
+def _own_names(
+    meaning: Meaning, dataset: Dataset, names: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Name the columns of labels, of predictions and of scores.
+
+    Of several labels each name says which: by its column, or its number where there are none.
+    """
+    is_labelled = dataset.columns.label is not None
+    if not meaning.label_shape:
+        scores = score_names(meaning, names) if isinstance(meaning, OutputMeaning) else []
+        return (["label"] if is_labelled else []), ["prediction"], scores
+    of_labels = dataset.target_names or numeric_class_names(meaning.num_units)
+    is_regression = isinstance(meaning, RegressionMeaning)
+    return (
+        [f"label_{name}" for name in of_labels] if is_labelled else [],
+        [f"prediction_{name}" for name in of_labels],
+        [] if is_regression else [f"probability_{name}" for name in of_labels],
     )
 
 
@@ -171,6 +197,7 @@ def predict(
         **vars(found),
         class_names=_class_names(dataset, model.spec),
         num_predicted=tuple(sum(column) for column in counts),
+        task=model.spec.output.task,
     )
 
 

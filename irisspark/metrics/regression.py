@@ -9,14 +9,17 @@ whose digits they would lose otherwise. Names and conventions are scikit-learn's
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+Place = tuple[int, int]
+"""Where a row is: (index of its file, position in it)."""
+PlaceOf = Callable[[int], Place]
 FloatArray = npt.NDArray[np.floating[Any]]
 Moments = npt.NDArray[np.float64]
 
@@ -43,12 +46,15 @@ class RegressionCounts:
         nan_rows: Rows whose prediction is not finite; they are in none of the rest.
         moments: (partition, the bytes of float64 [_NUM_MOMENTS, num_columns]) pairs in order.
         error_bins: For each column (bin, rows) pairs in order, of the absolute errors.
+        worst: For each column the largest absolute error and where its row is; the first of equal
+            ones. None without rows.
     """
 
     num_columns: int
     nan_rows: int = 0
     moments: tuple[tuple[int, bytes], ...] = ()
     error_bins: tuple[tuple[tuple[int, int], ...], ...] = ()
+    worst: tuple[tuple[float, Place], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -69,7 +75,9 @@ class RegressionCounts:
             pairs = zip(self.error_bins, other.error_bins, strict=True)
             bins = tuple(_added(one, two) for one, two in pairs)
         moments = tuple(sorted(self.moments + other.moments))
-        return RegressionCounts(self.num_columns, self.nan_rows + other.nan_rows, moments, bins)
+        worst = _worse(self.worst, other.worst)
+        nan_rows = self.nan_rows + other.nan_rows
+        return RegressionCounts(self.num_columns, nan_rows, moments, bins, worst)
 
     def total(self) -> Moments:
         """Merge the partitions' moments in their order: float64 [_NUM_MOMENTS, num_columns]."""
@@ -87,6 +95,15 @@ def _added(
     for index, rows in two:
         found[index] = found.get(index, 0) + rows
     return tuple(sorted(found.items()))
+
+
+def _worse(
+    one: tuple[tuple[float, Place], ...], two: tuple[tuple[float, Place], ...]
+) -> tuple[tuple[float, Place], ...]:
+    """Give the larger error of each column, of equal ones the first."""
+    if not one or not two:
+        return one or two
+    return tuple(max(a, b) if a[0] != b[0] else min(a, b) for a, b in zip(one, two, strict=True))
 
 
 def _merged(one: Moments, two: Moments) -> Moments:
@@ -120,17 +137,26 @@ class RegressionTally:
         self._moments = np.zeros((_NUM_MOMENTS, num_columns))
         self._nan_rows = 0
         self._bins: list[dict[int, int]] = [{} for _ in range(num_columns)]
+        self._worst: tuple[tuple[float, Place], ...] = ()
 
-    def add(self, y_true: FloatArray, y_pred: FloatArray, losses: FloatArray | None) -> None:
+    def add(
+        self,
+        y_true: FloatArray,
+        y_pred: FloatArray,
+        losses: FloatArray | None,
+        place_of: PlaceOf,
+    ) -> None:
         """Count a block of rows.
 
         Args:
             y_true: float64 [rows, num_columns], finite.
             y_pred: float [rows, num_columns]; a row that is not finite counts as NaN.
             losses: float [rows], the model's own loss of each row; None where it has none.
+            place_of: Gives the place of a row of the block, in the order of the input.
         """
         y_pred = y_pred.astype(np.float64)
         kept = np.isfinite(y_pred).all(axis=1)
+        rows = np.flatnonzero(kept)
         if not kept.all():
             self._nan_rows += int(len(kept) - kept.sum())
             y_true, y_pred = y_true[kept], y_pred[kept]
@@ -141,9 +167,26 @@ class RegressionTally:
             errors = y_pred - y_true
             found = _moments_of(y_true, y_pred, errors, losses)
             self._moments = _merged(self._moments, found)
-        for bins, column in zip(self._bins, np.abs(errors).T, strict=True):
-            for index, rows in zip(*_binned(column), strict=True):
-                bins[index] = bins.get(index, 0) + rows
+        absolute = np.abs(errors)
+        for bins, column in zip(self._bins, absolute.T, strict=True):
+            for index, count in zip(*_binned(column), strict=True):
+                bins[index] = bins.get(index, 0) + count
+        self._note_worst(absolute, rows, place_of)
+
+    def _note_worst(
+        self, absolute: FloatArray, rows: npt.NDArray[np.intp], place_of: PlaceOf
+    ) -> None:
+        """Keep the largest error of each column; to find a row's place takes time."""
+        found = []
+        for column, (row, of_column) in enumerate(
+            zip(absolute.argmax(axis=0).tolist(), absolute.T, strict=True)
+        ):
+            error = float(of_column[row])
+            if self._worst and self._worst[column][0] >= error:
+                found.append(self._worst[column])
+            else:
+                found.append((error, place_of(int(rows[row]))))
+        self._worst = tuple(found)
 
     @property
     def counts(self) -> RegressionCounts:
@@ -154,6 +197,7 @@ class RegressionTally:
             self._nan_rows,
             (part,) if self._moments[_ROWS, 0] else (),
             tuple(tuple(sorted(bins.items())) for bins in self._bins),
+            self._worst,
         )
 
 
@@ -193,6 +237,8 @@ class ColumnScores:
             their mean; infinite where the labels are all the same and are not met.
         pearson_r: Correlation of labels and predictions; None where either is constant.
         median_absolute_error: From bins, off by 1% of itself at most.
+        max_error: The largest absolute error, as in scikit-learn.
+        max_error_place: Where its row is, the first of equal ones.
     """
 
     mean_squared_error: float | None
@@ -206,6 +252,7 @@ class ColumnScores:
     max_error: float | None
     mean_label: float | None
     mean_prediction: float | None
+    max_error_place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +267,8 @@ class RegressionScores:
         per_column: Metrics of each column.
         overall: Means over the columns, as scikit-learn's ``uniform_average``; the largest
             ``max_error``.
+        paths: Of the files that ``max_error_place`` names, by their index.
+        position_name: What a place in a file is.
     """
 
     column_names: tuple[str, ...]
@@ -228,6 +277,14 @@ class RegressionScores:
     loss: float | None
     per_column: tuple[ColumnScores, ...]
     overall: ColumnScores
+    paths: Mapping[int, str] = field(default_factory=dict)
+    position_name: str = "offset"
+
+    def located(self, path_of: Callable[[int], str], position_name: str) -> RegressionScores:
+        """Give the same with the paths of the files that the largest errors are in."""
+        places = [one.max_error_place for one in self.per_column]
+        paths = {place[0]: path_of(place[0]) for place in places if place is not None}
+        return replace(self, paths=paths, position_name=position_name)
 
 
 def score_regression(counts: RegressionCounts, column_names: Sequence[str]) -> RegressionScores:
@@ -242,6 +299,9 @@ def score_regression(counts: RegressionCounts, column_names: Sequence[str]) -> R
     columns = tuple(
         _score_column(moments[:, index], bins[index]) for index in range(counts.num_columns)
     )
+    if counts.worst:
+        pairs = zip(columns, counts.worst, strict=True)
+        columns = tuple(replace(column, max_error_place=place) for column, (_, place) in pairs)
     rows = int(moments[_ROWS, 0])
     loss = float(moments[_LOSS, 0]) / rows if rows else math.nan
     return RegressionScores(
@@ -311,14 +371,16 @@ def _median(bins: Sequence[tuple[int, int]], rows: int) -> float:
 
 
 def _overall(columns: Sequence[ColumnScores]) -> ColumnScores:
-    return ColumnScores(
-        **{
-            name: (max if name == "max_error" else _mean)([getattr(c, name) for c in columns])
-            if all(getattr(c, name) is not None for c in columns)
-            else None
-            for name in vars(columns[0])
-        }
-    )
+    found = {
+        name: (max if name == "max_error" else _mean)([getattr(c, name) for c in columns])
+        if all(getattr(c, name) is not None for c in columns)
+        else None
+        for name in vars(columns[0])
+        if name != "max_error_place"
+    }
+    places = [c.max_error_place for c in columns if c.max_error == found["max_error"]]
+    known = [place for place in places if place is not None]
+    return ColumnScores(**found, max_error_place=min(known, default=None))
 
 
 def _mean(values: Sequence[float]) -> float:

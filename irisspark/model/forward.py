@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from irisspark.model.output import Meaning
 from irisspark.model.spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -33,8 +34,8 @@ def build_once(key: str, build: Callable[[], T]) -> T:
 def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
     """Give the compiled function of a model, built once in this process.
 
-    It takes (features [block_rows, num_features], labels [block_rows] in the ``label_dtype`` of
-    the output) and gives
+    It takes (features [block_rows, num_features], labels [block_rows, ...] in the shape and dtype
+    that the output says) and gives
     (output [block_rows, units], losses float [block_rows] or None). Labels may be None, where the
     losses mean nothing.
     """
@@ -58,7 +59,6 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
     import tensorflow as tf
 
     block_rows, has_texts = spec.block_rows, spec.has_texts
-    num_units, target = spec.output.num_units, spec.output.target
 
     def run(*given: Any) -> Any:
         *parts, labels = given
@@ -67,29 +67,17 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         output = tf.cast(model(inputs, training=False), "float32")
         if loss is None:
             return output, tf.zeros((0,))
-        if target == "one_hot":
-            y_true = tf.one_hot(labels, num_units)
-        elif target in ("binary", "number"):
-            y_true = tf.cast(labels, "float32")[:, None]
-        else:
-            y_true = labels
-        return output, loss(y_true, output)
+        return output, loss(y_true_of(labels, spec.output), output)
 
     signature = [
-        tf.TensorSpec((block_rows, num_features), spec.input_dtype),
-        tf.TensorSpec((block_rows,), spec.output.label_dtype),
+        *part_specs(spec, block_rows, num_features),
+        tf.TensorSpec((block_rows, *spec.output.label_shape), spec.output.label_dtype),
     ]
-    if has_texts:
-        num_texts = sum(one.size for one in spec.inputs if one.is_text)
-        signature[:1] = [
-            tf.TensorSpec((block_rows, num_features - num_texts), spec.input_dtype),
-            tf.TensorSpec((block_rows, num_texts), "string"),
-        ]
     # The concrete function spares each block the search for the one that fits its arguments.
     function = tf.function(run, input_signature=signature, autograph=False)
     compiled = function.get_concrete_function()
 
-    no_labels = np.zeros(spec.block_rows, dtype=spec.output.label_dtype)
+    no_labels = np.zeros((block_rows, *spec.output.label_shape), dtype=spec.output.label_dtype)
 
     def predict(features: Array, labels: Array | None) -> tuple[Array, Array | None]:
         known = no_labels if labels is None else labels
@@ -101,6 +89,29 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         ) * spec.loss_weight + spec.regularization_loss
 
     return predict
+
+
+def y_true_of(labels: Any, output: Meaning) -> Any:
+    """Give what a loss compares a model's output with, of a tensor of labels."""
+    import tensorflow as tf
+
+    if output.target == "index":
+        return labels
+    if output.target == "one_hot":
+        return tf.one_hot(labels, output.num_units)
+    numbers = tf.cast(labels, "float32")
+    return numbers if output.label_shape else numbers[:, None]
+
+
+def part_specs(spec: ModelSpec, num_rows: int | None, num_features: int) -> tuple[Any, ...]:
+    """Give the ``tf.TensorSpec`` of each of ``parts_of`` some rows; None for any number of them."""
+    import tensorflow as tf
+
+    num_texts = sum(one.size for one in spec.inputs if one.is_text)
+    numbers = tf.TensorSpec((num_rows, num_features - num_texts), spec.input_dtype)
+    if not spec.has_texts:
+        return (numbers,)
+    return numbers, tf.TensorSpec((num_rows, num_texts), "string")
 
 
 def parts_of(features: Array) -> tuple[Array, ...]:
@@ -131,7 +142,7 @@ def use_threads(num_threads: int) -> None:
 
 
 class LabelledRows(Protocol):
-    """Rows of any kind: features [rows, num_features], labels [rows] or None."""
+    """Rows of any kind: features [rows, num_features], labels [rows, ...] or None."""
 
     @property
     def features(self) -> Array:
@@ -146,7 +157,10 @@ class LabelledRows(Protocol):
 
 
 def fixed_blocks(
-    batches: Iterable[LabelledRows], block_rows: int, label_dtype: str = "int64"
+    batches: Iterable[LabelledRows],
+    block_rows: int,
+    label_dtype: str = "int64",
+    label_shape: tuple[int, ...] = (),
 ) -> Iterator[tuple[Array, Array, int]]:
     """Regroup batches into blocks of exactly ``block_rows`` rows, the last one padded with zeros.
 
@@ -156,11 +170,11 @@ def fixed_blocks(
     Rows are copied only where a block is made of those of two batches.
 
     Yields:
-        (features [block_rows, num_features], labels [block_rows], rows that count). The
+        (features [block_rows, num_features], labels [block_rows, ...], rows that count). The
         arrays are only valid until the next block is asked for.
     """
     features: Array | None = None
-    labels: Array = np.zeros(block_rows, dtype=label_dtype)
+    labels: Array = np.zeros((block_rows, *label_shape), dtype=label_dtype)
     filled = 0
     for batch in batches:
         if features is None:

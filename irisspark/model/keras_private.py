@@ -157,6 +157,15 @@ def names_of_inputs(model: keras.Model) -> list[str]:
     return [str(keys.get(id(tensor), tensor.name)) for tensor in model.inputs]
 
 
+def names_of_outputs(model: keras.Model) -> list[str]:
+    """Name a model's outputs, in the order of ``model.outputs``, as ``compile`` knows them."""
+    _, structure = structures_of(model)
+    if is_flat(structure):
+        keys = {id(tensor): str(key) for key, tensor in structure.items()}
+        return [keys[id(tensor)] for tensor in model.outputs]
+    return [str(name) for name in model.output_names]
+
+
 def is_flat(structure: Any) -> bool:
     """Tell whether a structure is a dictionary of tensors."""
     return isinstance(structure, dict) and all(map(is_symbolic, structure.values()))

@@ -17,10 +17,13 @@ from irisspark.errors import ModelError, first_line
 from irisspark.model import keras_file, keras_private
 from irisspark.model.from_file import OpenedModel, open_model
 from irisspark.model.inputs import ModelInput, block_dtype
+from irisspark.model.one_output import pick_output
 from irisspark.model.output import (
     REGRESSION_LOSSES,
     SIGMOIDS,
+    LabelsMeaning,
     Meaning,
+    OutputMeaning,
     RegressionMeaning,
     Task,
     resolve,
@@ -74,6 +77,8 @@ def load(
     trust: bool = False,
     num_classes: int | None = None,
     task: Task = "auto",
+    num_labels: int = 1,
+    output: str | None = None,
     training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a model file for the cluster.
@@ -84,20 +89,22 @@ def load(
         trust: Whether Lambda layers may run.
         num_classes: What the user says the number of classes is.
         task: What the user says the model is for.
+        num_labels: Columns of labels; 0 where rows are only predicted.
+        output: Name of the output that is taken; None of a model with one.
         training_seed: As for ``model.from_file.open_model``.
 
     Raises:
         ModelError: The file holds no model, or one that irisspark cannot evaluate.
     """
     opened = open_network(path, trust=trust, training_seed=training_seed)
-    model = opened.model
+    model = pick_output(opened.model, output)
     _check_ends(model)
     model, notes = _with_plain_output(model)
     inputs = _inputs_of(model)
     if not inputs:
         model = _with_integer_input(model)
     loss_config, loss_weight = _loss_of(model, loss)
-    meaning = _meaning(model, loss_config, task)
+    meaning = _meaning(model, loss_config, task, num_labels)
     _check_num_classes(num_classes, meaning)
     if not model.compiled:
         # elephas refuses a model that is not compiled; this never reaches the report.
@@ -120,8 +127,8 @@ def load(
         trusted=trust,
         inputs=inputs,
     )
-    if isinstance(meaning, RegressionMeaning):
-        notes = (*notes, f"the task is a regression: {meaning.why}")
+    if (note := _task_note(meaning)) is not None:
+        notes = (*notes, note)
     notes = (*opened.notes, *notes)
     return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, notes)
 
@@ -132,6 +139,8 @@ def load_network(
     loss: str | None = None,
     num_classes: int | None = None,
     task: Task = "auto",
+    num_labels: int = 1,
+    output: str | None = None,
     training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a copy of a model in memory, which stays as it is: not compiled where it was not.
@@ -141,6 +150,8 @@ def load_network(
         loss: As for ``load``.
         num_classes: As for ``load``.
         task: As for ``load``.
+        num_labels: As for ``load``.
+        output: As for ``load``.
         training_seed: As for ``load``.
 
     Raises:
@@ -155,6 +166,8 @@ def load_network(
             trust=True,
             num_classes=num_classes,
             task=task,
+            num_labels=num_labels,
+            output=output,
             training_seed=training_seed,
         )
     return replace(loaded, sha256=loaded.spec.digest)  # the file's own has the date in it
@@ -299,12 +312,6 @@ def _check_ends(model: keras.Model) -> None:
         raise ModelError(
             "the model does not say the shape of its input; build it (call it once, or give its "
             "first layer an input shape) before saving it"
-        )
-    if len(model.outputs) != 1:
-        names = ", ".join(f"{t.name} {tuple(t.shape)}" for t in model.outputs)
-        raise ModelError(
-            f"the model has {len(model.outputs)} outputs ({names}); irisspark evaluates models "
-            "with one output"
         )
     stateful = [layer.name for layer in model.layers if getattr(layer, "stateful", False)]
     if stateful:
@@ -459,7 +466,9 @@ def _only(value: Any) -> Any:
     return value
 
 
-def _meaning(model: keras.Model, loss: dict[str, Any] | str | None, task: Task) -> Meaning:
+def _meaning(
+    model: keras.Model, loss: dict[str, Any] | str | None, task: Task, num_labels: int
+) -> Meaning:
     shape = tuple(model.outputs[0].shape)
     if len(shape) != 2 or shape[1] is None:
         raise ModelError(
@@ -468,7 +477,21 @@ def _meaning(model: keras.Model, loss: dict[str, Any] | str | None, task: Task) 
         )
     name, from_logits = _loss_name(loss)
     activation = _activation(model, name, from_logits=from_logits)
-    return resolve(shape[1], activation, name, from_logits=from_logits, task=task)
+    return resolve(
+        shape[1], activation, name, from_logits=from_logits, task=task, num_labels=num_labels
+    )
+
+
+def _task_note(meaning: Meaning) -> str | None:
+    """Say which task it is, and why; None where it is what it always was."""
+    if isinstance(meaning, OutputMeaning):
+        return (
+            f"the task is a classification with one-hot labels: {meaning.why}"
+            if meaning.one_hot_labels
+            else None
+        )
+    what = "a regression" if isinstance(meaning, RegressionMeaning) else "several labels"
+    return f"the task is {what}: {meaning.why}"
 
 
 def _loss_name(loss: dict[str, Any] | str | None) -> tuple[str | None, bool]:
@@ -497,13 +520,18 @@ def _activation(model: keras.Model, loss: str | None, *, from_logits: bool) -> s
 
 
 def _check_num_classes(num_classes: int | None, meaning: Meaning) -> None:
-    if isinstance(meaning, RegressionMeaning):
-        if num_classes is not None:
-            raise ModelError(
-                f"-numClasses {num_classes}, but the model is a regression, which has no classes: "
-                f"{meaning.why}; for a classifier saved without its loss, pass "
-                "-loss binary_crossentropy"
-            )
+    if isinstance(meaning, LabelsMeaning) and num_classes is not None:
+        raise ModelError(
+            f"-numClasses {num_classes}, but the model tells several labels, and no classes: "
+            f"{meaning.why}"
+        )
+    if isinstance(meaning, RegressionMeaning) and num_classes is not None:
+        raise ModelError(
+            f"-numClasses {num_classes}, but the model is a regression, which has no classes: "
+            f"{meaning.why}; for a classifier saved without its loss, pass "
+            "-loss binary_crossentropy"
+        )
+    if not isinstance(meaning, OutputMeaning):
         return
     if num_classes is not None and num_classes != meaning.num_classes:
         raise ModelError(

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from irisspark.errors import ModelError
 
 Kind = Literal["softmax", "logits", "sigmoids", "scores", "sigmoid", "logit", "margin"]
-Target = Literal["index", "one_hot", "binary", "number"]
-Task = Literal["auto", "classification", "regression"]
+Target = Literal["index", "one_hot", "binary", "number", "marks"]
+Task = Literal["auto", "classification", "regression", "labels"]
 Array = npt.NDArray[Any]
 
 _PROBABILITIES: frozenset[Kind] = frozenset(["softmax", "logits", "sigmoid", "logit"])
@@ -47,7 +47,7 @@ class Decoded:
     """A block of rows as predictions.
 
     Attributes:
-        y_pred: int64 [rows], the predicted class.
+        y_pred: int64 [rows], the predicted class; [rows, num_units] of 0 and 1 of labels.
         scores: float [rows, num_classes] in [0, 1], NaN where the model's output is NaN. They are
             probabilities where ``OutputMeaning.probabilities``; elsewhere only their order counts.
     """
@@ -58,17 +58,59 @@ class Decoded:
 
 @dataclass(frozen=True)
 class RegressionMeaning:
-    """An output that is a number, and no class.
+    """An output of numbers, and no class.
 
     Attributes:
         why: What told, for the user.
+        num_units: Units of the output, each with a column of labels.
     """
 
     why: str = field(default="", compare=False)
-    num_units: ClassVar[int] = 1
+    num_units: int = 1
+    task: ClassVar[Task] = "regression"
     num_classes: ClassVar[int] = 0
     target: ClassVar[Target] = "number"
     label_dtype: ClassVar[str] = "float64"
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the labels of a row."""
+        return () if self.num_units == 1 else (self.num_units,)
+
+
+@dataclass(frozen=True)
+class LabelsMeaning:
+    """An output of which each unit says by itself whether a row has a label.
+
+    Attributes:
+        kind: ``sigmoids``, or ``logits`` of them.
+        num_units: Units of the output, each with a column of labels of 0 and 1.
+        why: What told, for the user.
+    """
+
+    kind: Kind
+    num_units: int
+    why: str = field(default="", compare=False)
+    task: ClassVar[Task] = "labels"
+    num_classes: ClassVar[int] = 0
+    target: ClassVar[Target] = "marks"
+    label_dtype: ClassVar[str] = "int64"
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the labels of a row."""
+        return (self.num_units,)
+
+    @property
+    def probabilities(self) -> bool:
+        """The scores are probabilities, each of its label."""
+        return True
+
+    def decode(self, output: Array) -> Decoded:
+        """Turn the model's output, [rows, num_units], into 0 and 1, and how sure it is of 1."""
+        if self.kind == "logits":
+            return Decoded((output > 0).astype(np.int64), _sigmoid(output))
+        return Decoded((output > 0.5).astype(np.int64), np.clip(output, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -79,12 +121,18 @@ class OutputMeaning:
         kind: The row of the table.
         num_units: Units of the output; ``num_classes`` but for one unit, which means two classes.
         target: What the loss compares the output with: the class index, a one-hot row, or 0 and 1.
+        why: What told, for the user, where it is not the usual thing.
+        one_hot_labels: True where the data has a column of 0 and 1 for each class.
     """
 
     kind: Kind
     num_units: int
     target: Target
+    why: str = field(default="", compare=False)
+    one_hot_labels: bool = False
+    task: ClassVar[Task] = "classification"
     label_dtype: ClassVar[str] = "int64"
+    label_shape: ClassVar[tuple[int, ...]] = ()
 
     @property
     def num_classes(self) -> int:
@@ -141,7 +189,7 @@ def _squashed(scores: Array) -> Array:
     return squashed
 
 
-Meaning = OutputMeaning | RegressionMeaning
+Meaning = OutputMeaning | RegressionMeaning | LabelsMeaning
 
 
 def resolve(
@@ -151,6 +199,7 @@ def resolve(
     *,
     from_logits: bool,
     task: Task = "auto",
+    num_labels: int = 1,
 ) -> Meaning:
     """Decide what an output means.
 
@@ -160,30 +209,94 @@ def resolve(
         loss: Keras's name of the loss, None where the model has none.
         from_logits: Whether the loss takes logits.
         task: What the user says it is.
+        num_labels: Columns of labels; 0 where rows are only predicted.
 
     Raises:
         ModelError: The output means nothing, or not what the user says.
     """
-    if task == "regression" or (task == "auto" and _is_regression(num_units, activation, loss)):
-        if num_units > 1:
-            raise ModelError(
-                f"the model puts out {num_units} numbers for a row: a regression with labels in "
-                "several columns is not available yet"
-            )
-        why = f"one unit with the activation {activation or 'linear'} and {_named(loss)}"
-        return RegressionMeaning("-task regression" if task == "regression" else why)
+    said = task
+    if task == "auto":
+        task = _task_of(num_units, activation, loss, from_logits, num_labels)
+    _check_num_labels(num_units, num_labels, task)
+    why = f"-task {said}" if said != "auto" else _why(num_units, activation, loss, num_labels)
+    if task == "regression":
+        return RegressionMeaning(why, num_units)
+    if task == "labels":
+        _check_labels(activation, loss, from_logits=from_logits)
+        return LabelsMeaning("sigmoids" if activation in SIGMOIDS else "logits", num_units, why)
     kind = (_resolve_one if num_units == 1 else _resolve_many)(activation, loss, from_logits)
     if num_units == 1:
         target: Target = "binary"
     else:
         target = "index" if (loss or "").startswith("sparse_") else "one_hot"
-    return OutputMeaning(kind, num_units, target)
+    return OutputMeaning(kind, num_units, target, why, one_hot_labels=num_labels > 1)
 
 
-def _is_regression(num_units: int, activation: str | None, loss: str | None) -> bool:
-    """Tell whether an output is neither a probability nor the side of a margin."""
+def _task_of(
+    num_units: int, activation: str | None, loss: str | None, from_logits: bool, num_labels: int
+) -> Task:
+    """Tell what the user leaves open: by the columns of labels, the loss and the activation."""
+    if num_units == 1:
+        return "regression" if _is_regression(activation, loss) else "classification"
+    if num_labels <= 1 or activation == "softmax":
+        return "classification"
+    if loss in REGRESSION_LOSSES:
+        return "regression"
+    if loss in _BINARY_CROSS_ENTROPIES or (loss is None and activation in SIGMOIDS):
+        return "labels"
+    return "classification" if loss is not None else "regression"
+
+
+def _why(num_units: int, activation: str | None, loss: str | None, num_labels: int) -> str:
+    units = "one unit" if num_units == 1 else f"{num_units} units"
+    why = f"{units} with the activation {activation or 'linear'} and {_named(loss)}"
+    return why if num_labels <= 1 else f"{why}, and {num_labels} columns of labels"
+
+
+def _check_num_labels(num_units: int, num_labels: int, task: Task) -> None:
+    """Hold the columns of labels against the output.
+
+    Raises:
+        ModelError: There are more, or fewer, than the task needs.
+    """
+    if task == "labels" and num_units == 1:
+        raise ModelError(
+            "-task labels: the model puts out one number for a row, which is one label of two "
+            "classes: leave -task out"
+        )
+    is_one_column = num_labels == 1 and task == "classification"
+    if num_labels in (0, num_units) or is_one_column:
+        return
+    named = "one column" if num_labels == 1 else f"{num_labels} columns"
+    puts_out = "one number" if num_units == 1 else f"{num_units} numbers"
+    raise ModelError(
+        f"-labelIndex names {named}, but the model puts out {puts_out} for a row: name a column "
+        "of labels for each, in their order, as in -labelIndex 4-6"
+        if num_units > 1
+        else f"-labelIndex names {named}, but the model puts out {puts_out} for a row: name one"
+    )
+
+
+def _check_labels(activation: str | None, loss: str | None, *, from_logits: bool) -> None:
+    """Refuse outputs that say nothing of each label by itself.
+
+    Raises:
+        ModelError: It is such an output.
+    """
+    is_of_logits = loss in _BINARY_CROSS_ENTROPIES and from_logits
+    if activation in SIGMOIDS or is_of_logits:
+        return
+    raise ModelError(
+        f"-task labels: the model ends in the activation {activation or 'linear'} with "
+        f"{_named(loss)}; labels that a row has or has not take a sigmoid for each, or a binary "
+        "cross-entropy of logits"
+    )
+
+
+def _is_regression(activation: str | None, loss: str | None) -> bool:
+    """Tell whether one unit is neither a probability nor the side of a margin."""
     of_classes = _BINARY_CROSS_ENTROPIES | _MARGINS | _CROSS_ENTROPIES
-    return num_units == 1 and activation not in SIGMOIDS | {"softmax"} and loss not in of_classes
+    return activation not in SIGMOIDS | {"softmax"} and loss not in of_classes
 
 
 def _named(loss: str | None) -> str:

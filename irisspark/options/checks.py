@@ -129,10 +129,17 @@ def _training_only(options: Options, settled: Collection[str]) -> Iterator[str]:
 
 def _column_lists(options: Options) -> dict[str, tuple[ColumnItem, ...]]:
     return {
-        "label_index": () if options.label_index is None else (options.label_index,),
+        "label_index": _label_columns(options),
         "feature_indices": options.feature_indices or (),
         "keep_columns": options.keep_columns,
     }
+
+
+def _label_columns(options: Options) -> tuple[ColumnItem, ...]:
+    label = options.label_index
+    if isinstance(label, tuple):
+        return label
+    return () if label is None else (label,)
 
 
 def _uris_name_files(options: Options) -> Iterator[str]:
@@ -158,7 +165,13 @@ def _names_need_a_header(options: Options) -> Iterator[str]:
     if not all(_TEXT_NAME.search(path.strip()) for path in options.data_path.split(",")):
         return
     for field, columns in _column_lists(options).items():
-        if header_names(columns) and not options.header:
+        names_output = field == "label_index" and any("=" in one for one in header_names(columns))
+        if names_output and not options.header:
+            yield (
+                f"{_given(options, field)}: labels of several outputs are not available yet: pass "
+                "-output NAME, and its columns as -labelIndex"
+            )
+        elif header_names(columns) and not options.header:
             names = ", ".join(shown(name) for name in header_names(columns)[:5])
             yield f"{_given(options, field)}: header names ({names}) need -header true"
 
@@ -178,6 +191,15 @@ def _other_names_need_a_header(options: Options) -> Iterator[str]:
     for option, columns in lists.items():
         if (names := header_names(columns)) and not options.header:
             yield f"{option}: header names ({', '.join(map(shown, names[:5]))}) need -header true"
+
+
+def _one_output_learns_nothing(options: Options) -> Iterator[str]:
+    if options.output is not None and options.train:
+        yield (
+            f"{_given(options, 'output')}: a model with several outputs is evaluated and predicts, "
+            "but is not trained: save a model of that output alone, keras.Model(model.inputs, "
+            f"model.get_layer({options.output!r}).output), and train that"
+        )
 
 
 def _decimal_is_no_delimiter(options: Options) -> Iterator[str]:
@@ -234,12 +256,15 @@ def _class_count(options: Options) -> Iterator[str]:
         yield f"{given}: {len(names)} names, but -numClasses {num_classes}"
 
 
-def _regression_has_no_classes(options: Options) -> Iterator[str]:
-    if options.task != "regression":
+def _numbers_have_no_classes(options: Options) -> Iterator[str]:
+    if options.task not in ("regression", "labels"):
         return
+    what = (
+        "a regression has no classes" if options.task == "regression" else "labels are no classes"
+    )
     for field in ("num_classes", "class_names", "top_n"):
         if getattr(options, field) != BY_FIELD[field].default:
-            yield f"{_given(options, field)}: a regression has no classes"
+            yield f"{_given(options, field)}: {what}"
 
 
 def _top_n_fits(options: Options) -> Iterator[str]:
@@ -291,6 +316,7 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
     ),
     (frozenset({"fill_missing", "inputs", "header", "data_path"}), _other_names_need_a_header),
     (frozenset({"inputs", "feature_indices"}), _inputs_or_features),
+    (frozenset({"output", "train"}), _one_output_learns_nothing),
     (frozenset({"decimal", "delimiter"}), _decimal_is_no_delimiter),
     (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
     (
@@ -305,7 +331,7 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
     (frozenset({"top_n", "class_names", "num_classes"}), _top_n_fits),
     (
         frozenset({"task", "top_n", "class_names", "num_classes"}),
-        _regression_has_no_classes,
+        _numbers_have_no_classes,
     ),
     (frozenset({"require", "load_data"}), _requirement_is_measured),
     (frozenset({"mlflow", "load_data"}), _logged_is_measured),

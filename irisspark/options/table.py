@@ -37,7 +37,8 @@ class Options:
     """A command line that was read and checked; every field is an option of the table.
 
     Attributes:
-        label_index: Index (negative from the end), header name, or None: only predict.
+        label_index: Index (negative from the end), header name, or a tuple of several such and
+            of inclusive ranges; None: only predict.
         num_classes: None: the model's.
         delimiter: One ASCII character.
         feature_indices: Indices, inclusive ranges and header names in the model's order; None:
@@ -47,6 +48,7 @@ class Options:
         missing: Texts and numbers that mean a missing number; None: the usual ones.
         fill_missing: What stands in for a missing number of which column (None: every feature).
         decimal: A point or a comma.
+        output: Name of the model's output; None: the one that it has.
         averaging_frequency: Batches between two averagings, 0: once an epoch.
         workers: None: as many as Spark's parallelism and the data allow.
         validation_split: Fraction in [0, 1).
@@ -59,7 +61,7 @@ class Options:
 
     model_path: str
     data_path: str
-    label_index: int | str | None
+    label_index: int | str | tuple[ColumnItem, ...] | None
     num_classes: int | None
     train: bool
     batch_size_per_worker: int
@@ -72,12 +74,13 @@ class Options:
     inputs: tuple[InputColumns, ...] | None
     keep_columns: tuple[ColumnItem, ...]
     class_names: tuple[str, ...] | None
-    task: Literal["auto", "classification", "regression"]
+    task: Literal["auto", "classification", "regression", "labels"]
     bad_rows: str
     multi_line: bool
     missing: tuple[str, ...] | None
     fill_missing: tuple[Fill, ...]
     decimal: str
+    output: str | None
     averaging_frequency: int
     workers: int | None
     scale_learning_rate: bool
@@ -141,7 +144,7 @@ _SWITCH = "true|false"
 _BAD_ROWS = ("fail", "skip")
 _MODES = ("synchronous", "asynchronous", "hogwild")
 _LAYOUTS = ("0.9", "1.0")
-_TASKS = ("auto", "classification", "regression")
+_TASKS = ("auto", "classification", "regression", "labels")
 _FORMATS = ("parquet", "csv")
 _OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"),
@@ -157,7 +160,7 @@ _LOSSES = (
 RUNNER = (
     Option("-modelPath", "PATH", read_text, "model.h5", "Keras model, .h5, .hdf5 or .keras, or model.json,weights.h5: a name shipped with --files, a path or a URI", aliases=("-modelFileName",)),
     Option("-dataPath", "PATH", read_text, "data.csv", "CSV or Parquet: a name shipped with --files, a file, folder, glob, comma-separated list or URI; also .gz and .bz2", aliases=("-dataFileName",)),
-    Option("-labelIndex", "COLUMN", read_label_index, -1, "column of the label: zero-based, negative from the end, a header name (in double quotes where it looks like a number), or none: only predict", aliases=("-indexLabel",)),
+    Option("-labelIndex", "COLUMN", read_label_index, -1, "column of the label: zero-based, negative from the end, a header name (in double quotes where it looks like a number), several (4-6 or price,sold), or none: only predict", aliases=("-indexLabel",)),
     Option("-numClasses", "N", whole_number(2), None, "number of classes; must agree with the model's output", "the model's"),
     Option("-train", _SWITCH, read_bool, False, "true: train, then evaluate; false: evaluate only"),
     Option("-batchSizePerWorker", "N", whole_number(1), 10, "rows per update on each worker; evaluation picks its own, with the same result"),
@@ -172,12 +175,13 @@ CSV = (
     Option("-inputs", "COLUMNS", read_inputs, None, "columns of each input of a model with several: age=0,thal=thal,pixels=10-300,302", "by header names"),
     Option("-keepColumns", "COLUMNS", read_columns, (), "columns that are not features (an id): carried into the predictions", "none"),
     Option("-classNames", "NAMES", read_class_names, None, "the classes in the order of the model's outputs: setosa,virginica; a name with a comma in double quotes", "from the data"),
-    Option("-task", "TASK", one_of(*_TASKS), "auto", "auto, classification or regression: what the model is for, where it leaves that open"),
+    Option("-task", "TASK", one_of(*_TASKS), "auto", "auto, classification, regression or labels: what the model is for, where it and the label columns leave that open"),
     Option("-badRows", "|".join(_BAD_ROWS), one_of(*_BAD_ROWS), "fail", "fail: the first bad row ends the run; skip: bad rows are counted and the first ten shown"),
     Option("-multiLine", _SWITCH, read_bool, False, "quoted fields may hold line breaks (a file is then read by one worker)"),
     Option("-missing", "TEXTS", read_missing, None, "what means a missing number, with commas in between: '?,99,' (nothing: the empty cell)", "the usual ones"),
     Option("-fillMissing", "NUMBERS", read_fills, (), "what stands in for a missing number: 0, or age=40,dose=0; without it the row is bad", "none"),
     Option("-decimal", ".|,", one_of(".", ","), ".", "what stands before the digits of a fraction in a CSV: , for 2,6"),
+    Option("-output", "NAME", read_text, None, "the output of a model with several that is evaluated or predicts; -labelIndex names its labels", "the one it has"),
 )
 TRAINING = (
     Option("-averagingFrequency", "N", whole_number(0), 0, "batches on each worker between two averagings; 0: once an epoch"),

@@ -170,19 +170,33 @@ def read_delimiter(text: str) -> str:
     return text
 
 
-def read_label_index(text: str) -> int | str | None:
+def read_label_index(text: str) -> int | str | tuple[ColumnItem, ...] | None:
     """Read a column index, a header name (in double quotes where it looks like a number), or none.
 
+    Several columns are a list as ``read_columns`` has it: ``4-6``, ``price,sold``.
+
     Returns:
-        None for ``none``: there is no label, the run only predicts.
+        A column, or several; None for ``none``: there is no label, the run only predicts.
     """
     if text.strip().lower() == "none":
         return None
     if _WHOLE.fullmatch(text.strip()):
         return _column_index(text)
+    if "," in text or _RANGE.fullmatch(text.strip()):
+        return _single(read_columns(text))
     if len(text) > 2 and text[0] == text[-1] == '"':
         return text[1:-1].replace('""', '"')
     return read_text(text)
+
+
+def _single(columns: tuple[ColumnItem, ...]) -> int | str | tuple[ColumnItem, ...]:
+    """Take one column out of its list."""
+    first = columns[0]
+    if len(columns) > 1:
+        return columns
+    if isinstance(first, tuple):
+        return first[0] if first[0] == first[1] else columns
+    return first
 
 
 def read_columns(text: str) -> tuple[ColumnItem, ...]:

@@ -20,8 +20,9 @@ from irisspark.report.text_block import average, text
 
 __all__ = ["confusion_csv", "document", "files", "history_csv", "text", "to_json"]
 
-VERSION = 2
-"""Version of the layout of metrics.json; since 2 it says which ``task`` it is of."""
+VERSION = 3
+"""Version of the layout of metrics.json; since 2 it says which ``task`` it is of, and since 3 that
+may be ``labels``, and a regression says where its largest error is."""
 
 History = Sequence[Mapping[str, object]]
 
@@ -30,7 +31,7 @@ def beginning(task: str, rows: int, bad_rows: Mapping[str, int]) -> dict[str, ob
     """Return how each metrics.json begins.
 
     Args:
-        task: ``classification`` or ``regression``.
+        task: ``classification``, ``regression`` or ``labels``.
         rows: rows that were evaluated or predicted.
         bad_rows: skipped rows by reason.
     """

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from irisspark.data.bad_rows import REASONS
 from irisspark.errors import OptionsError
 from irisspark.metrics.eval_counts import no_counts
+from irisspark.metrics.labels import no_labels, score_labels
 from irisspark.metrics.regression import RegressionCounts, score_regression
 from irisspark.metrics.scores import score
 from irisspark.report.results import document
@@ -97,7 +98,8 @@ def _known_paths() -> Iterator[str]:
     """List what metrics.json may hold, of whatever task."""
     classes = score(no_counts(1, probabilities=True), [_ANY_CLASS], 1)
     numbers = score_regression(RegressionCounts(1), [_ANY_CLASS])
-    for empty in (classes, numbers):
+    labels = score_labels(no_labels(1), [_ANY_CLASS])
+    for empty in (classes, numbers, labels):
         yield from _numeric_paths(document(empty, bad_rows={}, run={}))
 
 

@@ -36,12 +36,11 @@ def _tensor(tensor: Any) -> str:
 
 def columns_text(columns: Columns, path: str) -> str:
     """Say which columns of the data a model would take, and for what."""
-    label = () if columns.label is None else (columns.label,)
     others = sorted(set(range(columns.num_columns)) - set(columns.used))
     features = columns.inputs or (("features", columns.features),)
     parts = {
         **{f"input {name}" if columns.inputs else name: found for name, found in features},
-        "label": label,
+        "label" if len(columns.labels) < 2 else "labels": columns.labels,
         "kept": columns.keep,
         "left out": others,
     }
@@ -88,6 +87,8 @@ def first_row_text(
     if row.labels is not None:
         label = row.labels[0]
         name = f"output {label}, the class {class_names[label]}" if class_names else f"{label}"
+        if label.ndim:
+            name = ", ".join(map(str, label.tolist()))
         lines.append(f"  label: {name}")
     for column, cells in zip(columns.keep, row.kept, strict=True):
         lines.append(f"  kept {columns.name(column)}: {cells[0].as_py()}")

@@ -16,6 +16,7 @@ from typing import Any
 
 from irisspark.metrics.curves import Curves, curves_of
 from irisspark.metrics.eval_counts import EvalCounts
+from irisspark.metrics.labels import LabelCounts
 from irisspark.metrics.regression import RegressionCounts
 from irisspark.report import page_tables, pictures
 from irisspark.report.gate import RequirementLike
@@ -52,12 +53,12 @@ def import_libraries() -> None:
 
 def files(
     content: Mapping[str, Any],
-    counts: EvalCounts | RegressionCounts | None,
+    counts: EvalCounts | RegressionCounts | LabelCounts | None,
     requirements: Sequence[RequirementLike],
     unmet: Sequence[str],
     history: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, bytes]:
-    """Return the page by its name; nothing for a regression, of which there is none yet.
+    """Return the page by its name; nothing for a regression or labels, which have none yet.
 
     Args:
         content: As for ``html``.
@@ -69,7 +70,7 @@ def files(
     Raises:
         ImportError: Jinja2 is not installed.
     """
-    if content["task"] == "regression" or isinstance(counts, RegressionCounts):
+    if content["task"] != "classification" or isinstance(counts, RegressionCounts | LabelCounts):
         return {}
     verdict = Verdict.of(requirements, unmet)
     written = html(content, verdict=verdict, curves=curves_of(counts), history=history)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def document(result: PredictionResult, *, run: Mapping[str, object]) -> dict[str, Any]:
     """Return what metrics.json holds where there is nothing to measure."""
     if not result.class_names:
-        beginning = documents.beginning("regression", result.num_rows, result.bad.counts)
+        beginning = documents.beginning(result.task, result.num_rows, result.bad.counts)
         return {**beginning, "run": dict(run)}
     return {
         **documents.beginning("classification", result.num_rows, result.bad.counts),

@@ -31,9 +31,9 @@ def document(
         **documents.beginning("regression", scores.rows, bad_rows),
         "nan_rows": scores.nan_rows,
         "loss": scores.loss,
-        **vars(scores.overall),
+        **_metrics(scores.overall, scores),
         "per_column": {
-            name: vars(one)
+            name: _metrics(one, scores)
             for name, one in zip(scores.column_names, scores.per_column, strict=True)
         },
         "median_absolute_error_method": "from bins whose edges grow by "
@@ -42,6 +42,16 @@ def document(
     }
     plain: dict[str, Any] = documents.plain(content)
     return plain
+
+
+def _metrics(column: ColumnScores, scores: RegressionScores) -> dict[str, object]:
+    """Return a column's metrics by name; a row is named by its file and its place there."""
+    found = dict(vars(column))
+    place = found.pop("max_error_place")
+    row = None
+    if place is not None:
+        row = {"file": scores.paths.get(place[0]), scores.position_name: place[1]}
+    return found | {"max_error_row": row}
 
 
 def text(scores: RegressionScores, layout: Layout) -> str:

@@ -9,7 +9,7 @@ from irisspark.errors import ModelError
 from irisspark.model import keras_private
 from irisspark.model.loading import file_of, regularization_loss_of, with_input
 from irisspark.model.optimizers import optimizer_state, rate_owner
-from irisspark.model.output import Kind, OutputMeaning, RegressionMeaning
+from irisspark.model.output import Kind, LabelsMeaning, RegressionMeaning, Target
 from irisspark.model.spec import ModelSpec
 from irisspark.training.history import metric_name
 from irisspark.training.worker.replica import seed_states
@@ -27,11 +27,11 @@ _LOGITS = {
     "config": {"from_logits": True, "reduction": "sum_over_batch_size"},
 }
 # The cross-entropy that fits an output, where nothing else is said, and what it compares with.
-_DEFAULT_LOSSES: dict[Kind, tuple[str | dict[str, Any], OutputMeaning]] = {
-    "softmax": ("sparse_categorical_crossentropy", OutputMeaning("softmax", 0, "index")),
-    "sigmoids": ("binary_crossentropy", OutputMeaning("sigmoids", 0, "one_hot")),
-    "scores": (_LOGITS, OutputMeaning("logits", 0, "index")),
-    "sigmoid": ("binary_crossentropy", OutputMeaning("sigmoid", 1, "binary")),
+_DEFAULT_LOSSES: dict[Kind, tuple[str | dict[str, Any], Kind, Target]] = {
+    "softmax": ("sparse_categorical_crossentropy", "softmax", "index"),
+    "sigmoids": ("binary_crossentropy", "sigmoids", "one_hot"),
+    "scores": (_LOGITS, "logits", "index"),
+    "sigmoid": ("binary_crossentropy", "sigmoid", "binary"),
 }
 
 
@@ -82,12 +82,6 @@ def configure(model: LoadedModel, settings: TrainSettings) -> Configured:
     import keras
 
     network, spec = model.network, model.spec
-    if spec.has_texts:
-        names = ", ".join(one.name for one in spec.inputs if one.is_text)
-        raise ModelError(
-            f"the model takes text ({names}), which is evaluated and predicted, but not learned "
-            "from yet: train it on numbers, such as the codes of its words"
-        )
     if not network.trainable_variables:
         raise ModelError("the model has no trainable weights: every layer of it is frozen")
     if spec.loss is None:
@@ -144,5 +138,7 @@ def _compile(
 def _with_default_loss(spec: ModelSpec) -> ModelSpec:
     if isinstance(spec.output, RegressionMeaning):
         return replace(spec, loss="mean_squared_error")
-    loss, meaning = _DEFAULT_LOSSES[spec.output.kind]
-    return replace(spec, loss=loss, output=replace(meaning, num_units=spec.output.num_units))
+    if isinstance(spec.output, LabelsMeaning):  # without a loss it ends in sigmoids
+        return replace(spec, loss="binary_crossentropy")
+    loss, kind, target = _DEFAULT_LOSSES[spec.output.kind]
+    return replace(spec, loss=loss, output=replace(spec.output, kind=kind, target=target))

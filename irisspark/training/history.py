@@ -9,9 +9,14 @@ from typing import Any
 import numpy.typing as npt
 
 from irisspark.durations import duration_text
-from irisspark.model.output import Meaning, RegressionMeaning
+from irisspark.model.output import Meaning, Task
 
 Row = dict[str, float]
+_METRICS: dict[Task, str] = {
+    "classification": "accuracy",
+    "regression": "mae",
+    "labels": "binary_accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,8 @@ class EpochResult:
 
     Attributes:
         loss: Mean over the rows of their batch's loss, before each update.
-        metric: Share of the rows whose class was predicted right, or of a regression the mean
-            absolute error; before each update.
+        metric: Share of the rows whose class was predicted right, of a regression the mean
+            absolute error, of several labels the share that was right; before each update.
         val_loss: Loss of the held-out rows after the epoch; None without any.
         val_metric: As ``val_loss``.
         metric_name: Keras's name of the metric.
@@ -36,7 +41,7 @@ class EpochResult:
 
 def metric_name(output: Meaning) -> str:
     """Name the metric of an epoch as Keras does."""
-    return "mae" if isinstance(output, RegressionMeaning) else "accuracy"
+    return _METRICS[output.task]
 
 
 def history_row(epoch: int, result: EpochResult, rate: float, seconds: float) -> Row:
@@ -50,8 +55,9 @@ def history_row(epoch: int, result: EpochResult, rate: float, seconds: float) ->
 
 def epoch_line(row: Row, epochs: int, seconds_left: float) -> str:
     """Say in one line what an epoch came to."""
-    metrics = ("loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae")
-    found = [f"{name} {row[name]:.4f}" for name in metrics if name in row]
+    metrics = ("loss", *_METRICS.values())
+    names = (*metrics, *(f"val_{name}" for name in metrics))
+    found = [f"{name} {row[name]:.4f}" for name in names if name in row]
     took = f"{row['seconds']:.1f} s, {duration_text(seconds_left)} left"
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *found, took])
 

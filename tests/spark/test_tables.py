@@ -326,17 +326,22 @@ def text_model(tmp_path_factory, visits) -> Path:
     return path
 
 
-def text_output(path: Path, table: pd.DataFrame) -> np.ndarray:
-    import keras
+def text_features(table: pd.DataFrame) -> dict:
     import tensorflow as tf
 
     dtypes = {"age": "int32", "oldpeak": "float32"}
-    features = {
+    return {
         name: tf.constant(table[[name]].to_numpy(dtypes.get(name, object)).tolist(),
                           dtypes.get(name, "string"))
         for name in ("note", "age", "thal", "oldpeak", "town")
     }  # fmt: skip
-    return keras.models.load_model(path)(features, training=False).numpy()[:, 0]
+
+
+def text_output(path: Path, table: pd.DataFrame) -> np.ndarray:
+    import keras
+
+    model = keras.models.load_model(path)
+    return model(text_features(table), training=False).numpy()[:, 0]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -412,9 +417,89 @@ def test_one_input_of_text_alone(run, visits, tmp_path):
     np.testing.assert_allclose(predicted["probability_1"], expected[:, 1], **TOLERANCE)
 
 
-def test_training_on_text_is_refused(run, visits, text_model, tmp_path, capfd):
+def test_training_on_text_with_one_worker_equals_fit(run, visits, text_model, tmp_path):
+    import keras
+
     visits.to_csv(tmp_path / "a.csv", index=False)
-    code, _, _ = run("-modelPath", text_model, "-dataPath", tmp_path / "a.csv", "-header", "true",
-                     "-labelIndex", "target", "-train", "true")  # fmt: skip
-    assert code == 1
-    assert "takes text (note, thal, town), which is evaluated" in capfd.readouterr().err
+    code, metrics, _ = run(
+        "-modelPath", text_model, "-dataPath", tmp_path / "a.csv", "-header", "true",
+        "-labelIndex", "target", "-train", "true", "-epochs", 2, "-batchSizePerWorker", 32,
+        "-workers", 1, "-shuffle", "false",
+    )  # fmt: skip
+    model = keras.models.load_model(text_model)
+    model.fit(text_features(visits), visits["target"], 32, 2, shuffle=False, verbose=0)
+    assert code == 0
+    loss = model.evaluate(text_features(visits), visits["target"], verbose=0)
+    assert metrics["loss"] == pytest.approx(loss, rel=1e-5)
+    (trained,) = tmp_path.glob("out-*/model.keras")
+    expected = model.predict(text_features(visits), verbose=0)[:, 0]
+    np.testing.assert_allclose(text_output(trained, visits), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dict", "list"])
+def test_one_of_several_outputs_is_evaluated_with_its_own_labels(
+    run, patients, tmp_path, capfd, kind
+):
+    import keras
+
+    keras.utils.set_random_seed(5)
+    taken = keras.Input((2,))
+    hidden = keras.layers.Dense(8, "relu")(taken)
+    outputs = [
+        keras.layers.Dense(1, name="price")(hidden),
+        keras.layers.Dense(1, "sigmoid", name="sold")(hidden),
+    ]
+    names = ["price", "sold"]
+    model = keras.Model(
+        taken, dict(zip(names, outputs, strict=True)) if kind == "dict" else outputs
+    )
+    losses, weights = ["mse", "binary_crossentropy"], [0.5, 2.0]
+    by_name = dict(zip(names, losses, strict=True)) if kind == "dict" else losses
+    model.compile("adam", by_name, loss_weights=weights if kind == "list" else None)
+    model.save(tmp_path / "two.keras")
+    table = patients[["s1", "s2", "oldpeak", "target"]]
+    table.to_csv(tmp_path / "a.csv", index=False)
+    features = table[["s1", "s2"]].to_numpy("float32")
+    for name, label, loss in zip(names, ("oldpeak", "target"), losses, strict=True):
+        words = ("-modelPath", tmp_path / "two.keras", "-dataPath", tmp_path / "a.csv",
+                 "-header", "true", "-featureIndices", "0-1")  # fmt: skip
+        code, metrics, predicted = run(
+            *words, "-output", name, "-labelIndex", label, "-predictions", "true"
+        )
+        alone = keras.Model(taken, outputs[names.index(name)])
+        alone.compile(loss=loss)
+        wanted = alone.evaluate(features, table[label], verbose=0)
+        assert (code, metrics["loss"]) == (0, pytest.approx(wanted, rel=1e-6))
+        column = "prediction" if name == "price" else "probability_1"
+        given = alone.predict(features, verbose=0)[:, 0]
+        np.testing.assert_allclose(predicted[column], given, **TOLERANCE)
+    assert run(*words)[0] == run(*words, "-output", "costs")[0] == 1
+    said = capfd.readouterr().err
+    assert "the model has 2 outputs (price (None, 1), sold (None, 1)): pass -output NAME" in said
+    assert "-output costs: the model has no such output, but price" in said
+
+
+@pytest.mark.parametrize("first", ["1,0", "?"])
+def test_classes_with_a_decimal_comma_are_the_numbers_that_they_are(run, patients, tmp_path, first):
+    import keras
+
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "softmax")])
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.save(tmp_path / "two.keras")
+    table = patients[["s1", "s2"]].assign(target=patients["target"] * 1.0)
+    table.loc[0, "target"] = 1.0
+    table.to_csv(tmp_path / "a.csv", index=False, header=False, sep=";", decimal=",")
+    text = (tmp_path / "a.csv").read_text().splitlines()
+    text[0] = text[0].rpartition(";")[0] + f";{first}"
+    (tmp_path / "a.csv").write_text("\n".join(text))
+    code, metrics, _ = run(
+        "-modelPath", tmp_path / "two.keras", "-dataPath", tmp_path / "a.csv",
+        "-delimiter", ";", "-decimal", ",", "-badRows", "skip",
+    )  # fmt: skip
+    kept = table if first == "1,0" else table[1:]
+    loss, accuracy = model.evaluate(
+        kept[["s1", "s2"]].to_numpy("float32"), kept["target"], verbose=0
+    )
+    assert (code, metrics["class_names"], metrics["rows"]) == (0, ["0", "1"], len(kept))
+    assert (metrics["loss"], metrics["accuracy"]) == pytest.approx((loss, accuracy), rel=1e-6)

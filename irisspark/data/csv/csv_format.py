@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_OTHER_POINT = str.maketrans(",.", ".,")
+from irisspark.data.cells import with_point
+
 _OTHER_POINT_BYTES = bytes.maketrans(b",.", b".,")
 
 
@@ -26,7 +27,7 @@ class CsvFormat:
 
     def with_point(self, text: str) -> str:
         """Write a number with a decimal point; one that was written with it gets a comma."""
-        return text if self.decimal == "." else text.translate(_OTHER_POINT)
+        return with_point(text, self.decimal)
 
     def with_points(self, texts: bytes) -> bytes:
         """Do the same to the bytes of many numbers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,8 +21,10 @@ from irisspark.data.bad_rows import (
     COMMENT,
     MAX_SAMPLED_ROWS,
     MISSING,
+    NO_MARK,
     NOT_A_NUMBER,
     NOT_FINITE,
+    NOT_ONE_HOT,
     REPEATED_HEADER,
     UNKNOWN_LABEL,
     WHOLE_LINE,
@@ -47,6 +50,7 @@ from irisspark.data.csv.first_lines import (
 from irisspark.data.csv.records import UTF8_BOM, Records, as_inner_lines, open_quotes
 from irisspark.data.gaps import FilledCells
 from irisspark.data.numbers import arrow_number_type, convert_numbers, not_representable
+from irisspark.data.targets import Marks
 
 _FIRST_HIGH_BYTE = 0x80
 _NOT_FINITE_TEXT = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -185,23 +189,37 @@ def _examine(
                 cells[column], column, columns, csv, is_kept=column in kept
             )
         fault_columns[is_bad & (fault_columns == WHOLE_LINE)] = column
+    labels, unfit = _labels(values, columns)
+    if unfit is not None:
+        for row in np.flatnonzero(unfit & (fault_columns == WHOLE_LINE)).tolist():
+            shown = b",".join(cells[column][row].as_py() for column in columns.labels)
+            faults[int(rows[row])] = Fault(NOT_ONE_HOT, columns.labels[0], _shown(shown))
     is_good = fault_columns == WHOLE_LINE
     for row in np.flatnonzero(~is_good).tolist():
         column = int(fault_columns[row])
         cell = cells[column][row].as_py()
         faults[int(rows[row])] = Fault(_reason(cell, column, columns, csv), column, _shown(cell))
+    if unfit is not None:
+        is_good &= ~unfit
     return Examined(
         good=rows[is_good],
         features=columns.rows(
             _matrix([values[c] for c in columns.numbers], len(rows), columns)[is_good],
             [_texts(cells[column], is_good, columns) for column in columns.texts],
         ),
-        labels=None if columns.label is None else values[columns.label][is_good],
+        labels=None if labels is None else labels[is_good],
         kept=tuple(_kept(cells[c], is_good) for c in columns.keep),
         faults=faults,
         boolean_columns=frozenset(boolean_columns),
         filled=FilledCells({c: int(mask[is_good].sum()) for c, mask in filled.items()}),
     )
+
+
+def _labels(values: dict[int, Array], columns: Columns) -> tuple[Array | None, Mask | None]:
+    """Make the labels of rows, and mark those whose columns only together are none."""
+    if columns.targets is None or not columns.labels:
+        return None, None
+    return columns.targets.join([values[column] for column in columns.labels])
 
 
 def _field(column: int) -> str:
@@ -348,7 +366,7 @@ def _convert(
     Raises:
         pyarrow.ArrowInvalid: A feature has bad cells, so it is to be read as text.
     """
-    if column == columns.label:
+    if column in columns.labels:
         assert columns.targets is not None
         of_classes = columns.targets.of_classes
         return columns.targets.convert_bytes(cells if of_classes else _with_points(cells, csv))
@@ -377,7 +395,7 @@ def _reason(cell: bytes, column: int, columns: Columns, csv: CsvFormat) -> str:
     text = decode(cell)
     if text is None or "\0" in text:
         return BAD_ENCODING
-    is_label = column == columns.label
+    is_label = column in columns.labels
     if is_label and columns.targets is not None and columns.targets.of_classes:
         return MISSING if is_missing_label(text) else UNKNOWN_LABEL
     number = parse_number(csv.with_point(text))
@@ -386,6 +404,8 @@ def _reason(cell: bytes, column: int, columns: Columns, csv: CsvFormat) -> str:
     if number is None:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
         return NOT_FINITE if is_named else NOT_A_NUMBER
+    if is_label and isinstance(columns.targets, Marks) and math.isfinite(number):
+        return NO_MARK
     return NOT_FINITE if is_label or columns.dtype_of(column).kind == "f" else NOT_A_NUMBER
 
 

@@ -86,7 +86,7 @@ def _take_texts(text: bytearray, columns: Columns, csv: CsvFormat) -> dict[int, 
             taken[column].append(bytes(text[span]))
             text[span] = b"0" * (span.stop - span.start)
         start = end + 1
-    used = {*columns.keep, columns.label}
+    used = {*columns.keep, *columns.labels}
     return {c: pa.array(taken[c], pa.binary()).cast(pa.utf8()) for c in columns.others if c in used}
 
 

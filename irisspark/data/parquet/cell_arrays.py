@@ -15,8 +15,10 @@ from irisspark.data.bad_rows import (
     BAD_ENCODING,
     MAX_SAMPLED_ROWS,
     MISSING,
+    NO_MARK,
     NOT_A_NUMBER,
     NOT_FINITE,
+    NOT_ONE_HOT,
     REASONS,
     UNKNOWN_LABEL,
     BadRow,
@@ -26,7 +28,7 @@ from irisspark.data.cells import decode, is_missing_label, parse_number, shorten
 from irisspark.data.columns import Columns
 from irisspark.data.gaps import FilledCells
 from irisspark.data.numbers import not_representable
-from irisspark.data.targets import Quantities, Targets, as_label_texts, is_text, plain_cells
+from irisspark.data.targets import Marks, Quantities, Targets, as_label_texts, is_text, plain_cells
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -70,7 +72,7 @@ def rows_of(cells: Cells, columns: Columns, file_index: int, position: int) -> R
     features = _features(cells, columns, counts)
     labels = None
     if columns.label is not None and columns.targets is not None:
-        labels = _labels(cells[columns.label], columns.targets)
+        labels = _labels([cells[column] for column in columns.labels], columns.targets)
     is_good = features is not None and (labels is None) == (columns.targets is None)
     kept = _kept(cells, columns) if is_good else None
     if features is not None and kept is not None:
@@ -195,7 +197,17 @@ def _unfit_own(column: int, values: Array, columns: Columns) -> Mask:
     return unfit
 
 
-def _labels(cells: pa.Array, targets: Targets) -> Array | None:
+def _labels(cells: list[pa.Array], targets: Targets) -> Array | None:
+    """Make the labels of rows of their columns; None where one is none."""
+    found = [_targets(of_column, targets) for of_column in cells]
+    whole = [of_column for of_column in found if of_column is not None]
+    if len(whole) < len(found):
+        return None
+    labels, is_bad = targets.join(whole)
+    return None if is_bad is not None and is_bad.any() else labels
+
+
+def _targets(cells: pa.Array, targets: Targets) -> Array | None:
     """Give the targets of a column of labels; None where a cell is none."""
     if cells.null_count:
         return None
@@ -234,20 +246,20 @@ def _examined(cells: Cells, columns: Columns, file_index: int, position: int) ->
     for column in columns.used:
         if column in columns.number_set:
             values[column] = faults.in_feature(column, cells[column], columns)
-        elif column == columns.label and columns.targets is not None:
+        elif column in columns.labels and columns.targets is not None:
             values[column] = faults.in_label(column, cells[column], columns.targets)
         else:
             faults.in_kept(column, cells[column])
+    labels = faults.in_labels(values, columns)
     good = np.flatnonzero(faults.columns < 0)
     of_good = {column: array.take(pa.array(good)) for column, array in cells.items()}
     numbers = np.empty((len(good), len(columns.numbers)), dtype=columns.dtype)
     for place, column in enumerate(columns.numbers):
         numbers[:, place] = values[column][good]
     features = columns.rows(numbers, [_texts(of_good[c], columns) for c in columns.texts])
-    is_labelled = columns.label is not None and columns.targets is not None
     return Rows(
         features,
-        values[columns.label][good] if is_labelled and columns.label is not None else None,
+        None if labels is None else labels[good],
         tuple(plain_cells(of_good[column]) for column in columns.keep),
         good,
         faults.bad_rows(cells, file_index, position),
@@ -297,6 +309,15 @@ class _Faults:
             self._note(column, str(reason), is_bad & is_such)
         return found
 
+    def in_labels(self, values: dict[int, Array], columns: Columns) -> Array | None:
+        """Note the labels whose columns only together are none; give the labels of rows."""
+        if columns.targets is None or not columns.labels:
+            return None
+        labels, is_bad = columns.targets.join([values[column] for column in columns.labels])
+        if is_bad is not None:
+            self._note(columns.labels[0], NOT_ONE_HOT, is_bad)
+        return labels
+
     def in_kept(self, column: int, cells: pa.Array) -> None:
         """Note the texts that are not UTF-8."""
         try:
@@ -342,6 +363,8 @@ def _reason_of_label(label: bytes, targets: Targets) -> str:
     if targets.gaps.is_missing(text, parse_number(text)):
         return MISSING
     is_finite = text.strip().lower().lstrip("+-") not in ("nan", "inf", "infinity")
+    if is_finite and isinstance(targets, Marks) and parse_number(text) is not None:
+        return NO_MARK
     return NOT_A_NUMBER if is_finite and parse_number(text) is None else NOT_FINITE
 
 

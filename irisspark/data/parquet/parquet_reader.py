@@ -80,12 +80,11 @@ class ParquetReader:
         Raises:
             DataError: There is one of these.
         """
-        label = () if columns.label is None else (columns.label,)
-        for column in (*columns.keep, *columns.texts, *label):
+        for column in (*columns.keep, *columns.texts, *columns.labels):
             type_ = self.fields[column].type
             is_fine = column in columns.keep or kind_of(type_) in _OF_LABELS
             if is_nested(type_) or not is_fine:
-                what = "the label" if column == columns.label else "a kept column"
+                what = "the label" if column in columns.labels else "a kept column"
                 what = columns.taker(column) if column in columns.texts else what
                 raise DataError(
                     f"{head.path}: {columns.name(column)} holds {kind_of(type_)}, which {what} "

@@ -94,7 +94,7 @@ def _settings(
     labels = [
         field
         for column, field in used.items()
-        if column == columns.label or column in columns.texts
+        if column in columns.labels or column in columns.texts
     ]
     encoded = [field.name for field in labels if is_text(field.type) and not field.is_key]
     if block_bytes is None:

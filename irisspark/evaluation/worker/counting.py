@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.gaps import FilledCells
-from irisspark.data.scanning import Sample, Sampler, Scan, ScanPlan, WorkerStats, peak_memory_bytes
+from irisspark.data.scanning import (
+    RowPlaces,
+    Sample,
+    Sampler,
+    Scan,
+    ScanPlan,
+    WorkerStats,
+    peak_memory_bytes,
+)
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.evaluation.worker.prediction_file import PredictionFile, PredictionWriter
@@ -98,9 +106,10 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     prediction_files: tuple[PredictionFile, ...] = ()
     failures: tuple[tuple[int, int, str], ...] = ()
     try:
-        batches = sampler.watch(scan if writer is None else writer.watch(scan))
-        dtype = spec.output.label_dtype
-        for features, labels, num_rows in fixed_blocks(batches, spec.block_rows, dtype):
+        places = RowPlaces()
+        batches = places.watch(sampler.watch(scan if writer is None else writer.watch(scan)))
+        of_labels = spec.output.label_dtype, spec.output.label_shape
+        for features, labels, num_rows in fixed_blocks(batches, spec.block_rows, *of_labels):
             started = time.perf_counter()
             output, losses = predict(features, labels)
             output = output[:num_rows]
@@ -108,9 +117,10 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
             decoded = problem.decode(output)
             if counter is not None:
                 of_rows = None if losses is None else losses[:num_rows]
-                counter.add(labels[:num_rows], output, decoded, of_rows)
+                counter.add(labels[:num_rows], output, decoded, of_rows, places.of)
             if writer is not None:
                 writer.add(output, decoded)
+            places.pass_by(num_rows)
             predict_seconds += time.perf_counter() - started
         prediction_files = _close(writer, scan, plan)
     except DataError as error:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from irisspark.data.numbers import not_representable
 from irisspark.errors import DataError
 from irisspark.model.forward import blocks_of, predictor
-from irisspark.model.output import RegressionMeaning
+from irisspark.model.output import OutputMeaning
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.imports import import_tensorflow
 
@@ -87,7 +87,7 @@ def _output(features: Array, spec: ModelSpec, plan: FramePlan) -> Array:
 
 def _columns(output: Array, good: Array, spec: ModelSpec, plan: FramePlan) -> dict[str, Any]:
     missing = ~good
-    if isinstance(spec.output, RegressionMeaning):
+    if not isinstance(spec.output, OutputMeaning):
         return {"prediction": pa.array(output[:, 0].astype(np.float64), mask=missing)}
     decoded = spec.output.decode(output)
     scores = decoded.scores if plan.probabilities else output

@@ -41,7 +41,7 @@ class PredictionFile:
         name: The file in ``PredictionPlan.folder``.
         num_rows: Its rows.
         num_nan_rows: Those whose prediction is not a number.
-        num_predicted: How many rows each class was given; empty for a regression.
+        num_predicted: How many rows each class was given; empty where there are no classes.
     """
 
     index: int
@@ -169,14 +169,15 @@ class PredictionWriter:
         self._num_pending += len(output)
         self._num_rows += len(output)
         if decoded is None:
-            self._predicted.append((output[:, 0], output[:, :0]))
+            self._predicted.append((self._of_one(output), output[:, :0]))
             self._num_nan_rows += int((~np.isfinite(output)).any(axis=1).sum())
         else:
             scores = decoded.scores if self._plan.probabilities else output
             self._predicted.append((decoded.y_pred, scores))
+            if decoded.y_pred.ndim == 1:
+                self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
             # Of an infinite output there is no score: such a row fails with a label, too.
             self._num_nan_rows += int((~np.isfinite(decoded.scores)).any(axis=1).sum())
-            self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
         if self._num_pending >= self._group_rows:
             self._write_group()
 
@@ -216,13 +217,23 @@ class PredictionWriter:
         self._read, rows = [rows[len(y_pred) :]], rows[: len(y_pred)]
         self._predicted, self._num_pending = [], 0
         columns: dict[str, Any] = dict(zip(self._plan.kept, rows.kept, strict=True))
-        if self._plan.label is not None and rows.labels is not None:
-            columns[self._plan.label] = self._classes(rows.labels)
-        columns["prediction"] = self._classes(y_pred)
+        if rows.labels is not None:
+            columns |= self._named(self._plan.labels, rows.labels)
+        columns |= self._named(self._plan.predictions, y_pred)
         columns |= {name: scores[:, i] for i, name in enumerate(self._plan.scores)}
         columns["file"] = self._files(rows.file_indices)
         columns[self._plan.position] = rows.positions
         return pa.table(columns)
+
+    def _of_one(self, output: Array) -> Array:
+        """Take the one number of a row out of its row."""
+        return output[:, 0] if len(self._plan.predictions) == 1 else output
+
+    def _named(self, names: tuple[str, ...], values: Array) -> dict[str, Any]:
+        """Give the columns of classes or numbers, [rows] or [rows, names], by their names."""
+        by_column = [values] if values.ndim == 1 else values.T
+        found = zip(names, by_column, strict=True)
+        return {name: self._classes(of_name) for name, of_name in found}
 
     def _classes(self, codes: Array) -> pa.Array:
         values = self._plan.class_values

@@ -13,31 +13,45 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from irisspark.metrics import EvalCounts, Scores, Tally, score
+from irisspark.metrics.labels import LabelCounts, LabelScores, LabelTally, score_labels
 from irisspark.metrics.regression import (
+    PlaceOf,
     RegressionCounts,
     RegressionScores,
     RegressionTally,
     score_regression,
 )
-from irisspark.model.output import Decoded, Meaning, OutputMeaning, RegressionMeaning
+from irisspark.model.output import (
+    Decoded,
+    LabelsMeaning,
+    Meaning,
+    OutputMeaning,
+    RegressionMeaning,
+)
 
 Array = npt.NDArray[Any]
-Counts = EvalCounts | RegressionCounts
+Counts = EvalCounts | RegressionCounts | LabelCounts
 
 
 class Counter(Protocol):
     """Counts the rows of a partition."""
 
     def add(
-        self, labels: Array, output: Array, decoded: Decoded | None, losses: Array | None
+        self,
+        labels: Array,
+        output: Array,
+        decoded: Decoded | None,
+        losses: Array | None,
+        place_of: PlaceOf,
     ) -> None:
         """Count rows.
 
         Args:
-            labels: [rows], as the targets of the problem are.
+            labels: [rows, ...], as the targets of the problem are.
             output: float32 [rows, units], as the model put them out.
             decoded: The classes that they mean; None where they are numbers.
             losses: float [rows], if the model has a loss.
+            place_of: Gives the place of one of the rows in the input.
         """
 
     @property
@@ -50,7 +64,12 @@ class _ClassCounter:
         self._tally = tally
 
     def add(
-        self, labels: Array, output: Array, decoded: Decoded | None, losses: Array | None
+        self,
+        labels: Array,
+        output: Array,
+        decoded: Decoded | None,
+        losses: Array | None,
+        place_of: PlaceOf,
     ) -> None:
         assert decoded is not None
         self._tally.add(labels, decoded.y_pred, decoded.scores, losses)
@@ -60,14 +79,39 @@ class _ClassCounter:
         return self._tally.counts
 
 
+class _LabelCounter:
+    def __init__(self, tally: LabelTally) -> None:
+        self._tally = tally
+
+    def add(
+        self,
+        labels: Array,
+        output: Array,
+        decoded: Decoded | None,
+        losses: Array | None,
+        place_of: PlaceOf,
+    ) -> None:
+        assert decoded is not None
+        self._tally.add(labels, decoded.y_pred, decoded.scores, losses)
+
+    @property
+    def counts(self) -> LabelCounts:
+        return self._tally.counts
+
+
 class _NumberCounter:
     def __init__(self, tally: RegressionTally) -> None:
         self._tally = tally
 
     def add(
-        self, labels: Array, output: Array, decoded: Decoded | None, losses: Array | None
+        self,
+        labels: Array,
+        output: Array,
+        decoded: Decoded | None,
+        losses: Array | None,
+        place_of: PlaceOf,
     ) -> None:
-        self._tally.add(labels.reshape(output.shape), output, losses)
+        self._tally.add(labels.reshape(output.shape), output, losses, place_of)
 
     @property
     def counts(self) -> RegressionCounts:
@@ -128,8 +172,31 @@ class Regression:
         return score_regression(counts, names)
 
 
-def problem_of(output: Meaning, top_n: int) -> Classification | Regression:
+@dataclass(frozen=True)
+class SeveralLabels:
+    """Judges labels that a row has or has not, each by itself."""
+
+    output: LabelsMeaning
+
+    def counter(self, partition: int) -> Counter:
+        """Begin to count the rows of a partition."""
+        return _LabelCounter(LabelTally(num_labels=self.output.num_units, partition=partition))
+
+    def decode(self, output: Array) -> Decoded:
+        """Tell the labels that a model's output means."""
+        return self.output.decode(output)
+
+    def score(self, counts: Counts, names: Sequence[str] | None) -> LabelScores:
+        """Make every metric of the sum of all counts, once; ``names`` are those of the labels."""
+        assert isinstance(counts, LabelCounts)
+        assert names is not None
+        return score_labels(counts, names)
+
+
+def problem_of(output: Meaning, top_n: int) -> Classification | Regression | SeveralLabels:
     """Choose the kind of problem by what a model's output means."""
+    if isinstance(output, LabelsMeaning):
+        return SeveralLabels(output)
     if isinstance(output, RegressionMeaning):
         return Regression(output)
     return Classification(output, top_n)

@@ -93,7 +93,8 @@ class RoundReport:
         num_rows: Rows that it learned from; 0 where it had none in this round.
         loss_sum: Sum over the rows of their batch's loss, before each update.
         metric_sum: Of a classifier, the rows whose class was predicted right, before each update;
-            of a regression, the sum of the absolute errors.
+            of a regression, the sum of the absolute errors; of several labels, of the share of
+            them that is right.
         diverged: Number of the first batch whose loss or weights are not finite.
         failure: What TensorFlow said where it could not train on these rows.
     """
@@ -258,9 +259,11 @@ def measure_rows(
     model = replica(recipe)
     model.load(put_together(recipe.layout, chunks))
     loss_sum, metric_sum, num_rows = 0.0, 0.0, 0
-    block_rows, dtype = recipe.spec.block_rows, recipe.spec.output.label_dtype
+    block_rows, output = recipe.spec.block_rows, recipe.spec.output
     try:
-        for features, labels, filled in fixed_blocks(rows, block_rows, dtype):
+        for features, labels, filled in fixed_blocks(
+            rows, block_rows, output.label_dtype, output.label_shape
+        ):
             losses, metric = model.measure(features, labels)
             loss_sum += float(losses[:filled].astype(np.float64).sum())
             metric_sum += float(metric[:filled].sum(dtype=np.float64))

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from irisspark.model import keras_private
-from irisspark.model.forward import use_threads
+from irisspark.model.forward import part_specs, parts_of, use_threads, y_true_of
 from irisspark.model.optimizers import ScaledRate, optimizer_state
-from irisspark.model.output import RegressionMeaning
+from irisspark.model.output import LabelsMeaning, RegressionMeaning
 from irisspark.model.spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -73,13 +73,14 @@ class Replica:
         self._learned = [*self._model.weights, *optimizer_state(self._optimizer)]
         self._loss = _batch_loss(spec)
         self._row_losses = spec.build_loss()
-        row_spec = tf.TensorSpec((None, num_features), spec.input_dtype)
-        label_spec = tf.TensorSpec((None,), spec.output.label_dtype)
+        label_shape, label_dtype = spec.output.label_shape, spec.output.label_dtype
+        label_spec = tf.TensorSpec((None, *label_shape), label_dtype)
         number, real = tf.TensorSpec((), "int32"), tf.TensorSpec((), "float32")
         self._train = tf.function(
             self._train_graph,
             input_signature=[
-                *(row_spec, label_spec, tf.TensorSpec((None,), "int32")),
+                part_specs(spec, None, num_features),
+                *(label_spec, tf.TensorSpec((None,), "int32")),
                 *(number, number, real, real),
             ],
             autograph=False,
@@ -87,8 +88,8 @@ class Replica:
         self._measure = tf.function(
             self._measure_graph,
             input_signature=[
-                tf.TensorSpec((spec.block_rows, num_features), spec.input_dtype),
-                tf.TensorSpec((spec.block_rows,), spec.output.label_dtype),
+                part_specs(spec, spec.block_rows, num_features),
+                tf.TensorSpec((spec.block_rows, *label_shape), label_dtype),
             ],
             autograph=False,
         )
@@ -145,7 +146,7 @@ class Replica:
 
         Args:
             features: [rows, num_features].
-            labels: int64 [rows].
+            labels: [rows, ...].
             order: int32 [rows], the rows' numbers in the order in which they are learned from.
             span: Numbers of batches.
             warmup: The learning rate's factor at batch 0, and what each batch adds to it.
@@ -153,7 +154,7 @@ class Replica:
         import tensorflow as tf
 
         batch, loss_sum, metric_sum, num_rows, finite = self._train(
-            tf.constant(features),
+            tuple(map(tf.constant, parts_of(features))),
             tf.constant(labels),
             tf.constant(order),
             *(tf.constant(bound, "int32") for bound in span),
@@ -179,8 +180,8 @@ class Replica:
         """Train on a span of batches, as one graph: a loop whose steps are updates of a batch.
 
         Args:
-            features: [rows, num_features].
-            labels: int64 [rows].
+            features: The parts of the rows, numbers and texts.
+            labels: [rows, ...].
             order: int32 [rows], the rows' numbers in the order in which they are learned from.
             first: int32 [], number of the first batch.
             last: int32 [], number of the batch behind the last one.
@@ -201,7 +202,8 @@ class Replica:
         def learn(batch: Any, loss_sum: Any, metric_sum: Any, num_rows: Any, finite: Any) -> Any:
             rows = order[batch * self._batch_size : (batch + 1) * self._batch_size]
             self._rate.scale(start + growth * tf.cast(batch, "float32"))
-            loss, metric = self._update(tf.gather(features, rows), tf.gather(labels, rows))
+            taken = tuple(tf.gather(part, rows) for part in features)
+            loss, metric = self._update(taken, tf.gather(labels, rows))
             count = tf.size(rows)
             return (
                 batch + 1,
@@ -225,7 +227,7 @@ class Replica:
         """Learn from one batch, as ``keras.Model.train_step`` does."""
         import tensorflow as tf
 
-        inputs = self._spec.arrange(self._model, features, -1, self._num_features)
+        inputs = self._arranged(features, -1)
         with tf.GradientTape() as tape:
             output = self._model(inputs, training=True)
             loss = self._loss(self._target(labels), output)
@@ -241,18 +243,22 @@ class Replica:
         """Give (losses, ``metric_of``), each [block_rows], of one block of rows."""
         import tensorflow as tf
 
-        losses, metric = self._measure(tf.constant(features), tf.constant(labels))
+        parts = tuple(map(tf.constant, parts_of(features)))
+        losses, metric = self._measure(parts, tf.constant(labels))
         return losses.numpy(), metric.numpy()
 
     def _measure_graph(self, features: Any, labels: Any) -> Any:
         import tensorflow as tf
 
-        rows = self._spec.block_rows
-        inputs = self._spec.arrange(self._model, features, rows, self._num_features)
+        inputs = self._arranged(features, self._spec.block_rows)
         output = tf.cast(self._model(inputs, training=False), "float32")
         assert self._row_losses is not None
         losses = self._row_losses(self._target(labels), output)
         return losses * self._spec.loss_weight, self.metric_of(output, labels)
+
+    def _arranged(self, parts: Any, num_rows: int) -> Any:
+        features = parts if self._spec.has_texts else parts[0]
+        return self._spec.arrange(self._model, features, num_rows, self._num_features)
 
     def regularization_loss(self) -> float:
         """Give the regularization losses of the weights."""
@@ -260,21 +266,23 @@ class Replica:
         return float(sum(float(w.regularizer(w)) for w in weights if w.regularizer is not None))
 
     def _target(self, labels: Any) -> Any:
-        import tensorflow as tf
-
-        if self._spec.output.target == "one_hot":
-            return tf.one_hot(labels, self._spec.output.num_units)
-        if self._spec.output.target in ("binary", "number"):
-            return tf.cast(labels, "float32")[:, None]
-        return labels
+        return y_true_of(labels, self._spec.output)
 
     def metric_of(self, output: Any, labels: Any) -> Any:
-        """Tell of each row whether its class is right, or of a regression the absolute error."""
+        """Tell of each row whether its class is right.
+
+        Of a regression it is the mean absolute error, of several labels the share that is right.
+        """
         import tensorflow as tf
 
         meaning = self._spec.output
         if isinstance(meaning, RegressionMeaning):
-            return tf.abs(tf.cast(output[:, 0], "float64") - labels)
+            of_units = labels if meaning.label_shape else labels[:, None]
+            return tf.reduce_mean(tf.abs(tf.cast(output, "float64") - of_units), axis=1)
+        if isinstance(meaning, LabelsMeaning):
+            threshold = 0.5 if meaning.kind == "sigmoids" else 0.0
+            is_right = tf.equal(tf.cast(output > threshold, "int64"), labels)
+            return tf.reduce_mean(tf.cast(is_right, "float64"), axis=1)
         if meaning.num_units > 1:
             return tf.equal(tf.argmax(output, axis=1), labels)
         threshold = 0.5 if meaning.kind == "sigmoid" else 0.0

@@ -6,6 +6,7 @@ it lies there, never depends on how the files were cut or on when a block arrive
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from irisspark.data.reader import Batch
 from irisspark.data.scanning import Scan, ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
+from irisspark.model.forward import parts_of
 from irisspark.storage.opening import Opener
 
 Array = npt.NDArray[Any]
@@ -37,7 +39,7 @@ class ReadBlock:
         file_index: Place of the file in the input.
         positions: int64 [rows]: the place of each row; None where nothing is held out.
         features: [rows, num_features] in the dtype of the model's input.
-        labels: [rows], int64 classes or float64 numbers.
+        labels: [rows], or [rows, columns] of several labels: int64 or float64.
     """
 
     task: int
@@ -73,7 +75,7 @@ class PlacedRows:
     Attributes:
         index: int64 [rows], the numbers of the rows.
         features: [rows, num_features].
-        labels: [rows], int64 classes or float64 numbers.
+        labels: [rows], or [rows, columns] of several labels: int64 or float64.
     """
 
     index: Ints
@@ -197,7 +199,7 @@ def assemble(pieces: Iterable[tuple[int, PlacedRows]]) -> Iterator[PlacedRows]:
         return
     joined = join(rows)
     order = np.argsort(joined.index)
-    row_bytes = max(joined.features.itemsize * joined.features.shape[1], 1)
+    row_bytes = max(joined.features[:1].nbytes, 1)
     step = max(BLOCK_BYTES // row_bytes, 1)
     for start in range(0, len(order), step):
         taken = order[start : start + step]
@@ -222,13 +224,27 @@ def digest(blocks: Iterable[PlacedRows]) -> Iterator[tuple[int, int]]:
     """
     num_rows, total = 0, np.uint64(0)
     for block in blocks:
-        labels = np.ascontiguousarray(block.labels).view(np.uint64)
-        row = mix(block.index) + mix(labels ^ np.uint64(1 << 63))
-        for column in range(block.features.shape[1]):
-            values = np.ascontiguousarray(block.features[:, column])
-            bits = values.view(f"u{values.itemsize}").astype(np.uint64)
+        labels = np.ascontiguousarray(block.labels).view(np.uint64).reshape(len(block), -1)
+        row = mix(block.index)
+        for column in range(labels.shape[1]):
+            row = row + mix(labels[:, column] ^ np.uint64((1 << 63) + column))
+        for bits in _bits(block.features):
             row = mix(row ^ bits)
         num_rows += len(block)
         with np.errstate(over="ignore"):
             total += row.sum(dtype=np.uint64)
     yield num_rows, int(total)
+
+
+def _bits(features: Array) -> Iterator[npt.NDArray[np.uint64]]:
+    """Give what stands for each column of rows: the bits of numbers, a digest of texts."""
+    numbers, *texts = parts_of(features)
+    for column in numbers.T:
+        values = np.ascontiguousarray(column)
+        yield values.view(f"u{values.itemsize}").astype(np.uint64)
+    for cells in texts[0].T if texts else ():
+        of_text = {
+            text: int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+            for text in set(cells.tolist())
+        }
+        yield np.array([of_text[text] for text in cells.tolist()], dtype=np.uint64)
