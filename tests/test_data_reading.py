@@ -21,7 +21,7 @@ from csv_oracle import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irisspark.data.bad_rows import COMMENT, REASONS, REPEATED_HEADER
+from irisspark.data.bad_rows import COMMENT, NO_MARK, NOT_ONE_HOT, REASONS, REPEATED_HEADER
 from irisspark.data.columns import Columns
 from irisspark.data.csv.blocks import Block
 from irisspark.data.csv.csv_format import CsvFormat
@@ -71,7 +71,8 @@ def test_every_kind_of_trouble_is_found():
         "unknown label": 1,
         "wrong number of columns": 2,
     }
-    assert {*batch.bad.counts, REPEATED_HEADER, COMMENT} == set(REASONS)
+    of_others = {REPEATED_HEADER, COMMENT, NO_MARK, NOT_ONE_HOT}
+    assert {*batch.bad.counts, *of_others} == set(REASONS)
     assert batch.features.tolist() == [
         [1.5, 2],
         [2.5, 3],

@@ -46,8 +46,45 @@ def test_what_the_user_says_is_a_regression_is_one():
     assert isinstance(resolve(1, "sigmoid", "mean_squared_error", from_logits=False), OutputMeaning)
     meaning = resolve(1, "sigmoid", "mean_squared_error", from_logits=False, task="regression")
     assert meaning == RegressionMeaning()
-    with pytest.raises(ModelError, match="several columns is not available yet"):
+    with pytest.raises(ModelError, match="names one column, but the model puts out 3 numbers"):
         resolve(3, "linear", "mean_squared_error", from_logits=False, task="regression")
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "task"),
+    [
+        ("softmax", None, "classification"),
+        ("softmax", "mean_squared_error", "classification"),
+        ("sigmoid", "categorical_crossentropy", "classification"),
+        ("linear", "categorical_hinge", "classification"),
+        ("sigmoid", "binary_crossentropy", "labels"),
+        ("linear", "binary_crossentropy", "labels"),
+        ("sigmoid", None, "labels"),
+        ("sigmoid", "mean_squared_error", "regression"),
+        ("linear", "huber", "regression"),
+        ("linear", None, "regression"),
+    ],
+)
+def test_as_many_columns_of_labels_as_units_are_told_by_loss_and_activation(activation, loss, task):
+    from_logits = activation == "linear"
+    meaning = resolve(3, activation, loss, from_logits=from_logits, num_labels=3)
+    assert (meaning.task, meaning.num_units) == (task, 3)
+    assert "3 columns of labels" in meaning.why
+    for one_column in (0, 1):  # is what it always was
+        found = resolve(3, activation, loss, from_logits=from_logits, num_labels=one_column)
+        assert found.task == "classification"
+    with pytest.raises(ModelError, match="names 2 columns, but the model puts out 3 numbers"):
+        resolve(3, activation, loss, from_logits=from_logits, num_labels=2)
+
+
+def test_labels_need_what_tells_each_by_itself():
+    for activation in ("softmax", "linear"):
+        with pytest.raises(ModelError, match="a sigmoid for each"):
+            resolve(
+                3, activation, "mean_squared_error", from_logits=False, task="labels", num_labels=3
+            )
+    with pytest.raises(ModelError, match="one label of two classes"):
+        resolve(1, "sigmoid", None, from_logits=False, task="labels")
 
 
 def test_a_softmax_over_one_unit_is_refused():

@@ -291,7 +291,7 @@ def test_json_has_no_nan_and_knows_numpy():
         "array": [[1.5, None]],
         "on": True,
     }
-    assert written.startswith('{\n  "version": 2,\n')
+    assert written.startswith('{\n  "version": 3,\n')
     assert written.endswith("}\n")
     assert to_json(run) == to_json(dict(run))
 
