@@ -242,7 +242,8 @@ class RowPlaces:
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Hand batches on, and remember those of whose rows some were not passed by."""
         for batch in batches:
-            self._batches.append(batch)
+            if len(batch):
+                self._batches.append(batch)
             yield batch
 
     def of(self, row: int) -> tuple[int, int]:

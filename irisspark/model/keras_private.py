@@ -163,7 +163,8 @@ def names_of_outputs(model: keras.Model) -> list[str]:
     if is_flat(structure):
         keys = {id(tensor): str(key) for key, tensor in structure.items()}
         return [keys[id(tensor)] for tensor in model.outputs]
-    return [str(name) for name in model.output_names]
+    graph = getattr(model, "_functional", None) or model
+    return [str(name) for name in graph.output_names]
 
 
 def is_flat(structure: Any) -> bool:

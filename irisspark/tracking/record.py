@@ -15,7 +15,8 @@ EPOCHS = "epoch/"
 _NO_SCORES = frozenset(
     [
         *("version", "num_classes", "top_n", "bad_rows", "reliability", "num_predicted", "run"),
-        *("per_class", "per_class_error_bound", "per_column"),
+        *("per_class", "per_class_error_bound", "per_column", "max_error_row"),
+        *("per_label", "per_label_error_bound"),
     ]
 )
 _NOT_IN_NAMES = re.compile(r"[^\w./ -]", re.ASCII)
