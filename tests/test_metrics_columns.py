@@ -83,7 +83,7 @@ def test_rows_that_are_no_numbers_move_no_place(numbers):
     y_true, y_pred = numbers[0], numbers[1].copy()
     y_pred[:3, 1] = np.nan
     y_pred[7, 0] += 100
-    scores = score_regression(count_numbers(y_true, y_pred, (5,)), ["a", "b"])
+    scores = score_regression(count_numbers(y_true, y_pred, ()), ["a", "b"])
     assert (scores.nan_rows, scores.per_column[0].max_error_place) == (3, (0, 7))
 
 

@@ -117,12 +117,15 @@ class Dataset:
     def target_names(self) -> tuple[str, ...] | None:
         """What the targets are called: the classes, or the columns of labels that are numbers.
 
-        In data without names these are ``col_0`` and so on, as Deeplearning4j has it.
+        In data without names, or with one name twice, these are ``col_0`` and so on, and of labels
+        of 0 and 1 the number alone, as Deeplearning4j has it.
         """
         columns = self.columns
         if self.class_names is not None or columns.targets is None or columns.targets.of_classes:
             return self.class_names
-        return tuple(_own_name(columns, c) or f"col_{i}" for i, c in enumerate(columns.labels))
+        before = "" if isinstance(columns.targets, Marks) else "col_"
+        numbered = tuple(f"{before}{place}" for place in range(len(columns.labels)))
+        return _distinct_names(columns) or numbered
 
     def tasks(self, parallelism: int) -> list[TaskSplits]:
         """Cut the files into tasks, and leave out those that would have no splits."""
@@ -142,8 +145,10 @@ class Dataset:
         return spread(session, tasks, self.open_file, run, here_and_there=not self._reads_in_order)
 
 
-def _own_name(columns: Columns, column: int) -> str:
-    return columns.names[column].strip() if columns.names else ""
+def _distinct_names(columns: Columns) -> tuple[str, ...] | None:
+    """Give the names of the columns of labels; None where one has none, or that of another."""
+    names = tuple(columns.names[c].strip() if columns.names else "" for c in columns.labels)
+    return names if all(names) and len(set(names)) == len(names) else None
 
 
 def _whole_where_carried(splits: Sequence[Split]) -> list[Split]:
@@ -224,9 +229,7 @@ def _targets_of_numbers(columns: Columns, output: Meaning) -> Targets | None:
 
 def _one_hot_names(columns: Columns) -> tuple[str, ...]:
     """Name the classes by their columns; 0, 1 and so on where these have no names of their own."""
-    names = tuple(_own_name(columns, column) for column in columns.labels)
-    are_distinct = all(names) and len(set(names)) == len(names)
-    return names if are_distinct else numeric_class_names(len(names))
+    return _distinct_names(columns) or numeric_class_names(len(columns.labels))
 
 
 def _for_workers(session: Session, file: DataFile) -> DataFile:

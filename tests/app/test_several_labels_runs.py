@@ -228,6 +228,12 @@ def test_what_does_not_fit_is_said_in_a_line(one_driver: OneDriver, folder: Path
     assert "names one column, but" in says("numbers", "-task regression -labelIndex 5")
     assert "take a sigmoid for each" in says("numbers", "-task labels -labelIndex 5-7")
     assert "labels are no classes" in says("marks", "-task labels -topN 2 -labelIndex 8-10", 2)
+    words = "-require subset_accuracy>=0.99,hamming_loss<=1 -labelIndex 8-10"
+    assert "-require: subset_accuracy is" in says("marks", words, 3)
+    shown = says("numbers", "-labelIndex 5,7 -loadData false", 0)
+    assert "the data was not matched to the model: -labelIndex names 2 columns" in shown
+    shown = says("numbers", "-labelIndex 7,5-6 -loadData false", 0)
+    assert 'labels: "kept" (column 7), "price" (column 5), "sold" (column 6)' in shown
     words = "-task labels -labelIndex none -predictions true -outputPath new"
     says("marks", words, 0)
     assert metrics_of(folder, "new")["task"] == "labels"
