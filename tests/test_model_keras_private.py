@@ -230,6 +230,22 @@ def test_structures_are_those_that_the_model_was_made_with():
     assert (set(taken), len(put_out)) == ({"a", "b"}, 1)
 
 
+def test_outputs_have_the_names_that_compile_knows():
+    import keras
+
+    taken = keras.Input((2,))
+    ends = [keras.layers.Dense(1, name=name)(taken) for name in ("price", "sold")]
+    for outputs, names in (
+        (ends, ["price", "sold"]),
+        (ends[1], ["sold"]),
+        ({"b": ends[0], "a": ends[1]}, ["a", "b"]),
+    ):
+        model = keras.Model(taken, outputs)
+        assert keras_private.names_of_outputs(model) == names
+    layers = [keras.Input((2,)), keras.layers.Dense(1, name="price")]
+    assert keras_private.names_of_outputs(keras.Sequential(layers)) == ["price"]
+
+
 def test_a_tensor_tells_what_made_it_of_what():
     import keras
 

@@ -237,3 +237,44 @@ def test_what_does_not_fit_is_said_in_a_line(one_driver: OneDriver, folder: Path
     words = "-task labels -labelIndex none -predictions true -outputPath new"
     says("marks", words, 0)
     assert metrics_of(folder, "new")["task"] == "labels"
+
+
+def test_training_on_text_with_one_worker_equals_fit(
+    one_driver: OneDriver, folder: Path, table: pd.DataFrame
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    towns = np.random.default_rng(1).choice(["Zürich, Süd", 'the "Hague"', "Rome"], NUM_ROWS)
+    texts = table[["x0", "red"]].assign(town=towns)
+    texts.to_csv(folder / "texts.csv", index=False)
+    keras.utils.set_random_seed(3)
+    taken = [keras.Input((1,), name="town", dtype="string"), keras.Input((1,), name="x0")]
+    known = keras.layers.StringLookup(vocabulary=sorted(set(towns)), output_mode="one_hot")
+    hidden = keras.layers.Dense(4, "tanh")(keras.layers.concatenate([known(taken[0]), taken[1]]))
+    model = keras.Model(taken, keras.layers.Dense(1, "sigmoid")(hidden))
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["accuracy"])
+    model.save(folder / "texts.keras")
+    argv = "-modelPath texts.keras -dataPath texts.csv -header true -labelIndex red -train true"
+    argv += " -epochs 2 -batchSizePerWorker 32 -workers 1 -shuffle false -validationSplit 0.25"
+    code, output = one_driver.run(f"{argv} -outputPath texts".split(), folder)
+    assert code == 0, output
+    features = [tf.constant(towns[:, None].tolist()), tf.constant(texts[["x0"]], "float32")]
+    learned, held_out = slice(0, 225), slice(225, None)
+    fitted = model.fit(
+        [part[learned] for part in features],
+        texts["red"][learned],
+        32,
+        2,
+        shuffle=False,
+        validation_data=([part[held_out] for part in features], texts["red"][held_out]),
+        verbose=0,
+    )
+    with (folder / "texts" / "history.csv").open() as lines:
+        history = list(csv.DictReader(lines))
+    for column in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        found = [float(row[column]) for row in history]
+        assert found == pytest.approx(fitted.history[column], rel=1e-4), column
+    trained = keras.models.load_model(folder / "texts" / "model.keras")
+    given = trained.predict(features, verbose=0)
+    assert given == pytest.approx(model.predict(features, verbose=0), rel=1e-3, abs=1e-5)

@@ -417,25 +417,6 @@ def test_one_input_of_text_alone(run, visits, tmp_path):
     np.testing.assert_allclose(predicted["probability_1"], expected[:, 1], **TOLERANCE)
 
 
-def test_training_on_text_with_one_worker_equals_fit(run, visits, text_model, tmp_path):
-    import keras
-
-    visits.to_csv(tmp_path / "a.csv", index=False)
-    code, metrics, _ = run(
-        "-modelPath", text_model, "-dataPath", tmp_path / "a.csv", "-header", "true",
-        "-labelIndex", "target", "-train", "true", "-epochs", 2, "-batchSizePerWorker", 32,
-        "-workers", 1, "-shuffle", "false",
-    )  # fmt: skip
-    model = keras.models.load_model(text_model)
-    model.fit(text_features(visits), visits["target"], 32, 2, shuffle=False, verbose=0)
-    assert code == 0
-    loss = model.evaluate(text_features(visits), visits["target"], verbose=0)
-    assert metrics["loss"] == pytest.approx(loss, rel=1e-5)
-    (trained,) = tmp_path.glob("out-*/model.keras")
-    expected = model.predict(text_features(visits), verbose=0)[:, 0]
-    np.testing.assert_allclose(text_output(trained, visits), expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", ["dict", "list"])
 def test_one_of_several_outputs_is_evaluated_with_its_own_labels(
     run, patients, tmp_path, capfd, kind
