@@ -110,9 +110,11 @@ def test_delimiters_that_can_part_fields_are_taken(text, delimiter):
 @pytest.mark.parametrize(
     ("text", "label"),
     [("4", 4), ("-1", -1), ("+2", 2), ("species", "species"), ('"2019"', "2019"),
-     ('"none"', "none"), ('"a ""b"""', 'a "b"')],
+     ('"none"', "none"), ('"a ""b"""', 'a "b"'), ('"4-6"', "4-6"), ('"a,b"', "a,b"),
+     ("4-6", ((4, 6),)), ("4-4", 4), ("4-6,-1", ((4, 6), -1)), ("price, sold", ("price", "sold")),
+     ('price,"a,b"', ("price", "a,b"))],
 )  # fmt: skip
-def test_label_is_an_index_or_a_header_name(text, label):
+def test_label_is_an_index_or_a_header_name_or_several(text, label):
     assert parse(["-header", "true", "-labelIndex", text]).label_index == label
 
 
@@ -376,6 +378,11 @@ def test_unreadable_value_draws_no_complaint_from_a_cross_check(all_built):
         ("-featureIndices 0,a", "-featureIndices '0,a': header names ('a') need -header true"),
         ("-keepColumns id", "-keepColumns id: header names ('id') need -header true"),
         ("-labelIndex 2 -featureIndices 0-3", "column 2 is in -labelIndex 2 too"),
+        ("-labelIndex 4-6 -keepColumns 5", "column 5 is in -labelIndex 4-6 too"),
+        ("-labelIndex 4-6,5", "column 5 is listed twice"),
+        ("-labelIndex a=4,b=5", "labels of several outputs are not available yet: pass -output"),
+        ("-train true -output price", "is evaluated and predicts, but is not trained"),
+        ("-task labels -topN 2", "-topN 2: labels are no classes"),
         ("-featureIndices 0-2,-1", "column -1 is in -labelIndex -1 too"),
         ("-header true -labelIndex a -keepColumns b,a", "column 'a' is in -labelIndex a too"),
         ("-featureIndices 0-3 -keepColumns 3", "column 3 is in -featureIndices 0-3 too"),
