@@ -73,6 +73,8 @@ def test_as_many_columns_of_labels_as_units_are_told_by_loss_and_activation(acti
     for one_column in (0, 1):  # is what it always was
         found = resolve(3, activation, loss, from_logits=from_logits, num_labels=one_column)
         assert found.task == "classification"
+        is_open = one_column == 0 and task != "classification"
+        assert found.other_task == (task if is_open else None)
     with pytest.raises(ModelError, match="names 2 columns, but the model puts out 3 numbers"):
         resolve(3, activation, loss, from_logits=from_logits, num_labels=2)
 

@@ -485,11 +485,13 @@ def _meaning(
 def _task_note(meaning: Meaning) -> str | None:
     """Say which task it is, and why; None where it is what it always was."""
     if isinstance(meaning, OutputMeaning):
-        return (
-            f"the task is a classification with one-hot labels: {meaning.why}"
-            if meaning.one_hot_labels
-            else None
-        )
+        if meaning.other_task is not None:
+            return (
+                f"the {meaning.num_units} numbers of a row are taken for those of classes; "
+                f"-task {meaning.other_task} predicts each by itself"
+            )
+        is_one_hot = meaning.one_hot_labels
+        return f"the classes are one-hot labels: {meaning.why}" if is_one_hot else None
     what = "a regression" if isinstance(meaning, RegressionMeaning) else "several labels"
     return f"the task is {what}: {meaning.why}"
 

@@ -123,6 +123,7 @@ class OutputMeaning:
         target: What the loss compares the output with: the class index, a one-hot row, or 0 and 1.
         why: What told, for the user, where it is not the usual thing.
         one_hot_labels: True where the data has a column of 0 and 1 for each class.
+        other_task: What it may be as well, where rows are only predicted and nothing tells.
     """
 
     kind: Kind
@@ -130,6 +131,7 @@ class OutputMeaning:
     target: Target
     why: str = field(default="", compare=False)
     one_hot_labels: bool = False
+    other_task: Task | None = field(default=None, compare=False)
     task: ClassVar[Task] = "classification"
     label_dtype: ClassVar[str] = "int64"
     label_shape: ClassVar[tuple[int, ...]] = ()
@@ -229,7 +231,17 @@ def resolve(
         target: Target = "binary"
     else:
         target = "index" if (loss or "").startswith("sparse_") else "one_hot"
-    return OutputMeaning(kind, num_units, target, why, one_hot_labels=num_labels > 1)
+    other: Task | None = None
+    if said == "auto" and num_labels == 0:
+        other = _task_of(num_units, activation, loss, from_logits, num_units)
+    return OutputMeaning(
+        kind,
+        num_units,
+        target,
+        why,
+        one_hot_labels=num_labels > 1,
+        other_task=None if other == "classification" else other,
+    )
 
 
 def _task_of(

@@ -163,7 +163,7 @@ def test_one_hot_columns_are_the_classes(
     one_driver: OneDriver, folder: Path, table: pd.DataFrame
 ) -> None:
     output = run(one_driver, folder, "classes", "-labelIndex 11-13 -outputPath classes")
-    assert "the task is a classification with one-hot labels" in output
+    assert "the classes are one-hot labels" in output
     found = metrics_of(folder, "classes")
     loss, accuracy = opened(folder, "classes").evaluate(table[FEATURES], table[CLASSES], verbose=0)
     assert found["class_names"] == CLASSES
@@ -237,6 +237,8 @@ def test_what_does_not_fit_is_said_in_a_line(one_driver: OneDriver, folder: Path
     words = "-task labels -labelIndex none -predictions true -outputPath new"
     says("marks", words, 0)
     assert metrics_of(folder, "new")["task"] == "labels"
+    words = "-labelIndex none -predictions true -outputPath newer"
+    assert "-task regression predicts each by itself" in says("numbers", words, 0)
 
 
 def test_training_on_text_with_one_worker_equals_fit(
