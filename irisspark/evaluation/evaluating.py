@@ -21,7 +21,6 @@ from irisspark.evaluation.worker import counting
 from irisspark.evaluation.worker.counting import Outcome
 from irisspark.evaluation.worker.prediction_file import PredictionFile
 from irisspark.evaluation.worker.problems import problem_of
-from irisspark.metrics.labels import LabelScores
 from irisspark.metrics.regression import RegressionScores
 from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from pyspark import RDD
 
     from irisspark.data.dataset import Dataset
+    from irisspark.metrics.labels import LabelScores
     from irisspark.model.spec import ModelSpec
     from irisspark.startup.session import Session
 

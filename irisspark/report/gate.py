@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from irisspark.data.bad_rows import REASONS
 from irisspark.errors import OptionsError
 from irisspark.metrics.eval_counts import no_counts
-from irisspark.metrics.labels import no_labels, score_labels
 from irisspark.metrics.regression import RegressionCounts, score_regression
 from irisspark.metrics.scores import score
 from irisspark.report.results import document
@@ -56,6 +55,8 @@ def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
     Raises:
         OptionsError: names each of them with the nearest names that exist.
     """
+    if not requirements:
+        return
     paths = dict.fromkeys(_known_paths())
     known = [*_BLOCK_AVERAGES, *_SHORT, *paths, *sorted(_OF_BAD_ROWS)]
     patterns = [re.escape(name).replace(re.escape(_ANY_CLASS), ".+") for name in known]
@@ -96,6 +97,8 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
 
 def _known_paths() -> Iterator[str]:
     """List what metrics.json may hold, of whatever task."""
+    from irisspark.metrics.labels import no_labels, score_labels
+
     classes = score(no_counts(1, probabilities=True), [_ANY_CLASS], 1)
     numbers = score_regression(RegressionCounts(1), [_ANY_CLASS])
     labels = score_labels(no_labels(1), [_ANY_CLASS])

@@ -12,15 +12,17 @@ import hashlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irisspark.metrics.curves import Curves, curves_of
 from irisspark.metrics.eval_counts import EvalCounts
-from irisspark.metrics.labels import LabelCounts
-from irisspark.metrics.regression import RegressionCounts
 from irisspark.report import page_tables, pictures
 from irisspark.report.gate import RequirementLike
 from irisspark.report.pictures import Picture
+
+if TYPE_CHECKING:
+    from irisspark.metrics.labels import LabelCounts
+    from irisspark.metrics.regression import RegressionCounts
 
 __all__ = ["files", "html", "import_libraries"]
 
@@ -70,8 +72,9 @@ def files(
     Raises:
         ImportError: Jinja2 is not installed.
     """
-    if content["task"] != "classification" or isinstance(counts, RegressionCounts | LabelCounts):
+    if content["task"] != "classification":
         return {}
+    assert counts is None or isinstance(counts, EvalCounts)
     verdict = Verdict.of(requirements, unmet)
     written = html(content, verdict=verdict, curves=curves_of(counts), history=history)
     return {"report.html": written.encode()}

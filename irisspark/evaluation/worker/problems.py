@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
 from irisspark.metrics import EvalCounts, Scores, Tally, score
-from irisspark.metrics.labels import LabelCounts, LabelScores, LabelTally, score_labels
 from irisspark.metrics.regression import (
     PlaceOf,
     RegressionCounts,
@@ -29,8 +28,11 @@ from irisspark.model.output import (
     RegressionMeaning,
 )
 
+if TYPE_CHECKING:
+    from irisspark.metrics.labels import LabelCounts, LabelScores, LabelTally
+
 Array = npt.NDArray[Any]
-Counts = EvalCounts | RegressionCounts | LabelCounts
+Counts: TypeAlias = "EvalCounts | RegressionCounts | LabelCounts"
 
 
 class Counter(Protocol):
@@ -180,6 +182,8 @@ class SeveralLabels:
 
     def counter(self, partition: int) -> Counter:
         """Begin to count the rows of a partition."""
+        from irisspark.metrics.labels import LabelTally
+
         return _LabelCounter(LabelTally(num_labels=self.output.num_units, partition=partition))
 
     def decode(self, output: Array) -> Decoded:
@@ -188,6 +192,8 @@ class SeveralLabels:
 
     def score(self, counts: Counts, names: Sequence[str] | None) -> LabelScores:
         """Make every metric of the sum of all counts, once; ``names`` are those of the labels."""
+        from irisspark.metrics.labels import LabelCounts, score_labels
+
         assert isinstance(counts, LabelCounts)
         assert names is not None
         return score_labels(counts, names)
