@@ -26,11 +26,13 @@ import numpy as np
 
 from irisspark import options as command_line
 from irisspark import report, settings
-from irisspark.data.dataset import open_dataset
+from irisspark.data.dataset import Dataset, open_dataset
+from irisspark.data.frame_dataset import FrameChoice, choose_columns, frame_dataset
 from irisspark.errors import IrissparkError, OptionsError
 from irisspark.evaluation import frames
 from irisspark.evaluation.evaluating import evaluate as evaluate_all
-from irisspark.model import loading
+from irisspark.keras_import.safety.permitted import knowing
+from irisspark.model import custom_objects, loading
 from irisspark.options import Options
 from irisspark.report import page
 from irisspark.run_record import Clock, describe_run
@@ -49,10 +51,12 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
+    from irisspark.model.spec import ModelSpec
     from irisspark.tracking.tracker import Tracker
 
 _IN_MEMORY = "the model in memory"
-_SHORT_NAMES = {"label": "label_index", "keep": "keep_columns"}
+_FRAME = "a DataFrame"
+_SHORT_NAMES = {"label": "label_index", "keep": "keep_columns", "features": "feature_indices"}
 _NOT_HERE = {
     "output_path": "the result has what is written there: result.save(folder)",
     "overwrite": "it belongs to -outputPath",
@@ -68,7 +72,8 @@ _NOT_HERE = {
     "help": "only on the command line",
     "version": "only on the command line",
 }
-_OF_FILES = frozenset({"missing", "fill_missing", "decimal"})
+_OF_FILES = frozenset({"missing", "fill_missing", "decimal", "header", "delimiter", "multi_line"})
+_OF_COLUMNS = ("feature_indices", "keep_columns", "inputs")
 _SHIPPED: set[str] = set()
 _SHIPPING = threading.Lock()
 _ONE_AT_A_TIME = threading.RLock()
@@ -161,15 +166,19 @@ class Training(Evaluation):
     __repr__ = Evaluation.__str__
 
 
-def evaluate(spark: Any, model: keras.Model | str, data: str, **options: Any) -> Evaluation:
-    """Evaluate a model on CSV files with the executors of a live session.
+def evaluate(
+    spark: Any, model: keras.Model | str, data: str | DataFrame, **options: Any
+) -> Evaluation:
+    """Evaluate a model on files or a DataFrame with the executors of a live session.
 
     Args:
         spark: A ``SparkSession`` or ``SparkContext``, which stays as it is.
         model: A model file's path, or a model in memory, which stays as it is.
-        data: What ``-dataPath`` takes.
+        data: What ``-dataPath`` takes, or a DataFrame, which is computed once.
         **options: The command line's, in snake_case: ``label_index`` or ``label``, ``header``,
-            ``class_names``, ``bad_rows``, ...
+            ``class_names``, ``bad_rows``, ... Of a DataFrame ``label``, ``features``, ``keep`` and
+            ``inputs`` name columns. ``custom_objects`` holds the classes and functions by name that
+            the model is made of and workers do not have, such as those of a notebook's cells.
 
     Raises:
         OptionsError: The options are wrong; nothing has been run.
@@ -178,8 +187,8 @@ def evaluate(spark: Any, model: keras.Model | str, data: str, **options: Any) ->
     return _run(spark, model, data, train=False, given=options)
 
 
-def train(spark: Any, model: keras.Model | str, data: str, **options: Any) -> Training:
-    """Train a copy of a model on CSV files, and evaluate what was learned.
+def train(spark: Any, model: keras.Model | str, data: str | DataFrame, **options: Any) -> Training:
+    """Train a copy of a model on files or a DataFrame, and evaluate what was learned.
 
     Args:
         spark: As for ``evaluate``.
@@ -219,7 +228,7 @@ def predict(
         class_names: As for ``evaluate``.
         bad_rows: ``fail``: a row that cannot be predicted ends the action; ``skip``: it gets nulls,
             and a column ``problem`` says why.
-        **options: Those about the model, such as ``loss`` and ``trust_model``.
+        **options: Those about the model, such as ``loss``, ``trust_model`` and ``custom_objects``.
 
     Returns:
         The kept columns, ``prediction``, a column of probability or score a class, and with
@@ -231,20 +240,29 @@ def predict(
     """
     if "mlflow" in options:
         raise OptionsError("mlflow: a prediction is lazy, and has nothing to log")
+    own = custom_objects.checked(options.pop("custom_objects", None))
     given = {"bad_rows": bad_rows, "class_names": class_names, **options}
-    if of_files := sorted(_OF_FILES & given.keys()):
-        raise OptionsError(f"{of_files[0]}: it is for files; fill the DataFrame (data.na.fill)")
-    read = _options(model, "a DataFrame", train=False, given=given)
+    _check_not_of_files(given)
+    read = _options(model, _FRAME, train=False, given=given)
     session = _attach(spark, read)
-    with _ONE_AT_A_TIME:
-        loaded = _load(session, model, read)
+    with _ONE_AT_A_TIME, _known_to_keras(own):
+        loaded = _load(session, model, read, own)
     return frames.predict(session, loaded.spec, data, features, keep, read.class_names, bad_rows)
 
 
 def _run(
-    spark: Any, model: keras.Model | str, data: str, *, train: bool, given: dict[str, Any]
+    spark: Any,
+    model: keras.Model | str,
+    data: str | DataFrame,
+    *,
+    train: bool,
+    given: dict[str, Any],
 ) -> Evaluation:
-    options = _options(model, data, train=train, given=given)
+    own = custom_objects.checked(given.pop("custom_objects", None))
+    rows = None if isinstance(data, str) else _frame_rows(data, given)
+    path = data if isinstance(data, str) else _FRAME
+    given = given if rows is None else rows.others
+    options = _options(model, path, train=train, given=given)
     report.check_requirement_names(options.require)
     with contextlib.ExitStack() as stack:
         tracker = None
@@ -252,19 +270,78 @@ def _run(
             from irisspark.tracking.tracker import open_tracker
 
             tracker = stack.enter_context(open_tracker(options.mlflow, with_model=train))
-        return _work(_attach(spark, options), model, options, tracker)
+        stack.enter_context(_known_to_keras(own))
+        return _work(_attach(spark, options), model, options, rows, own, tracker)
+
+
+@dataclass(frozen=True)
+class _FrameRows:
+    """A DataFrame as data: its columns' roles, and what is said beside them."""
+
+    data: DataFrame
+    choice: FrameChoice
+    others: dict[str, Any]
+
+
+def _frame_rows(data: DataFrame, given: dict[str, Any]) -> _FrameRows:
+    """Tell a DataFrame from what is no data at all, and find its columns."""
+    from pyspark.sql import DataFrame
+
+    if not isinstance(data, DataFrame):
+        raise OptionsError(
+            f"the data is a {type(data).__name__}: pass the path of files, as -dataPath takes it, "
+            "or a Spark DataFrame"
+        )
+    named = {_SHORT_NAMES.get(name, name): value for name, value in given.items()}
+    _check_not_of_files(named)
+    if named.get("checkpoint_path") is not None or named.get("resume"):
+        raise OptionsError(
+            "checkpoint_path: a DataFrame's rows have no stable place, so no training can go on "
+            "with them: write it as Parquet (data.write.parquet) and train on that path"
+        )
+    said = {name: named.pop(name, None) for name in _OF_COLUMNS}
+    label = named.get("label_index", -1)
+    choice = choose_columns(
+        data, label, said["feature_indices"], said["keep_columns"], said["inputs"]
+    )
+    return _FrameRows(data, choice, {**named, "label_index": data.columns.index(choice.label)})
+
+
+def _check_not_of_files(given: dict[str, Any]) -> None:
+    if of_files := sorted(_OF_FILES & given.keys()):
+        hint = "; fill the DataFrame (data.na.fill)" if "missing" in of_files[0] else ""
+        raise OptionsError(f"{of_files[0]}: it is for files{hint}")
+
+
+@contextlib.contextmanager
+def _opened_data(
+    session: Session, options: Options, spec: ModelSpec, rows: _FrameRows | None
+) -> Iterator[Dataset]:
+    read = settings.data_settings(options)
+    if rows is None:
+        yield open_dataset(session, read, spec)
+        return
+    with frame_dataset(session, read, spec, rows.data, rows.choice) as dataset:
+        yield dataset
 
 
 def _work(
-    session: Session, model: keras.Model | str, options: Options, tracker: Tracker | None
+    session: Session,
+    model: keras.Model | str,
+    options: Options,
+    rows: _FrameRows | None,
+    own: dict[str, Any],
+    tracker: Tracker | None,
 ) -> Evaluation:
     clock = Clock()
     clock.lap("session")
-    with _ONE_AT_A_TIME, _random_states_kept():
-        loaded = _load(session, model, options)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
+        stack.enter_context(_random_states_kept())
+        loaded = _load(session, model, options, own)
         settings.check_task(options, loaded.spec.output)
         clock.lap("model")
-        dataset = open_dataset(session, settings.data_settings(options), loaded.spec)
+        dataset = stack.enter_context(_opened_data(session, options, loaded.spec, rows))
         clock.lap("data")
         trained = None
         if options.train:
@@ -302,11 +379,6 @@ def _work(
 
 def _options(model: keras.Model | str, data: str, *, train: bool, given: dict[str, Any]) -> Options:
     """Read the options as the command line does, which says the same of what is wrong."""
-    if not isinstance(data, str):
-        raise OptionsError(
-            f"the data is a {type(data).__name__}: pass the path of files, as -dataPath takes it; "
-            "a DataFrame is for irisspark.predict alone yet"
-        )
     words = ["-modelPath", model if isinstance(model, str) else _IN_MEMORY, "-dataPath", data]
     words += ["-train", str(train).lower()]
     for name, value in given.items():
@@ -394,7 +466,27 @@ def _zipped() -> Path:
     return path
 
 
-def _load(session: Session, model: keras.Model | str, options: Options) -> loading.LoadedModel:
+@contextlib.contextmanager
+def _known_to_keras(own: dict[str, Any]) -> Iterator[None]:
+    """Let the caller's own classes be found while models are opened and saved here."""
+    import keras
+
+    with knowing(own.keys()), keras.saving.custom_object_scope(own):
+        yield
+
+
+def _load(
+    session: Session, model: keras.Model | str, options: Options, own: dict[str, Any]
+) -> loading.LoadedModel:
+    """Load the model, with the caller's own classes beside it where it has some."""
+    from pyspark import cloudpickle
+
+    loaded = _loaded(session, model, options)
+    packed = custom_objects.pack(own, cloudpickle)
+    return replace(loaded, spec=replace(loaded.spec, custom_objects=packed))
+
+
+def _loaded(session: Session, model: keras.Model | str, options: Options) -> loading.LoadedModel:
     seed = options.seed if options.train else None
     if not isinstance(model, str):
         return loading.load_network(

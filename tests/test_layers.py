@@ -81,8 +81,10 @@ FILES = {
     "training/worker/rows": "WORKER",
     "training/averaging": "PURE",
     #
+    "data/frame_dataset": "DRIVER",
     "data/dataset": "DRIVER",
     "data/spreading": "DRIVER",
+    "data/frame_pieces": "WORKER",
     "data/queries": "WORKER",
     "data/scanning": "WORKER",
     "data/parquet/parquet_reader": "PURE",
@@ -127,6 +129,7 @@ FILES = {
     "model/shared_file": "EITHER",
     "model/spec": "PURE",
     "model/keras_file": "PURE",
+    "model/custom_objects": "PURE",
     "model/optimizers": "PURE",
     "model/one_output": "PURE",
     "model/output_range": "PURE",

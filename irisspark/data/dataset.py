@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -183,7 +183,33 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     files = tuple(_for_workers(session, file) for file in found)
     _tell_of_carried(files)
     open_file = opener(session.resolve)
-    reader, choice = _reader(files, open_file, settings), settings.columns
+    return fitted(session, settings, spec, files, _reader(files, open_file, settings), open_file)
+
+
+def fitted(
+    session: Session,
+    settings: DataSettings,
+    spec: ModelSpec,
+    files: tuple[DataFile, ...],
+    reader: Reader,
+    open_file: Opener,
+    make: Callable[..., Dataset] = Dataset,
+) -> Dataset:
+    """Hold data that is found against what the user says of it, and against the model.
+
+    Args:
+        session: The open session.
+        settings: What the user says.
+        spec: The model.
+        files: The data.
+        reader: Reads it.
+        open_file: Opens one of the files on the driver.
+        make: Makes the dataset of its fields.
+
+    Raises:
+        DataError: It does not fit.
+    """
+    choice = settings.columns
     head = reader.head(files, open_file)
     columns = resolve(choice, head, spec.input_dtype, spec.inputs)
     _check_width(head, columns, spec, choice, reader)
@@ -192,7 +218,7 @@ def open_dataset(session: Session, settings: DataSettings, spec: ModelSpec) -> D
     names = choice.class_names
     if names is not None:
         check_class_names(names, spec.output)
-    dataset = Dataset(
+    dataset = make(
         files,
         reader,
         columns,

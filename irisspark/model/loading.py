@@ -160,16 +160,19 @@ def load_network(
     with temporary_folder() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(save(network, path.suffix))
-        loaded = load(
-            str(path),
-            loss=loss,
-            trust=True,
-            num_classes=num_classes,
-            task=task,
-            num_labels=num_labels,
-            output=output,
-            training_seed=training_seed,
-        )
+        try:
+            loaded = load(
+                str(path),
+                loss=loss,
+                trust=True,
+                num_classes=num_classes,
+                task=task,
+                num_labels=num_labels,
+                output=output,
+                training_seed=training_seed,
+            )
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(path), "the model")) from error
     return replace(loaded, sha256=loaded.spec.digest)  # the file's own has the date in it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from irisspark.errors import DataError
-from irisspark.model import keras_file, keras_private
+from irisspark.model import custom_objects, keras_file, keras_private
 from irisspark.model.inputs import ModelInput
 from irisspark.model.output import Meaning
 
@@ -45,6 +46,7 @@ class ModelSpec:
         fetch: Gives the bytes of the file where they travel apart.
         inputs: Of a model with several, or of text; a row is then flat, and holds theirs one after
             the other, texts apart from numbers.
+        custom_objects: What the model is made of that workers do not have, packed.
     """
 
     file: bytes = field(repr=False)
@@ -61,6 +63,7 @@ class ModelSpec:
     digest: str = ""
     fetch: Callable[[], bytes] | None = field(default=None, repr=False)
     inputs: tuple[ModelInput, ...] = ()
+    custom_objects: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         """Take the file's digest, where the spec has the file and not yet its digest."""
@@ -70,7 +73,10 @@ class ModelSpec:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of the recipe: equal for equal models, so that a worker builds each once."""
+        parts: tuple[object, ...]
         parts = (self.digest, self.loss, self.loss_weight, self.regularization_loss, self.output)
+        if self.custom_objects:
+            parts = (*parts, self.custom_objects)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def with_file(self, file: bytes) -> ModelSpec:
@@ -149,7 +155,12 @@ class ModelSpec:
     def build(self) -> keras.Model:
         """Open the model in this process."""
         file = self.file if self.fetch is None else self.fetch()
-        return keras_file.from_bytes(file, trusted=self.trusted)
+        with self.own_code():
+            return keras_file.from_bytes(file, trusted=self.trusted)
+
+    def own_code(self) -> contextlib.AbstractContextManager[Any]:
+        """Let Keras find what the model is made of beside Keras's own, for a while."""
+        return custom_objects.scope(self.custom_objects)
 
     def build_loss(self) -> keras.losses.Loss | None:
         """Build the loss so that it gives a value a row, not their mean."""
@@ -157,7 +168,8 @@ class ModelSpec:
             return None
         import keras
 
-        loss = keras.losses.get(self.loss)
+        with self.own_code():
+            loss = keras.losses.get(self.loss)
         if not isinstance(loss, keras.losses.Loss):
             return keras_private.loss_of_rows(loss)
         loss.reduction = "none"

@@ -5,7 +5,9 @@ Keras's loader imports the modules that a file names: only those of these tables
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Set
+from contextvars import ContextVar
 from typing import Any
 
 from irisspark.errors import ModelError
@@ -27,6 +29,17 @@ _REFUSED = names("FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper FeatureSpace")
 TABLES = names("IntegerLookup StringLookup TextVectorization")
 _CODE = frozenset({"Lambda", "__lambda__"})
 _FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics"})
+_KNOWN: ContextVar[Set[str] | None] = ContextVar("known", default=None)
+
+
+@contextlib.contextmanager
+def knowing(known: Set[str]) -> Iterator[None]:
+    """Let classes of these names pass for a while: a program has given them, with their code."""
+    token = _KNOWN.set(known)
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
 
 
 def check_config(config: Any, path: str, *, trust: bool) -> None:
@@ -55,11 +68,16 @@ def check_config(config: Any, path: str, *, trust: bool) -> None:
                 f"{where} reads its vocabulary from {_vocabulary(node)!r}, outside the model file: "
                 "save the model with the vocabulary in it, as a list"
             )
-        if not _is_own(class_name, module, node.get("registered_name"), node.get("config")):
+        known, registered = _KNOWN.get(), node.get("registered_name")
+        if known and (class_name in known or registered in known):
+            continue
+        if not _is_own(class_name, module, registered, node.get("config")):
+            name = class_name.rpartition(">")[2]
+            hint = "" if known is None else f"; pass custom_objects={{{name!r}: {name}}}"
             raise ModelError(
                 f"{where} holds {class_name!r}"
                 + (f" of {module}" if module else "")
-                + ", which is not Keras's own: a model file does not hold its code"
+                + f", which is not Keras's own: a model file does not hold its code{hint}"
             )
 
 

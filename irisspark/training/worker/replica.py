@@ -299,7 +299,8 @@ def _batch_loss(spec: ModelSpec) -> Any:
     import keras
     import tensorflow as tf
 
-    loss = keras.losses.get(spec.loss)
+    with spec.own_code():
+        loss = keras.losses.get(spec.loss)
     weight = spec.loss_weight
 
     def batch_loss(y_true: Any, y_pred: Any) -> Any:

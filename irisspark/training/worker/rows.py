@@ -174,10 +174,16 @@ def find_position(blocks: Iterable[ReadBlock | ReadReport], row: int) -> Iterato
 def route(
     blocks: Iterable[ReadBlock | ReadReport], placement: Placement
 ) -> Iterator[tuple[int, PlacedRows]]:
-    """Take blocks apart by the worker that each row goes to."""
+    """Take blocks apart by the worker that each row goes to.
+
+    Raises:
+        DataError: A task that Spark had lost and read again could not be read this time.
+    """
     following = dict(placement.starts)
     for block in blocks:
         if isinstance(block, ReadReport):
+            if block.failure is not None:
+                raise DataError(block.failure)
             continue
         features, labels = block.features, block.labels
         if placement.holdout is not None and block.positions is not None:
