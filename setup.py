@@ -30,6 +30,9 @@ TEST_REQUIREMENTS = [
     "jsonschema",
     "moto[server]",
     "mypy",
+    "ipykernel",  # executes the sample notebook, with the next two
+    "nbclient",
+    "nbformat",
     "pytest",
     "ruff",
     "scikit-learn",
