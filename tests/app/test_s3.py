@@ -1,10 +1,11 @@
 """Whole commands whose every path lies in an object store that checks keys."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
-from running import Run
+from running import SPARK_HOME, Run
 from s3_store import BUCKET, Store
 
 # An executor of its own, whose log is at Spark's own level.
@@ -48,7 +49,7 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
         store.put(**{f"job/{name}": (job_folder / name).read_bytes()})
         (job_folder / name).unlink()
     root = f"s3a://{BUCKET}"
-    events, logs = job_folder / "events", job_folder / "work"
+    events = job_folder / "events"
     events.mkdir()
     logged = {
         "spark.eventLog.enabled": "true",
@@ -66,7 +67,7 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
     watch = Watch()
     watch.start()
     words = (*ON_A_CLUSTER, *words_of(hidden | logged), archive, *job)
-    done = spark_submit(*words, SPARK_WORKER_DIR=str(logs))
+    done = spark_submit(*words)
     watch.ended.set()
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
@@ -80,7 +81,10 @@ def test_every_path_in_a_bucket_and_no_secret_anywhere(
     assert {_OF_EXECUTORS in words for words in watch.seen} == {True, False}
     places = [said, written.decode(), *(words.decode() for words in watch.seen)]
     places += [path.read_text() for path in events.rglob("*") if path.is_file()]
+    (name,) = (path.name.removeprefix("eventlog_v2_") for path in events.iterdir())
+    logs = SPARK_HOME / "work" / name  # no setting leads the workers of such a cluster elsewhere
     of_executors = [path.read_text() for path in logs.rglob("std*")]
+    shutil.rmtree(logs)
     assert any("Running task" in text for text in of_executors)
     places += of_executors
     assert not [text for text in places if any(secret in text for secret in secrets)]
