@@ -6,6 +6,7 @@ FOLDER holds ``irisspark.zip`` and ``iris.txt``. What programs say on the second
 as paths and the names of machines are in it.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +27,10 @@ def execute(folder: Path) -> nbformat.NotebookNode:
         cell.metadata.pop("execution", None)  # the times
         if cell.cell_type == "code":
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {})
+            if "text/plain" in shown:  # an object is shown with its address, which is another one
+                shown["text/plain"] = re.sub(" at 0x[0-9a-f]+", "", shown["text/plain"])
     notebook.metadata.pop("language_info", None)
     return notebook
 
