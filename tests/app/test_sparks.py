@@ -104,6 +104,50 @@ def test_train_and_predict(
     assert (len(predicted), right / 150) == (150, pytest.approx(metrics["accuracy"]))
 
 
+PROGRAM = """
+import json, sys
+import keras
+import numpy as np
+from pyspark.sql import SparkSession
+import irisspark
+
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+model = keras.models.load_model("my_model.h5", compile=False)
+table = np.loadtxt("iris.txt", delimiter=",", dtype="float32")
+predicted = model.predict(table[:, :4], verbose=0).argmax(axis=1)
+flowers = spark.read.csv("iris.txt", inferSchema=True)
+trained = irisspark.train(spark, "my_model.h5", flowers, label=4, epochs=2)
+found = {
+    "file": irisspark.evaluate(spark, "my_model.h5", "iris.txt", label=4).accuracy,
+    "frame": irisspark.evaluate(spark, model, flowers, label="_c4").accuracy,
+    "keras": float((predicted == table[:, 4]).mean()),
+    "epochs": len(trained.history["loss"]),
+}
+scored = irisspark.predict(spark, model, flowers, keep=["_c4"]).collect()
+found["predicted"] = [int(row.prediction) for row in scored] == predicted.tolist()
+spark.stop()
+json.dump(found, open(sys.argv[1], "w"))
+"""
+
+
+def test_programs_with_a_session(environment: Path, job_folder: Path) -> None:
+    spark_home = next(environment.glob("lib/python*/site-packages/pyspark"))
+    python = str(environment / "bin" / "python")
+    done = subprocess.run(
+        [python, "-c", PROGRAM, "found.json"],
+        cwd=job_folder,
+        env=clean_environ(SPARK_HOME=str(spark_home), PYSPARK_PYTHON=python),
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((job_folder / "found.json").read_text())
+    assert found.pop("epochs") == 2
+    assert found.pop("predicted")
+    assert found["file"] == found["frame"] == pytest.approx(found["keras"])
+
+
 def test_evaluate_on_a_standalone_cluster(
     environment: Path, archive: Path, job_folder: Path, tmp_path: Path
 ) -> None:
