@@ -61,6 +61,12 @@ class Ended:
     left: list[str]
 
 
+def _take_terminal() -> None:
+    """Take the terminal, and mind its end, also where this runs under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Run:
     """A command on a terminal of its own."""
 
@@ -75,7 +81,7 @@ class Run:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
         )
         os.close(slave)
         self._written: list[bytes] = []

@@ -36,7 +36,8 @@ def test_both_ways_give_the_same_rows(rows, delimiter, line_end, is_ended, dtype
     text = line_end.join(delimiter.join(row) for row in rows) + line_end * is_ended
     others = [c for c in range(4) if c not in features]
     label = others[0] if others else None
-    columns = Columns(4, features, dtype, label, THREE if others else None, tuple(others[1:2]))
+    targets = THREE if others else None
+    columns = Columns(4, features, dtype, label, targets=targets, keep=tuple(others[1:2]))
     csv = CsvFormat(delimiter)
     narrow = parse(text.encode(), columns, csv)
     with pytest.MonkeyPatch.context() as patched:

@@ -15,7 +15,9 @@ import_tensorflow()
 
 
 # What is private to the standard library and to Spark, and is used as well.
-NOT_KERASS = frozenset(["_exit", "_run_exitfuncs", "_java_lang_class"]) | frozenset(
+NOT_KERASS = frozenset(
+    ["_exit", "_run_exitfuncs", "_java_lang_class", "_bypass_serializer"]
+) | frozenset(
     ["_jvm", "_jsc", "_jconf", "_jrdd", "_gateway", "_ensure_initialized", "_accumulatorServer"]
 )
 

@@ -507,8 +507,8 @@ def test_notes_tell_what_has_no_effect(all_built):
 # Round trip
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
-# Blanks and line ends around a path are those of scripts, and no part of it.
-PATH = TEXT.filter(lambda text: text == text.strip())
+# Blanks, line ends and quotes around a path are those of scripts, and no part of it.
+PATH = TEXT.filter(lambda text: text == text.strip() and text[-1] not in "'\"")
 COLUMN = st.one_of(
     st.integers(0, 8).map(lambda i: i * 10),
     st.tuples(st.integers(0, 8), st.integers(1, 4), st.integers(0, 5)).map(

@@ -60,12 +60,19 @@ except ending.SignalReceived as received:
 """
 
 
+def _mind_signals() -> None:
+    """Begin as in a terminal, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def run(case: str, number: int, *before: str) -> tuple[int, list[str], str, float]:
     """Send a signal to a program that says that it has begun; give how it ended, and when."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [*before, sys.executable, "-c", PROGRAM, case]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environ, text=True, stdout=pipe, stderr=pipe) as process:
+    with subprocess.Popen(
+        command, env=environ, text=True, stdout=pipe, stderr=pipe, preexec_fn=_mind_signals
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         lines = [process.stdout.readline()]
         process.send_signal(number)
