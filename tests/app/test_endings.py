@@ -1,5 +1,6 @@
 """Runs that end in any way leave files, processes and descriptors as they were."""
 
+import contextlib
 import json
 import os
 import sys
@@ -96,14 +97,19 @@ def test_plain_python_ends_with_the_jvm_that_it_started(archive, job_folder):
 
 
 def workers_of(run: endings.Run) -> list[int]:
-    """List the forks of forks that have no child."""
-    drivers = drivers_of(run)
-    stats = {pid: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2] for pid in drivers}
-    parents = {pid: int(stat.split()[1]) for pid, stat in stats.items()}
+    """List the forks that have no child: of a fork, or of a daemon that has imported itself."""
+    lines = endings.processes_of(run.process.pid)
+    daemons = {int(line.split()[0]) for line in lines if "startup.worker_daemon" in line}
+    drivers = {*drivers_of(run), *daemons}
+    parents = {}
+    for pid in drivers:
+        with contextlib.suppress(OSError):  # it has ended since
+            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+            parents[pid] = int(stat.split()[1])
     return [
         pid
-        for pid in drivers
-        if parents.get(parents[pid]) in drivers and pid not in parents.values()
+        for pid, parent in parents.items()
+        if (parents.get(parent) in drivers or parent in daemons) and pid not in parents.values()
     ]
 
 
@@ -123,8 +129,9 @@ def test_training_under_the_fork_server_survives_the_loss_of_workers(
         for text in killed_at:
             run.wait_for(text, 300)
             time.sleep(0.1)  # the next epoch has begun
-            workers = workers_of(run)
-            assert workers, (endings.processes_of(run.process.pid), run.output)
+            deadline = time.monotonic() + 10
+            while not (workers := workers_of(run)):
+                assert time.monotonic() < deadline, endings.processes_of(run.process.pid)
             os.kill(workers[0], 9)
         ended = run.finish()
         assert ended.code == 0, ended.output

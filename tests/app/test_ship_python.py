@@ -80,7 +80,9 @@ def test_standalone_client_mode(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "packing" not in done.stderr
     assert_block(done.stdout)
-    assert "irisspark:" not in done.stdout + done.stderr  # not of another numpy either
+    told = [line for line in (done.stdout + done.stderr).splitlines() if "irisspark:" in line]
+    # Of a machine that is slow, perhaps, and of nothing else, such as another numpy.
+    assert [line for line in told if not line.endswith("; waiting on")] == []
 
 
 @pytest.mark.every_mode
