@@ -43,6 +43,11 @@ SIGNALS = {"interrupted": signal.SIGINT, "terminated": signal.SIGTERM, "hung-up"
 # What Spark itself makes, and cannot take away once it is killed.
 SPARKS_OWN = re.compile(r"(spark|blockmgr|hsperfdata|liblz4-java|artifacts)[-_].*|jna-.*")
 
+# What Scala prints, past every logger, where Spark's JVM ends while it forgets a broadcast.
+SPARKS_LAST_WORDS = re.compile(
+    r"java\.util\.concurrent\.RejectedExecutionException:.*\n(\tat .*\n)+"
+)
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -212,7 +217,8 @@ def problems(kind: str, ended: Ended) -> list[str]:
         found.append(f"processes: {ended.left}")
     if kind not in ("good", "failed") and ended.seconds > END_SECONDS:
         found.append(f"{ended.seconds:.1f} s to its end")
-    if "Traceback" in ended.output or "\tat " in ended.output:
+    said = SPARKS_LAST_WORDS.sub("", ended.output)
+    if "Traceback" in said or "\tat " in said:
         found.append("a stack trace")
     return found
 
