@@ -94,7 +94,6 @@ class Dataset:
         holdout: The rows that an evaluation is limited to, None for all.
         show_values: Whether messages may hold the contents of cells.
         note: A line for the user on how the data is read.
-        decimal: What stands before the digits of a fraction.
     """
 
     files: tuple[DataFile, ...]
@@ -106,12 +105,16 @@ class Dataset:
     holdout: Holdout | None = None
     show_values: bool = True
     note: str | None = None
-    decimal: str = "."
 
     @property
     def num_bytes(self) -> int:
         """Bytes of all files on disk."""
         return sum(file.size for file in self.files)
+
+    @property
+    def decimal(self) -> str:
+        """What stands before the digits of a fraction."""
+        return self.reader.csv.decimal if isinstance(self.reader, CsvReader) else "."
 
     @property
     def target_names(self) -> tuple[str, ...] | None:
@@ -227,20 +230,15 @@ def fitted(
         named_classes=names is not None,
         show_values=settings.show_values,
         note=note,
-        decimal=reader.csv.decimal if isinstance(reader, CsvReader) else ".",
     )
     if columns.label is None:
         return dataset
-    if (targets := _targets_of_numbers(columns, spec.output)) is not None:
-        dataset = replace(dataset, columns=replace(columns, targets=targets))
-        is_one_hot = isinstance(targets, OneHot)
-        return (
-            replace(dataset, class_names=names or _one_hot_names(columns))
-            if is_one_hot
-            else dataset
-        )
-    names = names or _class_names(session, dataset, head, spec)
-    targets = LabelCodes(names, dataset.decimal)
+    targets = _targets_of_numbers(columns, spec.output)
+    if targets is None:
+        names = names or _class_names(session, dataset, head, spec)
+        targets = LabelCodes(names, dataset.decimal)
+    elif isinstance(targets, OneHot):
+        names = names or _one_hot_names(columns)
     return replace(dataset, columns=replace(columns, targets=targets), class_names=names)
 
 

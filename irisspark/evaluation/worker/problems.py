@@ -61,8 +61,10 @@ class Counter(Protocol):
         """The counts so far."""
 
 
-class _ClassCounter:
-    def __init__(self, tally: Tally) -> None:
+class _DecodedCounter:
+    """Counts what a model's output is decoded to: classes, or labels."""
+
+    def __init__(self, tally: Tally | LabelTally) -> None:
         self._tally = tally
 
     def add(
@@ -77,27 +79,7 @@ class _ClassCounter:
         self._tally.add(labels, decoded.y_pred, decoded.scores, losses)
 
     @property
-    def counts(self) -> EvalCounts:
-        return self._tally.counts
-
-
-class _LabelCounter:
-    def __init__(self, tally: LabelTally) -> None:
-        self._tally = tally
-
-    def add(
-        self,
-        labels: Array,
-        output: Array,
-        decoded: Decoded | None,
-        losses: Array | None,
-        place_of: PlaceOf,
-    ) -> None:
-        assert decoded is not None
-        self._tally.add(labels, decoded.y_pred, decoded.scores, losses)
-
-    @property
-    def counts(self) -> LabelCounts:
+    def counts(self) -> EvalCounts | LabelCounts:
         return self._tally.counts
 
 
@@ -134,7 +116,7 @@ class Classification:
 
     def counter(self, partition: int) -> Counter:
         """Begin to count the rows of a partition."""
-        return _ClassCounter(
+        return _DecodedCounter(
             Tally(
                 num_classes=self.output.num_classes,
                 top_n=self.top_n,
@@ -184,7 +166,7 @@ class SeveralLabels:
         """Begin to count the rows of a partition."""
         from irisspark.metrics.labels import LabelTally
 
-        return _LabelCounter(LabelTally(num_labels=self.output.num_units, partition=partition))
+        return _DecodedCounter(LabelTally(num_labels=self.output.num_units, partition=partition))
 
     def decode(self, output: Array) -> Decoded:
         """Tell the labels that a model's output means."""
