@@ -88,7 +88,8 @@ def stop_listening() -> None:
     An end that waits for somebody, as for who reads its output, still ends with the signal.
     """
     for number in _MEANINGS:
-        signal.signal(number, lambda *_: None)
+        if signal.getsignal(number) is _tell:
+            signal.signal(number, lambda *_: None)
 
 
 def _tell(number: int, _: object) -> None:
