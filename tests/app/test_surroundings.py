@@ -18,6 +18,7 @@ from irisspark.startup.masters import master_problem
 
 JOB = ["-labelIndex", "4", "-modelPath", "my_model.h5"]
 MODULES = (*sys.stdlib_module_names, "keras", "tensorflow", "sitecustomize")
+WAIT = "40"  # seconds, in which Spark itself has started on a slow machine
 NO_TRACE = ("Traceback", "\tat ", "Exception ignored", "unexpected")
 
 
@@ -244,9 +245,14 @@ def test_a_cluster_without_executors_is_told_and_waited_for_as_long_as_is_said(
 ) -> None:
     words = ["--master", lonely_master, "--executor-memory", "2g", "--total-executor-cores", "4"]
     files = ["--files", "iris.txt,my_model.h5"]
-    done = spark_submit(*words, *files, archive, *JOB, "-dataPath", "iris.txt", "-waitFor", "8")
+    done = spark_submit(*words, *files, archive, *JOB, "-dataPath", "iris.txt", "-waitFor", WAIT)
     assert_told(
-        done, "no executor after", "2g of memory", "4 cores in all", "has no workers", "-waitFor 8"
+        done,
+        "no executor after",
+        "2g of memory",
+        "4 cores in all",
+        "has no workers",
+        f"-waitFor {WAIT}",
     )
 
 
@@ -261,7 +267,7 @@ def test_a_cluster_too_small_says_what_it_has(
         "--files",
         "iris.txt,my_model.h5",
     ]
-    done = spark_submit(*words, archive, *JOB, "-dataPath", "iris.txt", "-waitFor", "8")
+    done = spark_submit(*words, archive, *JOB, "-dataPath", "iris.txt", "-waitFor", WAIT)
     assert_told(
         done, "no executor after", "64g of memory", "2 workers", "3072 of 3072 MiB and 2 of 2 cores"
     )
