@@ -43,7 +43,7 @@ def start_hadoop(stack: ExitStack, folder: Path) -> Hadoop:
     """Start HDFS and YARN with two nodes each, in one process."""
     jars = _fetch_hadoop(folder / "jars")
     command = ["java", "-Xmx700m", "--add-opens", "java.base/java.lang=ALL-UNNAMED"]
-    command += ["-cp", f"{jars}/*:{SPARK_HOME / 'jars'}/*"]
+    command += ["-cp", f"{HADOOP}:{jars}/*:{SPARK_HOME / 'jars'}/*"]
     command += ["org.codehaus.janino.SimpleCompiler", str(HADOOP / "Cluster.java"), "Cluster"]
     command += [str(folder), "2", "2"]
     log = folder / "log"

@@ -1,10 +1,19 @@
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.FileOutputStream;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
+import java.net.URI;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.DelegateToFileSystem;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.HdfsConfiguration;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.hdfs.MiniDFSNNTopology;
@@ -26,9 +35,12 @@ import org.apache.hadoop.yarn.server.MiniYARNCluster;
 public final class Cluster {
     private static final long STOP_MILLISECONDS = 10_000;
 
+    private static final String LOCAL_FILES = "fs.AbstractFileSystem.file.impl";
+
     private Cluster() {}
 
     public static void main(String[] args) throws Exception {
+        Thread.currentThread().setContextClassLoader(Cluster.class.getClassLoader()); // has LocalFiles
         File base = new File(args[0]).getAbsoluteFile();
         int dataNodes = Integer.parseInt(args[1]);
         int nodeManagers = Integer.parseInt(args[2]);
@@ -129,13 +141,44 @@ public final class Cluster {
             String key = (String) entry.getKey();
             String[] sources = settings.getPropertySources(key);
             boolean isDefault = sources != null && sources[sources.length - 1].endsWith("-default.xml");
-            if (key.startsWith(prefix) && !isDefault) {
+            if (key.startsWith(prefix) && !isDefault && !key.equals(LOCAL_FILES)) {
                 clients.set(key, (String) entry.getValue());
             }
         }
         OutputStream out = new FileOutputStream(file);
         clients.writeXml(out);
         out.close();
+    }
+
+    /**
+     * A node manager's own files, whose permissions are set without a process for each of them.
+     *
+     * <p>As Hadoop's native library does it, which no jar brings: without it, a node manager starts
+     * {@code chmod} once for each of the 12,000 files of an archive with packages. Named in {@code
+     * core-site.xml}, since a node manager asks for it by settings of its own.
+     */
+    public static final class LocalFiles extends DelegateToFileSystem {
+        public LocalFiles(URI uri, Configuration settings) throws IOException, URISyntaxException {
+            super(uri, new Permitting(), settings, "file", false);
+        }
+
+        public int getUriDefaultPort() {
+            return -1;
+        }
+
+        public boolean isValidName(String name) {
+            return true;
+        }
+    }
+
+    private static final class Permitting extends RawLocalFileSystem {
+        public void setPermission(Path path, FsPermission permission) throws IOException {
+            String letters = permission.getUserAction().SYMBOL
+                    + permission.getGroupAction().SYMBOL
+                    + permission.getOtherAction().SYMBOL;
+            Files.setPosixFilePermissions(
+                    pathToFile(path).toPath(), PosixFilePermissions.fromString(letters));
+        }
     }
 
     /** Ends the containers, and does not wait for ever. */
