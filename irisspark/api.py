@@ -17,8 +17,8 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +89,18 @@ class Evaluation:
         notes: What the user should know about the model and the comparison, and where a run went
             in MLflow.
         unmet: A line for each condition of ``require`` that the result falls short of.
-        files: Name and content of what ``save`` writes.
     """
 
     content: dict[str, Any]
     notes: tuple[str, ...]
     unmet: tuple[str, ...]
-    files: dict[str, bytes] = field(repr=False)
+    _written: dict[str, bytes]
+    _draw: Callable[[], dict[str, bytes]]
+
+    @functools.cached_property
+    def files(self) -> dict[str, bytes]:
+        """Name and content of what ``save`` writes; first asked for, the report is drawn."""
+        return self._written | self._draw()
 
     @property
     def accuracy(self) -> float | None:
@@ -135,7 +140,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         """Give the text block of the command line."""
-        return self.files["report.txt"].decode()
+        return self._written["report.txt"].decode()
 
     __repr__ = __str__
 
@@ -361,20 +366,30 @@ def _work(
     unmet = tuple(report.unmet(content, options.require))
     history = trained.history if trained is not None else ()
     files = report.files(result.scores, content, layout=options.stats, history=history)
-    with contextlib.suppress(ImportError):
-        files |= page.files(content, result.outcome.counts, options.require, unmet, history)
+    draw = functools.partial(
+        _drawn, content, result.outcome.counts, options.require, unmet, history
+    )
     note = result.comparison.note
     notes = (*loaded.notes, *(() if note is None else (note,)))
     model_file = trained.files["model.keras"] if trained is not None else None
     if tracker is not None:
-        told = tracker.log(content, files, history=history, unmet=unmet, model=model_file)
+        drawn = files | draw()
+        told = tracker.log(content, drawn, history=history, unmet=unmet, model=model_file)
         notes = (*notes, *told)
     if model_file is None:
-        return Evaluation(content, notes, unmet, files)
+        return Evaluation(content, notes, unmet, files, draw)
     names = [name for name in history[0] if name != "epoch"] if history else []
     by_name = {name: [row[name] for row in history] for name in names}
     files["model.keras"] = model_file
-    return Training(content, notes, unmet, files, _opened(model_file), by_name)
+    return Training(content, notes, unmet, files, draw, _opened(model_file), by_name)
+
+
+def _drawn(*found: Any) -> dict[str, bytes]:
+    """Draw the report, where what draws it is installed."""
+    try:
+        return page.files(*found)
+    except ImportError:
+        return {}
 
 
 def _options(model: keras.Model | str, data: str, *, train: bool, given: dict[str, Any]) -> Options:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from irisspark.model.output import Meaning
 from irisspark.model.spec import ModelSpec
+from irisspark.startup.import_system import keep_archives
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -20,13 +21,14 @@ _BUILT: dict[str, Any] = {}
 
 
 def build_once(key: str, build: Callable[[], T]) -> T:
-    """Build what a recipe means, once in this process, and keep the last thing built.
+    """Build what a recipe means, once in this worker's process, and keep the last thing built.
 
     One model at a time: a worker process may serve many runs.
     """
     if key not in _BUILT:
         _BUILT.clear()
         _BUILT[key] = build()
+        keep_archives()  # all that they are needed for is imported
     built: T = _BUILT[key]
     return built
 
