@@ -129,6 +129,25 @@ def evaluate_with_pandas(connection: Connection, model_path: str, data_path: str
         connection.send(int((predicted == rows.iloc[:, num_features]).sum()))
 
 
+def evaluate_columns_with_pandas(connection: Connection, model_path: str, data_path: str) -> None:
+    """Read a file with a header with pandas, and give Keras an array for each input's column."""
+    import pandas as pd
+
+    tensorflow = import_tensorflow()
+    import keras
+
+    model = keras.models.load_model(model_path)
+    types = {one.name: object if one.dtype == "string" else one.dtype for one in model.inputs}
+    connection.send("ready")
+    while connection.recv():
+        rows = pd.read_csv(data_path, keep_default_na=False)
+        columns = {
+            name: tensorflow.constant(rows[[name]].to_numpy(dtype)) for name, dtype in types.items()
+        }
+        predicted = model.predict(columns, batch_size=8192, verbose=0).argmax(axis=1)
+        connection.send(int((predicted == rows["label"]).sum()))
+
+
 def split_in_halves(data: Path) -> list[Path]:
     """Write the two halves of a file beside it."""
     content = data.read_bytes()
@@ -175,9 +194,11 @@ def time_evaluations(
 ) -> dict[str, Any]:
     """Time the evaluation of a file and, in turn, that of a peer.
 
-    The peers are ``least``, two processes that do the least that they have to, and ``pandas``.
+    The peers are ``least``, two processes that do the least that they have to, ``pandas``, and
+    ``columns``: pandas of a file with a header, for a model with an input a column.
     """
-    options = parse(["-modelPath", str(model), "-dataPath", str(data)])
+    header = str(peer == "columns").lower()
+    options = parse(["-modelPath", str(model), "-dataPath", str(data), "-header", header])
     loaded = loading.load(options.model_path)
     dataset = open_dataset(spark, data_settings(options), loaded.spec)
     other = None
@@ -185,6 +206,8 @@ def time_evaluations(
         other = Peer(evaluate_halves, model, split_in_halves(data))
     elif peer == "pandas":
         other = Peer(evaluate_with_pandas, model, [data])
+    elif peer == "columns":
+        other = Peer(evaluate_columns_with_pandas, model, [data])
     seconds: dict[str, list[float]] = {"irisspark": [], str(peer): []}
     for _ in range(runs + 1):  # the first one warms up
         started = time.perf_counter()
@@ -210,7 +233,9 @@ def main() -> None:
     parser.add_argument("what", choices=["first", "jobs", "memory", "evaluate"])
     parser.add_argument("--master", default="local[2]")
     parser.add_argument("--stock", action="store_true", help="on Spark's own daemon")
-    parser.add_argument("--peer", choices=["least", "pandas"], help="what is timed beside it")
+    parser.add_argument(
+        "--peer", choices=["least", "pandas", "columns"], help="what is timed beside it"
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path)
