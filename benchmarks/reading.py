@@ -27,7 +27,7 @@ from irisspark.data import queries
 from irisspark.data.columns import Columns
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.csv.csv_reader import CsvReader
-from irisspark.data.scanning import PredictionPlan, ScanPlan, peak_memory_bytes
+from irisspark.data.scanning import OutputColumns, PredictionPlan, ScanPlan, peak_memory_bytes
 from irisspark.data.splits import TaskSplits, cut
 from irisspark.data.targets import LabelCodes
 from irisspark.evaluation.worker import counting
@@ -116,7 +116,8 @@ def ways_of(
     named = columns_of(names=tuple(HEADER.split(";")))
     with_header = CsvReader(CsvFormat(";", header=True))
     scores = tuple(f"probability_{name}" for name in NUMBERS)
-    predictions = PredictionPlan(locate(str(folder)), (), "label", scores, (0, 1, 2), True)
+    columns = OutputColumns(("label",), ("prediction",), scores, (0, 1, 2), probabilities=True)
+    predictions = PredictionPlan(locate(str(folder)), (), (columns,))
 
     def way(path: Path, columns: Columns, **more: Any) -> float:
         started = time.process_time()

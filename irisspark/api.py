@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,12 +125,21 @@ class Evaluation:
         return np.array(self.content["confusion_matrix"], dtype=np.int64)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Give a table of what the run judges: a row a class, label, or column of numbers."""
+        """Give a table of what the run judges: a row a class, label, or column of numbers.
+
+        Of several outputs it has those of each below its name.
+        """
         import pandas as pd
 
-        found = (self.content.get(f"per_{one}") for one in ("class", "column", "label"))
-        judged = next(table for table in found if table)
-        return pd.DataFrame.from_dict(judged, orient="index")
+        outputs = self.content.get("outputs")
+        if outputs is None:
+            return pd.DataFrame.from_dict(_judged(self.content), orient="index")
+        return pd.concat(
+            {
+                name: pd.DataFrame.from_dict(_judged(one), orient="index")
+                for name, one in outputs.items()
+            }
+        )
 
     def save(self, folder: str) -> None:
         """Write report.html, metrics.json and the other files to a folder, made where it is not."""
@@ -154,6 +163,13 @@ class Evaluation:
             f'<iframe title="the report of irisspark" sandbox="allow-scripts" style="{style}" '
             f'srcdoc="{inside}"></iframe>'
         )
+
+
+def _judged(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the table of what a run judges: the classes, columns or labels."""
+    found = (content.get(f"per_{one}") for one in ("class", "column", "label"))
+    judged: dict[str, Any] = next(table for table in found if table)
+    return judged
 
 
 @dataclass(frozen=True, repr=False)
@@ -268,7 +284,7 @@ def _run(
     path = data if isinstance(data, str) else _FRAME
     given = given if rows is None else rows.others
     options = _options(model, path, train=train, given=given)
-    report.check_requirement_names(options.require)
+    report.check_requirement_names(options.require, tuple(settings.num_labels_by_output(options)))
     with contextlib.ExitStack() as stack:
         tracker = None
         if options.mlflow is not None:
@@ -417,7 +433,7 @@ def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return ",".join(f"{name}={one}" for name, one in value.items())
+        return ",".join(f"{name}={_as_text(one)}" for name, one in value.items())
     if isinstance(value, set | frozenset):
         value = sorted(value)
     if isinstance(value, list | tuple | range):
@@ -510,7 +526,8 @@ def _loaded(session: Session, model: keras.Model | str, options: Options) -> loa
             num_classes=options.num_classes,
             task=options.task,
             num_labels=settings.num_labels(options),
-            output=options.output,
+            output=settings.output_name(options),
+            labels_by_output=settings.num_labels_by_output(options),
             training_seed=seed,
         )
     place = locator(session)
@@ -522,7 +539,8 @@ def _loaded(session: Session, model: keras.Model | str, options: Options) -> loa
             num_classes=options.num_classes,
             task=options.task,
             num_labels=settings.num_labels(options),
-            output=options.output,
+            output=settings.output_name(options),
+            labels_by_output=settings.num_labels_by_output(options),
             training_seed=seed,
         )
 

@@ -63,7 +63,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = command_line.parse(argv)
         verbose = options.verbose
-        report.check_requirement_names(options.require)
+        report.check_requirement_names(
+            options.require, tuple(settings.num_labels_by_output(options))
+        )
         if options.help or options.version:
             quiet_log()
             print(command_line.help_text().rstrip() if options.help else versions_text())
@@ -250,7 +252,12 @@ def _show_data(session: Session, options: Options, network: keras.Model) -> None
     try:
         count = settings.num_labels(options)
         spec = loading.load_network(
-            network, loss=options.loss, task=options.task, num_labels=count, output=options.output
+            network,
+            loss=options.loss,
+            task=options.task,
+            num_labels=count,
+            output=settings.output_name(options),
+            labels_by_output=settings.num_labels_by_output(options),
         ).spec
     except ModelError as error:  # to be looked at, it need not be one that can be evaluated
         say(f"the data was not matched to the model: {error}")
@@ -278,7 +285,8 @@ def _load_model(session: Session, options: Options) -> LoadedModel:
             num_classes=options.num_classes,
             task=options.task,
             num_labels=settings.num_labels(options),
-            output=options.output,
+            output=settings.output_name(options),
+            labels_by_output=settings.num_labels_by_output(options),
             training_seed=options.seed if options.train else None,
         )
     for note in model.notes:

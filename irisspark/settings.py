@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from irisspark.data.columns import ColumnChoice
 from irisspark.data.csv.csv_format import CsvFormat
 from irisspark.data.dataset import DataSettings
 from irisspark.errors import ModelError, without_password
 from irisspark.evaluation.evaluating import EvaluateSettings
-from irisspark.model.output import Meaning, OutputMeaning
+from irisspark.model.output import JointMeaning, Meaning, OutputMeaning
 from irisspark.options import Options
+from irisspark.options.values import ColumnItem, InputColumns, labels_by_output
 from irisspark.training.train_settings import TrainSettings
 
 
@@ -20,7 +24,8 @@ def data_settings(options: Options) -> DataSettings:
             options.delimiter, options.header, options.multi_line, decimal=options.decimal
         ),
         columns=ColumnChoice(
-            label=options.label_index,
+            label=_labels(options),
+            outputs=tuple((one.name, one.columns) for one in _several(options)),
             features=options.feature_indices,
             keep=options.keep_columns,
             class_names=options.class_names,
@@ -50,17 +55,47 @@ def check_task(options: Options, output: Meaning) -> None:
     Raises:
         ModelError: It does.
     """
-    if options.top_n > 1 and not isinstance(output, OutputMeaning):
+    is_of_classes = isinstance(output, OutputMeaning)
+    if isinstance(output, JointMeaning):
+        is_of_classes = any(isinstance(one.meaning, OutputMeaning) for one in output.parts)
+    if options.top_n > 1 and not is_of_classes:
         what = "is a regression, which" if output.task == "regression" else "tells labels, and"
         raise ModelError(f"-topN {options.top_n}: the model {what} has no classes")
 
 
 def num_labels(options: Options) -> int:
     """Count the columns of labels; 0 where rows are only predicted."""
-    label = options.label_index
+    label = _labels(options)
     if not isinstance(label, tuple):
         return 0 if label is None else 1
-    return sum(one[1] - one[0] + 1 if isinstance(one, tuple) else 1 for one in label)
+    return _num_columns(label)
+
+
+def output_name(options: Options) -> str | None:
+    """Name the one output that is taken: as -output does, or labels that are named for it alone."""
+    named = labels_by_output(options.label_index)
+    return named[0].name if len(named) == 1 else options.output
+
+
+def num_labels_by_output(options: Options) -> dict[str, int]:
+    """Count the columns of labels of each output, where those of several are named."""
+    return {one.name: _num_columns(one.columns) for one in _several(options)}
+
+
+def _several(options: Options) -> tuple[InputColumns, ...]:
+    named = labels_by_output(options.label_index)
+    return named if len(named) > 1 else ()
+
+
+def _labels(options: Options) -> int | str | tuple[ColumnItem, ...] | None:
+    """Give the columns of labels, whatever output they are named for."""
+    if named := labels_by_output(options.label_index):
+        return tuple(column for one in named for column in one.columns)
+    return cast("int | str | tuple[ColumnItem, ...] | None", options.label_index)
+
+
+def _num_columns(columns: Sequence[ColumnItem]) -> int:
+    return sum(one[1] - one[0] + 1 if isinstance(one, tuple) else 1 for one in columns)
 
 
 def train_settings(options: Options) -> TrainSettings:

@@ -71,5 +71,9 @@ def test_label_columns_are_found_by_names_and_ranges():
     assert (columns.labels, columns.features) == ((4, 5, 1), (0, 2, 3))
     with pytest.raises(DataError, match="is both a label"):
         resolve(ColumnChoice((1, 2), features=(2, 3)), head, "float32")
-    with pytest.raises(DataError, match="the labels of one output are taken at a time"):
-        resolve(ColumnChoice(("price=2", "sold=4")), head, "float32")
+    by_output = (("cost", ("price",)), ("state", ((4, 5),)))
+    columns = resolve(ColumnChoice(outputs=by_output), head, "float32")
+    assert (columns.labels, columns.features) == ((2, 4, 5), (0, 1, 3))
+    assert columns.outputs == (("cost", (2,)), ("state", (4, 5)))
+    with pytest.raises(DataError, match="names column 2 more than once"):
+        resolve(ColumnChoice(outputs=(("a", (2,)), ("b", ("price",)))), head, "float32")

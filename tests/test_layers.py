@@ -220,6 +220,7 @@ FILES = {
     "options/values": "PURE",
     #
     "metrics/__init__": "PURE",
+    "metrics/joint": "PURE",
     "metrics/regression": "PURE",
     "metrics/labels": "PURE",
     "metrics/tally": "PURE",

@@ -238,7 +238,7 @@ def test_cells_are_one_column_wider_than_the_largest_number():
 def test_document_holds_every_metric():
     content = iris_document(bad_rows={"not a number": 2, "missing": 1})
     assert next(iter(content)) == "version"
-    assert content["version"] == 3
+    assert content["version"] == 4
     assert content["rows"] == 150
     assert content["bad_rows"] == {"total": 3, "by_reason": {"missing": 1, "not a number": 2}}
     assert content["confusion_matrix"] == IRIS
@@ -291,7 +291,7 @@ def test_json_has_no_nan_and_knows_numpy():
         "array": [[1.5, None]],
         "on": True,
     }
-    assert written.startswith('{\n  "version": 3,\n')
+    assert written.startswith('{\n  "version": 4,\n')
     assert written.endswith("}\n")
     assert to_json(run) == to_json(dict(run))
 

@@ -14,7 +14,7 @@ from irisspark.tracking import tracker
 from irisspark.tracking.record import Metric, make_record
 
 CONTENT = {
-    "version": 3,
+    "version": 4,
     "task": "classification",
     "rows": 150,
     "bad_rows": {"total": 3, "by_reason": {"not a number (x)": 2, "missing": 1}},

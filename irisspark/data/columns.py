@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from irisspark.data.gaps import Gaps
 from irisspark.data.numbers import not_representable
-from irisspark.data.targets import LabelCodes, Targets
+from irisspark.data.targets import JointTargets, LabelCodes, Targets
 from irisspark.errors import DataError
 from irisspark.model.inputs import ModelInput
 
 Selector = int | str | tuple[int, int]
 """A column: its index (negative from the end), its name, or an inclusive range of indices."""
 _MAX_SHOWN_NAMES = 12
-_OF_OUTPUTS = "; the labels of one output are taken at a time: pass -output NAME, and its columns"
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Columns:
         inputs: Name and columns of each of a model's inputs, where it has several.
         own_dtypes: numpy names of what the inputs take that is not ``dtype``, by column.
         texts: The features that go to the model as text, in the order of its inputs.
+        outputs: Name and label columns of each output, where labels of several are named.
     """
 
     num_columns: int
@@ -49,7 +49,7 @@ class Columns:
     dtype: str = "float32"
     label: int | None = None
     more_labels: tuple[int, ...] = ()
-    targets: Targets | None = None
+    targets: Targets | JointTargets | None = None
     keep: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
     names_path: str = ""
@@ -57,6 +57,7 @@ class Columns:
     inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
     own_dtypes: Mapping[int, str] = field(default_factory=dict)
     texts: tuple[int, ...] = ()
+    outputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @cached_property
     def feature_set(self) -> frozenset[int]:
@@ -117,6 +118,13 @@ class Columns:
         """All label columns, in the order of the model's outputs."""
         return () if self.label is None else (self.label, *self.more_labels)
 
+    def target_of(self, column: int) -> Targets:
+        """Give what the label in a column becomes."""
+        assert self.targets is not None
+        if isinstance(self.targets, JointTargets):
+            return self.targets.of(self.labels.index(column))
+        return self.targets
+
     def dtype_of(self, column: int) -> np.dtype[Any]:
         """Give the dtype of the input that takes a column."""
         return np.dtype(self.own_dtypes.get(column, self.dtype))
@@ -150,6 +158,7 @@ class ColumnChoice:
         keep: Columns that are carried along as text.
         class_names: The classes in the order of the model's outputs, None: from the data.
         missing: Texts and numbers that mean a missing number; None: the usual ones.
+        outputs: Name and label columns of each of several outputs, in place of ``label``.
         fills: Pairs of a column, None for all features, and what stands in for its missing numbers.
     """
 
@@ -160,6 +169,7 @@ class ColumnChoice:
     missing: frozenset[str] | None = None
     fills: tuple[tuple[Selector | None, float], ...] = ()
     inputs: tuple[tuple[str, tuple[Selector, ...]], ...] | None = None
+    outputs: tuple[tuple[str, tuple[Selector, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,13 @@ def resolve(
     Raises:
         DataError: The data has no such column, or one has two roles.
     """
-    labels = _find_labels(choice.label, head)
+    outputs = tuple(
+        (name, _find_all(of_output, f"-labelIndex {name}", head))
+        for name, of_output in choice.outputs
+    )
+    labels = tuple(c for _, of_output in outputs for c in of_output)
+    labels = labels or _find_labels(choice.label, head)
+    _check_distinct(labels)
     keep = _find_all(choice.keep, "-keepColumns", head)
     by_input = _find_inputs(choice, head, inputs)
     if inputs:
@@ -242,6 +258,7 @@ def resolve(
         inputs=by_input,
         own_dtypes=_own_dtypes(by_input, inputs, dtype),
         texts=_texts(by_input, inputs),
+        outputs=outputs,
     )
     return replace(columns, gaps=Gaps(choice.missing, _fills(choice, columns, head)))
 
@@ -252,6 +269,17 @@ def _find_labels(label: int | str | tuple[Selector, ...] | None, head: Head) -> 
     if isinstance(label, tuple):
         return _find_all(label, "-labelIndex", head)
     return (_find(label, "-labelIndex", head),)
+
+
+def _check_distinct(labels: Sequence[int]) -> None:
+    """Refuse a column that holds the labels of two outputs, as a name and an index may tell.
+
+    Raises:
+        DataError: There is one.
+    """
+    if len(set(labels)) < len(labels):
+        repeated = min(column for column, times in Counter(labels).items() if times > 1)
+        raise DataError(f"-labelIndex names column {repeated} more than once")
 
 
 def _find_inputs(
@@ -415,8 +443,7 @@ def _find(selector: int | str, option: str, head: Head) -> int:
         )
     shown = _names_shown(head)
     is_utf8 = selector.isascii() or not any("\\x" in name for name in head.names)
-    hint = _OF_OUTPUTS if option == "-labelIndex" and "=" in selector else ""
-    hint = hint if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"
+    hint = "" if is_utf8 else "; it is not UTF-8: save the file as UTF-8, or give the index"
     raise DataError(f"{option} {selector}: the header of {head.path} has {shown}{hint}")
 
 

@@ -30,6 +30,7 @@ from irisspark.data.reader import Batch, LineReader, Reader
 from irisspark.data.splits import Split, TaskSplits, cut, deal
 from irisspark.data.spreading import Run, spread
 from irisspark.data.targets import (
+    JointTargets,
     LabelCodes,
     Marks,
     OneHot,
@@ -38,7 +39,7 @@ from irisspark.data.targets import (
     numeric_class_names,
 )
 from irisspark.errors import DataError
-from irisspark.model.output import LabelsMeaning, Meaning, RegressionMeaning
+from irisspark.model.output import JointMeaning, LabelsMeaning, Meaning, RegressionMeaning
 from irisspark.startup.meter import Work
 from irisspark.startup.notices import say
 from irisspark.storage.finding import find_data
@@ -94,6 +95,7 @@ class Dataset:
         holdout: The rows that an evaluation is limited to, None for all.
         show_values: Whether messages may hold the contents of cells.
         note: A line for the user on how the data is read.
+        class_names_by_output: ``class_names`` of each of several outputs whose labels are named.
     """
 
     files: tuple[DataFile, ...]
@@ -105,6 +107,29 @@ class Dataset:
     holdout: Holdout | None = None
     show_values: bool = True
     note: str | None = None
+    class_names_by_output: tuple[tuple[str, ...] | None, ...] = ()
+
+    def by_output(self) -> tuple[Dataset, ...]:
+        """Give the dataset as each output sees it: with its own labels, and its own classes."""
+        targets = self.columns.targets
+        if not isinstance(targets, JointTargets):
+            return (self,)
+        found = zip(self.columns.outputs, targets.parts, self.class_names_by_output, strict=True)
+        own = ((_of_labels(self, labels), one, names) for (_, labels), (one, _), names in found)
+        return tuple(
+            replace(
+                dataset,
+                columns=replace(dataset.columns, targets=one),
+                class_names=names,
+                class_names_by_output=(),
+            )
+            for dataset, one, names in own
+        )
+
+    def judging(self, column: int) -> Dataset:
+        """Give the dataset as the output sees it whose labels a column holds, or as it is."""
+        found = (one for one in self.by_output() if column in one.columns.labels)
+        return next(found, self)
 
     @property
     def num_bytes(self) -> int:
@@ -233,6 +258,14 @@ def fitted(
     )
     if columns.label is None:
         return dataset
+    if isinstance(spec.output, JointMeaning):
+        return _with_joint_targets(session, dataset, head, spec, spec.output)
+    return _with_targets(session, dataset, head, spec)
+
+
+def _with_targets(session: Session, dataset: Dataset, head: Head, spec: ModelSpec) -> Dataset:
+    """Say what the labels of a dataset become, and what their classes are called."""
+    columns, names = dataset.columns, dataset.class_names
     targets = _targets_of_numbers(columns, spec.output)
     if targets is None:
         names = names or _class_names(session, dataset, head, spec)
@@ -240,6 +273,32 @@ def fitted(
     elif isinstance(targets, OneHot):
         names = names or _one_hot_names(columns)
     return replace(dataset, columns=replace(columns, targets=targets), class_names=names)
+
+
+def _with_joint_targets(
+    session: Session, dataset: Dataset, head: Head, spec: ModelSpec, output: JointMeaning
+) -> Dataset:
+    """Say what the labels of several outputs become, each as by itself."""
+    by_output = []
+    for part, (_, labels) in zip(output.parts, dataset.columns.outputs, strict=True):
+        alone = _of_labels(dataset, labels)
+        own = replace(spec, output=part.meaning)
+        _check_kinds(head, alone.columns, own)
+        by_output.append(_with_targets(session, alone, head, own))
+    targets = []
+    for one in by_output:
+        assert one.columns.targets is not None
+        assert not isinstance(one.columns.targets, JointTargets)
+        targets.append((one.columns.targets, len(one.columns.labels)))
+    columns = replace(dataset.columns, targets=JointTargets(tuple(targets)))
+    class_names = tuple(one.class_names for one in by_output)
+    return replace(dataset, columns=columns, class_names_by_output=class_names)
+
+
+def _of_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
+    """Give a dataset with some of its labels alone."""
+    columns = replace(dataset.columns, label=labels[0], more_labels=tuple(labels[1:]), outputs=())
+    return replace(dataset, columns=columns)
 
 
 def _targets_of_numbers(columns: Columns, output: Meaning) -> Targets | None:
@@ -278,6 +337,8 @@ def check_class_names(names: Sequence[str], output: Meaning) -> None:
     Raises:
         DataError: It has others, or none.
     """
+    if isinstance(output, JointMeaning):
+        raise DataError("-classNames: it is of one output, and several are taken; leave it out")
     if isinstance(output, RegressionMeaning):
         raise DataError(f"-classNames: the model is a regression ({output.why})")
     if isinstance(output, LabelsMeaning):
@@ -529,6 +590,9 @@ def describe_all(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> 
 def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes: int) -> DataError:
     """Make the error that a run ends with at its first bad row."""
     row = bad.first[0]
+    dataset = dataset.judging(row.column)
+    if isinstance(dataset.columns.targets, LabelCodes):
+        num_classes = len(dataset.columns.targets.class_names)
     message = describe(session, dataset, row)
     hint = dataset.reader.advice(row, dataset.columns)
     if row.reason == UNKNOWN_LABEL:
@@ -539,7 +603,7 @@ def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes:
     return DataError(f"{message}; {hint}")
 
 
-def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: int) -> None:
+def check_labels(session: Session, dataset: Dataset, bad: BadRows) -> None:
     """Refuse labels that may be classes, unless ``-classNames`` says what the classes are.
 
     Labels 1 to 3 for three classes would otherwise lose a class as bad rows, and shift the others.
@@ -550,8 +614,14 @@ def check_labels(session: Session, dataset: Dataset, bad: BadRows, num_classes: 
     """
     if dataset.named_classes or not bad.counts.get(UNKNOWN_LABEL):
         return
-    codes = dataset.columns.targets
-    assert isinstance(codes, LabelCodes)
+    for one in dataset.by_output():
+        if isinstance(one.columns.targets, LabelCodes):
+            _check_labels(session, one, bad, one.columns.targets)
+
+
+def _check_labels(session: Session, dataset: Dataset, bad: BadRows, codes: LabelCodes) -> None:
+    """Refuse labels of one output that may be classes."""
+    num_classes = len(codes.class_names)
     labels = find_labels(session, dataset, num_classes)
     strange = [text for text in labels if LabelCodes(codes.class_names).encode(text) is None]
     has_text_classes = any(parse_number(name) is None for name in codes.class_names)

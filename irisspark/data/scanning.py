@@ -26,29 +26,40 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class PredictionPlan:
-    """Where the predictions of a run go, and what their columns are called.
+class OutputColumns:
+    """What the columns of an output's predictions are called.
 
     Attributes:
-        folder: Where attempts write, the same on every machine.
-        kept: Names of the kept columns.
         labels: Names of the labels' columns; none where there is no label.
         predictions: Names of the columns of predictions: one, or one for each label.
         scores: Names of the scores' columns, one for each of the scores that a row has.
         class_values: What label and prediction hold for each class: its number or its name; empty
             where they are numbers.
         probabilities: True where the scores are probabilities, False for the model's raw output.
+    """
+
+    labels: tuple[str, ...]
+    predictions: tuple[str, ...]
+    scores: tuple[str, ...]
+    class_values: tuple[int, ...] | tuple[str, ...]
+    probabilities: bool
+
+
+@dataclass(frozen=True)
+class PredictionPlan:
+    """Where the predictions of a run go, and what their columns are called.
+
+    Attributes:
+        folder: Where attempts write, the same on every machine.
+        kept: Names of the kept columns.
+        outputs: Those of each output that the model has.
         position: Name of the column that says where in its file a row is.
         format: ``parquet`` or ``csv``, which is also what the names of the files end in.
     """
 
     folder: Location
     kept: tuple[str, ...]
-    labels: tuple[str, ...]
-    predictions: tuple[str, ...]
-    scores: tuple[str, ...]
-    class_values: tuple[int, ...] | tuple[str, ...]
-    probabilities: bool
+    outputs: tuple[OutputColumns, ...]
     position: str = "offset"
     format: str = "parquet"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -177,6 +178,38 @@ class OneHot(Marks):
         """Give the classes, and the rows that have none, or several."""
         marks, _ = super().join(columns)
         return marks.argmax(axis=1), marks.sum(axis=1) != 1
+
+
+@dataclass(frozen=True)
+class JointTargets:
+    """What the labels of several outputs become: float64 [rows, numbers], side by side.
+
+    Attributes:
+        parts: For each output what its labels become, and of how many columns.
+    """
+
+    of_classes: ClassVar[bool] = False
+    parts: tuple[tuple[Targets, int], ...]
+
+    def of(self, place: int) -> Targets:
+        """Give what the label column of a place, among all of them, becomes."""
+        return next(
+            targets for (targets, _), end in zip(self.parts, self._ends, strict=True) if place < end
+        )
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        return tuple(accumulate(number for _, number in self.parts))
+
+    def join(self, columns: Sequence[Array]) -> tuple[Array, Mask | None]:
+        """Put the labels of the outputs side by side; a row is bad that is bad for one of them."""
+        joined, is_bad = [], None
+        for (targets, number), end in zip(self.parts, self._ends, strict=True):
+            labels, unfit = targets.join(columns[end - number : end])
+            joined.append(labels.reshape(len(labels), -1).astype(np.float64))
+            if unfit is not None:
+                is_bad = unfit if is_bad is None else is_bad | unfit
+        return np.concatenate(joined, axis=1), is_bad
 
 
 def _are_no_marks(values: Array) -> Mask:

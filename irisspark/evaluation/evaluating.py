@@ -20,9 +20,9 @@ from irisspark.evaluation.comparison import Comparison, Reference
 from irisspark.evaluation.worker import counting
 from irisspark.evaluation.worker.counting import Outcome
 from irisspark.evaluation.worker.prediction_file import PredictionFile
-from irisspark.evaluation.worker.problems import problem_of
+from irisspark.evaluation.worker.problems import SeveralOutputs, problem_of
+from irisspark.metrics.joint import JointScores, OneScores, joint_loss
 from irisspark.metrics.regression import RegressionScores
-from irisspark.metrics.scores import Scores
 from irisspark.model.shared_file import share_file
 from irisspark.startup.meter import Work
 from irisspark.storage.location import reason
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pyspark import RDD
 
     from irisspark.data.dataset import Dataset
-    from irisspark.metrics.labels import LabelScores
     from irisspark.model.spec import ModelSpec
     from irisspark.startup.session import Session
 
@@ -112,7 +111,7 @@ class EvaluationResult(ScanResult):
         scores: Every metric.
     """
 
-    scores: Scores | RegressionScores | LabelScores
+    scores: OneScores | JointScores
 
     @property
     def num_rows(self) -> int:
@@ -141,13 +140,32 @@ def evaluate(
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
     found = scan(session, model, dataset, settings, predictions)
-    outcome, problem = found.outcome, problem_of(model.spec.output, settings.top_n)
-    assert outcome.counts is not None
-    scores = problem.score(outcome.counts, dataset.target_names)
-    if isinstance(scores, RegressionScores):
-        files, position_name = dataset.files, dataset.reader.position_name
-        scores = scores.located(lambda index: files[index].path, position_name)
+    scores = _scores(model.spec, found.outcome, dataset, settings.top_n)
     return EvaluationResult(**vars(found), scores=scores)
+
+
+def _scores(
+    spec: ModelSpec, outcome: Outcome, dataset: Dataset, top_n: int
+) -> OneScores | JointScores:
+    """Make every metric of what was counted, once."""
+    problem = problem_of(spec.output, top_n)
+    assert outcome.counts is not None
+    if not isinstance(problem, SeveralOutputs):
+        return _located(problem.score(outcome.counts, dataset.target_names), dataset)
+    names = [one.target_names for one in dataset.by_output()]
+    by_output = problem.score_each(outcome.counts, names)
+    found = {name: _located(scores, dataset) for name, scores in by_output.items()}
+    weights = [weight for _, weight in spec.losses]
+    loss = joint_loss(list(found.values()), weights, spec.regularization_loss)
+    return JointScores(found, loss)
+
+
+def _located(scores: OneScores, dataset: Dataset) -> OneScores:
+    """Say of a regression in which file its largest error is."""
+    if not isinstance(scores, RegressionScores):
+        return scores
+    files, position_name = dataset.files, dataset.reader.position_name
+    return scores.located(lambda index: files[index].path, position_name)
 
 
 def scan(
@@ -259,7 +277,7 @@ def _check(
         raise DataError(outcome.failures[0][2])
     if is_fatal:
         raise bad_row_error(session, dataset, outcome.bad, spec.output.num_classes)
-    check_labels(session, dataset, outcome.bad, spec.output.num_classes)
+    check_labels(session, dataset, outcome.bad)
     if num_nan_rows := _num_nan_rows(outcome):
         raise ModelError(
             f"the model's prediction is not a number for {num_nan_rows} "

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from posixpath import splitext
 from typing import TYPE_CHECKING
 
-from irisspark.data.scanning import PredictionPlan
+from irisspark.data.scanning import OutputColumns, PredictionPlan
 from irisspark.data.targets import numeric_class_names
 from irisspark.errors import IrissparkError
 from irisspark.evaluation.evaluating import Evaluated, EvaluateSettings, ScanResult, scan
 from irisspark.evaluation.worker.prediction_file import PredictionFile
-from irisspark.model.output import Meaning, OutputMeaning, RegressionMeaning, Task
+from irisspark.model.output import JointMeaning, OneMeaning, OutputMeaning, RegressionMeaning
 from irisspark.startup.notices import say
 from irisspark.storage.locating import for_workers
 from irisspark.storage.location import Location, locate, reason
@@ -40,7 +41,7 @@ class PredictionResult(ScanResult):
 
     class_names: tuple[str, ...]
     num_predicted: tuple[int, ...]
-    task: Task = "classification"
+    task: str = "classification"
 
     @property
     def num_rows(self) -> int:
@@ -90,28 +91,66 @@ def prepare(
 
 def _plan(folder: Location, spec: ModelSpec, dataset: Dataset, file_format: str) -> PredictionPlan:
     """Name the columns: those of labels, predictions and scores, then where a row is, then kept."""
-    meaning, position = spec.output, dataset.reader.position_name
-    names = _class_names(dataset, spec) if isinstance(meaning, OutputMeaning) else ()
-    labels, predictions, scores = _own_names(meaning, dataset, names)
-    own = [*labels, *predictions, *scores, "file", position]
-    unique = tuple(_unique([*own, *_kept_names(dataset, own)]))
-    first, behind = len(labels), len(labels) + len(predictions)
-    numbers = all(_WHOLE.fullmatch(name) for name in names)
+    position = dataset.reader.position_name
+    outputs = _columns_of_outputs(spec.output, dataset)
+    names = [name for one in outputs for name in (*one.labels, *one.predictions, *one.scores)]
+    own = [*names, "file", position]
+    unique = _unique([*own, *_kept_names(dataset, own)])
+    taken = iter(unique)
     return PredictionPlan(
         folder=folder,
-        kept=unique[len(own) :],
-        labels=unique[:first],
-        predictions=unique[first:behind],
-        scores=unique[behind : behind + len(scores)],
-        class_values=tuple(int(name) for name in names) if numbers else names,
-        probabilities=not isinstance(meaning, RegressionMeaning) and meaning.probabilities,
+        kept=tuple(unique[len(own) :]),
+        outputs=tuple(_renamed(one, taken) for one in outputs),
         position=position,
         format=file_format,
     )
 
 
+def _columns_of_outputs(output: OneMeaning | JointMeaning, dataset: Dataset) -> list[OutputColumns]:
+    """Name the columns of each output, which are called after it where there are several."""
+    if not isinstance(output, JointMeaning):
+        return [_output_columns(output, dataset)]
+    by_output = dataset.by_output()
+    seen = by_output if len(by_output) == len(output.parts) else by_output * len(output.parts)
+    return [
+        _output_columns(part.meaning, one, f"{part.name}_")
+        for part, one in zip(output.parts, seen, strict=True)
+    ]
+
+
+def _output_columns(meaning: OneMeaning, dataset: Dataset, prefix: str = "") -> OutputColumns:
+    is_of_classes = isinstance(meaning, OutputMeaning)
+    names = dataset.class_names or numeric_class_names(meaning.num_classes) if is_of_classes else ()
+    labels, predictions, scores = _own_names(meaning, dataset, names)
+    numbers = all(_WHOLE.fullmatch(name) for name in names)
+    return OutputColumns(
+        labels=_prefixed(labels, prefix),
+        predictions=_prefixed(predictions, prefix),
+        scores=_prefixed(scores, prefix),
+        class_values=tuple(int(name) for name in names) if numbers else names,
+        probabilities=not isinstance(meaning, RegressionMeaning) and meaning.probabilities,
+    )
+
+
+def _prefixed(names: Sequence[str], prefix: str) -> tuple[str, ...]:
+    """Put an output's name behind the word that says what a column is: ``label_price``."""
+    if not prefix:
+        return tuple(names)
+    words = (name.partition("_") for name in names)
+    return tuple(f"{word}_{prefix}{rest}".rstrip("_") for word, _, rest in words)
+
+
+def _renamed(columns: OutputColumns, names: Iterator[str]) -> OutputColumns:
+    """Give columns the next ones of names, as many as they are."""
+    labels, predictions, scores = (
+        tuple(islice(names, len(of_kind)))
+        for of_kind in (columns.labels, columns.predictions, columns.scores)
+    )
+    return replace(columns, labels=labels, predictions=predictions, scores=scores)
+
+
 def _own_names(
-    meaning: Meaning, dataset: Dataset, names: Sequence[str]
+    meaning: OneMeaning, dataset: Dataset, names: Sequence[str]
 ) -> tuple[list[str], list[str], list[str]]:
     """Name the columns of labels, of predictions and of scores.
 

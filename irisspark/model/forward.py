@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.model.output import Meaning
+from irisspark.model.output import JointMeaning, Meaning
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.import_system import keep_archives
 
@@ -39,7 +39,8 @@ def predictor(spec: ModelSpec, num_features: int, num_threads: int) -> Predict:
     It takes (features [block_rows, num_features], labels [block_rows, ...] in the shape and dtype
     that the output says) and gives
     (output [block_rows, units], losses float [block_rows] or None). Labels may be None, where the
-    losses mean nothing.
+    losses mean nothing. Several outputs lie side by side, and so do their losses, NaN of one that
+    has none, and neither weighted nor with those of the weights.
     """
 
     def build() -> Predict:
@@ -54,7 +55,7 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
 
     Args:
         model: A ``keras.Model`` that puts out what the spec says.
-        loss: A ``keras.losses.Loss`` without a reduction; None for no losses.
+        loss: What ``ModelSpec.build_loss`` gives; None for no losses.
         spec: Shapes, and what the loss compares with.
         num_features: Feature columns of a row.
     """
@@ -69,7 +70,7 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         output = tf.cast(model(inputs, training=False), "float32")
         if loss is None:
             return output, tf.zeros((0,))
-        return output, loss(y_true_of(labels, spec.output), output)
+        return output, _losses(loss, labels, output, spec.output)
 
     signature = [
         *part_specs(spec, block_rows, num_features),
@@ -86,11 +87,30 @@ def compile_model(model: Any, loss: Any, spec: ModelSpec, num_features: int) -> 
         output, losses = compiled(*map(tf.constant, parts_of(features)), tf.constant(known))
         if loss is None:
             return output.numpy(), None
-        return output.numpy(), losses.numpy().astype(
-            np.float64
-        ) * spec.loss_weight + spec.regularization_loss
+        of_rows = losses.numpy().astype(np.float64)
+        if spec.losses:
+            return output.numpy(), of_rows
+        return output.numpy(), of_rows * spec.loss_weight + spec.regularization_loss
 
     return predict
+
+
+def _losses(loss: Any, labels: Any, output: Any, meaning: Meaning) -> Any:
+    """Give the losses of rows, [rows], or [rows, outputs] of a model with several."""
+    import tensorflow as tf
+
+    if not isinstance(meaning, JointMeaning):
+        return loss(y_true_of(labels, meaning), output)
+    found = []
+    outputs, targets = meaning.outputs_of(output), meaning.labels_of(labels)
+    for one, part, units, own in zip(loss, meaning.parts, outputs, targets, strict=True):
+        if one is None:
+            found.append(tf.fill(tf.shape(units)[:1], np.float32(np.nan)))
+            continue
+        shaped = tf.reshape(own, (-1, *part.meaning.label_shape))
+        y_true = y_true_of(tf.cast(shaped, part.meaning.label_dtype), part.meaning)
+        found.append(tf.cast(one(y_true, units), "float32"))
+    return tf.stack(found, axis=1)
 
 
 def y_true_of(labels: Any, output: Meaning) -> Any:

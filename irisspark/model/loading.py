@@ -8,21 +8,24 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from irisspark.errors import ModelError, first_line
 from irisspark.model import keras_file, keras_private
 from irisspark.model.from_file import OpenedModel, open_model
 from irisspark.model.inputs import ModelInput, block_dtype
-from irisspark.model.one_output import pick_output
+from irisspark.model.one_output import names_of_outputs, pick_output, side_by_side, weight_of
 from irisspark.model.output import (
     REGRESSION_LOSSES,
     SIGMOIDS,
+    JointMeaning,
     LabelsMeaning,
     Meaning,
+    NamedMeaning,
+    OneMeaning,
     OutputMeaning,
     RegressionMeaning,
     Task,
@@ -43,6 +46,7 @@ _PLACEHOLDER_LOSS = "mean_squared_error"
 DEFAULT_OPTIMIZER = "adam"
 _OPENING_SECONDS, _SLOWEST_BYTES_PER_SECOND = 60.0, 1e6
 _READ_BYTES = 1 << 20
+_Losses: TypeAlias = "tuple[tuple[dict[str, Any] | str | None, float], ...]"
 _HALF = frozenset(["float16", "bfloat16"])
 
 
@@ -79,6 +83,7 @@ def load(
     task: Task = "auto",
     num_labels: int = 1,
     output: str | None = None,
+    labels_by_output: Mapping[str, int] | None = None,
     training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a model file for the cluster.
@@ -91,21 +96,27 @@ def load(
         task: What the user says the model is for.
         num_labels: Columns of labels; 0 where rows are only predicted.
         output: Name of the output that is taken; None of a model with one.
+        labels_by_output: Of a model with several outputs, the columns of labels of those that are
+            evaluated.
         training_seed: As for ``model.from_file.open_model``.
 
     Raises:
         ModelError: The file holds no model, or one that irisspark cannot evaluate.
     """
     opened = open_network(path, trust=trust, training_seed=training_seed)
-    model = pick_output(opened.model, output)
-    _check_ends(model)
-    model, notes = _with_plain_output(model)
+    notes: tuple[str, ...] = ()
+    joined: JointMeaning | None = None
+    losses: _Losses = ()
+    if _are_several(opened.model, output, num_labels, labels_by_output):
+        _refuse_for_several(loss=loss, task=task, num_classes=num_classes)
+        model, joined, losses = _joined(opened.model, labels_by_output or {})
+    else:
+        model, notes = _with_plain_output(_checked(pick_output(opened.model, output)))
     inputs = _inputs_of(model)
     if not inputs:
         model = _with_integer_input(model)
-    loss_config, loss_weight = _loss_of(model, loss)
-    meaning = _meaning(model, loss_config, task, num_labels)
-    _check_num_classes(num_classes, meaning)
+    loss_config, loss_weight = (None, 1.0) if joined else _loss_of(model, loss)
+    meaning = joined or _meaning(model, loss_config, task, num_labels, num_classes)
     if not model.compiled:
         # elephas refuses a model that is not compiled; this never reaches the report.
         model.compile(optimizer=DEFAULT_OPTIMIZER, loss=_PLACEHOLDER_LOSS)
@@ -126,10 +137,9 @@ def load(
         half_precision=_is_half_precision(model),
         trusted=trust,
         inputs=inputs,
+        losses=losses,
     )
-    if (note := _task_note(meaning)) is not None:
-        notes = (*notes, note)
-    notes = (*opened.notes, *notes)
+    notes = (*opened.notes, *notes, *_task_notes(meaning))
     return LoadedModel(spark_model, spec, _sha256(path), opened.keras_version, notes)
 
 
@@ -141,6 +151,7 @@ def load_network(
     task: Task = "auto",
     num_labels: int = 1,
     output: str | None = None,
+    labels_by_output: Mapping[str, int] | None = None,
     training_seed: int | None = None,
 ) -> LoadedModel:
     """Load a copy of a model in memory, which stays as it is: not compiled where it was not.
@@ -152,6 +163,7 @@ def load_network(
         task: As for ``load``.
         num_labels: As for ``load``.
         output: As for ``load``.
+        labels_by_output: As for ``load``.
         training_seed: As for ``load``.
 
     Raises:
@@ -169,6 +181,7 @@ def load_network(
                 task=task,
                 num_labels=num_labels,
                 output=output,
+                labels_by_output=labels_by_output,
                 training_seed=training_seed,
             )
         except ModelError as error:
@@ -309,8 +322,57 @@ def _sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def _check_ends(model: keras.Model) -> None:
-    """Refuse what one row of a table cannot feed, or one label cannot judge."""
+def _are_several(
+    model: keras.Model,
+    output: str | None,
+    num_labels: int,
+    labels_by_output: Mapping[str, int] | None,
+) -> bool:
+    """Tell whether several outputs are taken: those with labels, or all that predict."""
+    is_any_left_out = output is not None or num_labels > 0
+    return bool(labels_by_output) or (not is_any_left_out and len(names_of_outputs(model)) > 1)
+
+
+def _joined(
+    model: keras.Model, num_labels: Mapping[str, int]
+) -> tuple[keras.Model, JointMeaning, _Losses]:
+    """Put a model's outputs side by side: those that have labels, or all where none has.
+
+    Returns:
+        (model, what it puts out, loss and weight of each output).
+    """
+    _checked(model)
+    models, parts, losses = [], [], []
+    for name in num_labels or names_of_outputs(model):
+        alone = pick_output(model, name)
+        loss, _ = _loss_of(alone, None)
+        try:
+            meaning = _meaning(alone, loss, "auto", num_labels.get(name, 0))
+        except ModelError as error:
+            raise ModelError(f"the output {name}: {error}") from error
+        models.append(alone)
+        parts.append(NamedMeaning(name, meaning))
+        losses.append((loss, weight_of(model, name)))
+    return side_by_side(model, models), JointMeaning(tuple(parts)), tuple(losses)
+
+
+def _refuse_for_several(**said: object) -> None:
+    """Refuse what is said of one output where several are evaluated.
+
+    Raises:
+        ModelError: Something is.
+    """
+    usual = {"loss": None, "task": "auto", "num_classes": None}
+    options = {"loss": "-loss", "task": "-task", "num_classes": "-numClasses"}
+    if given := [name for name, value in said.items() if value != usual[name]]:
+        raise ModelError(
+            f"{options[given[0]]} {said[given[0]]}: it is of one output, and several are taken; "
+            "pass -output NAME with it, or leave it out"
+        )
+
+
+def _checked(model: keras.Model) -> keras.Model:
+    """Give a model back, but for what one row of a table cannot feed, or one label cannot judge."""
     if not model.built or not getattr(model, "inputs", None):
         raise ModelError(
             "the model does not say the shape of its input; build it (call it once, or give its "
@@ -322,6 +384,7 @@ def _check_ends(model: keras.Model) -> None:
             f"the layer {stateful[0]} is stateful: what it predicts depends on the rows before, "
             "which a cluster does not keep in order; save the model with stateful=False"
         )
+    return model
 
 
 def _inputs_of(model: keras.Model) -> tuple[ModelInput, ...]:
@@ -470,8 +533,12 @@ def _only(value: Any) -> Any:
 
 
 def _meaning(
-    model: keras.Model, loss: dict[str, Any] | str | None, task: Task, num_labels: int
-) -> Meaning:
+    model: keras.Model,
+    loss: dict[str, Any] | str | None,
+    task: Task,
+    num_labels: int,
+    num_classes: int | None = None,
+) -> OneMeaning:
     shape = tuple(model.outputs[0].shape)
     if len(shape) != 2 or shape[1] is None:
         raise ModelError(
@@ -480,12 +547,23 @@ def _meaning(
         )
     name, from_logits = _loss_name(loss)
     activation = _activation(model, name, from_logits=from_logits)
-    return resolve(
+    meaning = resolve(
         shape[1], activation, name, from_logits=from_logits, task=task, num_labels=num_labels
     )
+    _check_num_classes(num_classes, meaning)
+    return meaning
 
 
-def _task_note(meaning: Meaning) -> str | None:
+def _task_notes(meaning: Meaning) -> tuple[str, ...]:
+    """Say which task it is, or each of several outputs, and why."""
+    if not isinstance(meaning, JointMeaning):
+        note = _task_note(meaning)
+        return () if note is None else (note,)
+    named = ((part.name, _task_note(part.meaning)) for part in meaning.parts)
+    return tuple(f"the output {name}: {note}" for name, note in named if note is not None)
+
+
+def _task_note(meaning: OneMeaning) -> str | None:
     """Say which task it is, and why; None where it is what it always was."""
     if isinstance(meaning, OutputMeaning):
         if meaning.other_task is not None:
@@ -524,7 +602,7 @@ def _activation(model: keras.Model, loss: str | None, *, from_logits: bool) -> s
     return found.name if cut else "sigmoid"
 
 
-def _check_num_classes(num_classes: int | None, meaning: Meaning) -> None:
+def _check_num_classes(num_classes: int | None, meaning: OneMeaning) -> None:
     if isinstance(meaning, LabelsMeaning) and num_classes is not None:
         raise ModelError(
             f"-numClasses {num_classes}, but the model tells several labels, and no classes: "

@@ -5,7 +5,10 @@ The table is EVALUATION's: the number of units, the last activation and the loss
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -191,7 +194,74 @@ def _squashed(scores: Array) -> Array:
     return squashed
 
 
-Meaning = OutputMeaning | RegressionMeaning | LabelsMeaning
+OneMeaning = OutputMeaning | RegressionMeaning | LabelsMeaning
+
+
+@dataclass(frozen=True)
+class NamedMeaning:
+    """One of several outputs.
+
+    Attributes:
+        name: As ``compile`` knows the output.
+        meaning: What it means by itself.
+    """
+
+    name: str
+    meaning: OneMeaning
+
+    @property
+    def num_labels(self) -> int:
+        """Numbers that the labels of a row are."""
+        return math.prod(self.meaning.label_shape)
+
+    def labels_of(self, labels: Array) -> Array:
+        """Give [rows, num_labels] numbers as the labels of this output by itself."""
+        shaped = labels.reshape(len(labels), *self.meaning.label_shape)
+        return shaped.astype(self.meaning.label_dtype)
+
+
+@dataclass(frozen=True)
+class JointMeaning:
+    """Several outputs, of which each means what it means by itself.
+
+    They lie side by side in what the model puts out for a row, and so do their labels.
+
+    Attributes:
+        parts: In the order in which they lie.
+    """
+
+    parts: tuple[NamedMeaning, ...]
+    why: ClassVar[str] = ""
+    task: ClassVar[Literal["outputs"]] = "outputs"
+    num_classes: ClassVar[int] = 0
+    target: ClassVar[Target] = "number"
+    label_dtype: ClassVar[str] = "float64"
+
+    @property
+    def num_units(self) -> int:
+        """Units of all outputs."""
+        return sum(part.meaning.num_units for part in self.parts)
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the labels of a row."""
+        return (sum(part.num_labels for part in self.parts),)
+
+    def outputs_of(self, output: Any) -> list[Any]:
+        """Give what each output is, of [rows, num_units]: an array or a tensor."""
+        return _cut(output, [part.meaning.num_units for part in self.parts])
+
+    def labels_of(self, labels: Any) -> list[Any]:
+        """Give the labels of each output, [rows, its num_labels], of [rows, all of them]."""
+        return _cut(labels, [part.num_labels for part in self.parts])
+
+
+def _cut(values: Any, widths: Sequence[int]) -> list[Any]:
+    ends = list(accumulate(widths))
+    return [values[:, end - width : end] for end, width in zip(ends, widths, strict=True)]
+
+
+Meaning = OneMeaning | JointMeaning
 
 
 def resolve(
@@ -202,7 +272,7 @@ def resolve(
     from_logits: bool,
     task: Task = "auto",
     num_labels: int = 1,
-) -> Meaning:
+) -> OneMeaning:
     """Decide what an output means.
 
     Args:

@@ -47,6 +47,7 @@ class ModelSpec:
         inputs: Of a model with several, or of text; a row is then flat, and holds theirs one after
             the other, texts apart from numbers.
         custom_objects: What the model is made of that workers do not have, packed.
+        losses: Of a model with several outputs, for each what ``loss`` and ``loss_weight`` are.
     """
 
     file: bytes = field(repr=False)
@@ -64,6 +65,7 @@ class ModelSpec:
     fetch: Callable[[], bytes] | None = field(default=None, repr=False)
     inputs: tuple[ModelInput, ...] = ()
     custom_objects: bytes = field(default=b"", repr=False)
+    losses: tuple[tuple[dict[str, Any] | str | None, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Take the file's digest, where the spec has the file and not yet its digest."""
@@ -75,6 +77,8 @@ class ModelSpec:
         """A digest of the recipe: equal for equal models, so that a worker builds each once."""
         parts: tuple[object, ...]
         parts = (self.digest, self.loss, self.loss_weight, self.regularization_loss, self.output)
+        if self.losses:
+            parts = (*parts, self.losses)
         if self.custom_objects:
             parts = (*parts, self.custom_objects)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -162,14 +166,24 @@ class ModelSpec:
         """Let Keras find what the model is made of beside Keras's own, for a while."""
         return custom_objects.scope(self.custom_objects)
 
-    def build_loss(self) -> keras.losses.Loss | None:
-        """Build the loss so that it gives a value a row, not their mean."""
-        if self.loss is None:
+    def build_loss(self) -> Any:
+        """Build the loss so that it gives a value a row, not their mean.
+
+        Returns:
+            A ``keras.losses.Loss``, None where the model has none; a list of these of a model with
+            several outputs.
+        """
+        if self.losses:
+            return [self._built(loss) for loss, _ in self.losses]
+        return self._built(self.loss)
+
+    def _built(self, config: dict[str, Any] | str | None) -> keras.losses.Loss | None:
+        if config is None:
             return None
         import keras
 
         with self.own_code():
-            loss = keras.losses.get(self.loss)
+            loss = keras.losses.get(config)
         if not isinstance(loss, keras.losses.Loss):
             return keras_private.loss_of_rows(loss)
         loss.reduction = "none"

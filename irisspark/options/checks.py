@@ -6,11 +6,18 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from irisspark.errors import LOST_LETTERS
 from irisspark.options.table import BY_FIELD, TRAINING, Options
-from irisspark.options.values import ColumnItem, header_names, item_text, repeated_column, shown
+from irisspark.options.values import (
+    ColumnItem,
+    header_names,
+    item_text,
+    labels_by_output,
+    repeated_column,
+    shown,
+)
 
 _PATHS = ("model_path", "data_path", "output_path", "checkpoint_path")
 _MACHINE = re.compile(r"file://(?!/|localhost/)([^/,]+)(/[^,]*)?", re.IGNORECASE)
@@ -137,8 +144,10 @@ def _column_lists(options: Options) -> dict[str, tuple[ColumnItem, ...]]:
 
 def _label_columns(options: Options) -> tuple[ColumnItem, ...]:
     label = options.label_index
+    if by_output := labels_by_output(label):
+        return tuple(column for one in by_output for column in one.columns)
     if isinstance(label, tuple):
-        return label
+        return cast("tuple[ColumnItem, ...]", label)
     return () if label is None else (label,)
 
 
@@ -165,13 +174,7 @@ def _names_need_a_header(options: Options) -> Iterator[str]:
     if not all(_TEXT_NAME.search(path.strip()) for path in options.data_path.split(",")):
         return
     for field, columns in _column_lists(options).items():
-        names_output = field == "label_index" and any("=" in one for one in header_names(columns))
-        if names_output and not options.header:
-            yield (
-                f"{_given(options, field)}: labels of several outputs are not available yet: pass "
-                "-output NAME, and its columns as -labelIndex"
-            )
-        elif header_names(columns) and not options.header:
+        if header_names(columns) and not options.header:
             names = ", ".join(shown(name) for name in header_names(columns)[:5])
             yield f"{_given(options, field)}: header names ({names}) need -header true"
 
@@ -200,6 +203,24 @@ def _one_output_learns_nothing(options: Options) -> Iterator[str]:
             "but is not trained: save a model of that output alone, keras.Model(model.inputs, "
             f"model.get_layer({options.output!r}).output), and train that"
         )
+
+
+def _outputs_are_named_once(options: Options) -> Iterator[str]:
+    """Hold the outputs that labels are named for against each other, and against -output."""
+    named = labels_by_output(options.label_index)
+    if not named:
+        return
+    given = _given(options, "label_index")
+    if options.output is not None and [one.name for one in named] != [options.output]:
+        yield f"{given}: it names outputs, and so does {_given(options, 'output')}: leave that out"
+    if options.train and options.output is None:
+        yield (
+            f"{given}: a model with several outputs is not trained on them together; it is "
+            "evaluated on each, and predicts"
+        )
+    for field in ("num_classes", "class_names", "loss", "task") if len(named) > 1 else ():
+        if getattr(options, field) != BY_FIELD[field].default:
+            yield f"{_given(options, field)}: it is of one output, and {given} names several"
 
 
 def _decimal_is_no_delimiter(options: Options) -> Iterator[str]:
@@ -317,6 +338,10 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Options], Iterator[str]]], ...] =
     (frozenset({"fill_missing", "inputs", "header", "data_path"}), _other_names_need_a_header),
     (frozenset({"inputs", "feature_indices"}), _inputs_or_features),
     (frozenset({"output", "train"}), _one_output_learns_nothing),
+    (
+        frozenset({"label_index", "output", "train", "num_classes", "class_names", "loss", "task"}),
+        _outputs_are_named_once,
+    ),
     (frozenset({"decimal", "delimiter"}), _decimal_is_no_delimiter),
     (frozenset({"label_index", "feature_indices", "keep_columns"}), _columns_have_one_role),
     (

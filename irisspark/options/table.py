@@ -38,7 +38,7 @@ class Options:
 
     Attributes:
         label_index: Index (negative from the end), header name, or a tuple of several such and
-            of inclusive ranges; None: only predict.
+            of inclusive ranges, or what these are of each of several outputs; None: only predict.
         num_classes: None: the model's.
         delimiter: One ASCII character.
         feature_indices: Indices, inclusive ranges and header names in the model's order; None:
@@ -61,7 +61,7 @@ class Options:
 
     model_path: str
     data_path: str
-    label_index: int | str | tuple[ColumnItem, ...] | None
+    label_index: int | str | tuple[ColumnItem, ...] | tuple[InputColumns, ...] | None
     num_classes: int | None
     train: bool
     batch_size_per_worker: int
@@ -160,7 +160,7 @@ _LOSSES = (
 RUNNER = (
     Option("-modelPath", "PATH", read_text, "model.h5", "Keras model, .h5, .hdf5 or .keras, or model.json,weights.h5: a name shipped with --files, a path or a URI", aliases=("-modelFileName",)),
     Option("-dataPath", "PATH", read_text, "data.csv", "CSV or Parquet: a name shipped with --files, a file, folder, glob, comma-separated list or URI; also .gz and .bz2", aliases=("-dataFileName",)),
-    Option("-labelIndex", "COLUMN", read_label_index, -1, "column of the label: zero-based, negative from the end, a header name (in double quotes where it looks like a number), several (4-6 or price,sold), or none: only predict", aliases=("-indexLabel",)),
+    Option("-labelIndex", "COLUMN", read_label_index, -1, "column of the label: zero-based, negative from the end, a header name (in double quotes where it looks like a number), several (4-6 or price,sold), those of each output (price=4,sold=5), or none: only predict", aliases=("-indexLabel",)),
     Option("-numClasses", "N", whole_number(2), None, "number of classes; must agree with the model's output", "the model's"),
     Option("-train", _SWITCH, read_bool, False, "true: train, then evaluate; false: evaluate only"),
     Option("-batchSizePerWorker", "N", whole_number(1), 10, "rows per update on each worker; evaluation picks its own, with the same result"),

@@ -72,7 +72,7 @@ class Fill:
 
 @dataclass(frozen=True)
 class InputColumns:
-    """The columns of one of a model's inputs, in its order."""
+    """The columns of one of a model's inputs, or outputs, in its order."""
 
     name: str
     columns: tuple[ColumnItem, ...]
@@ -170,16 +170,21 @@ def read_delimiter(text: str) -> str:
     return text
 
 
-def read_label_index(text: str) -> int | str | tuple[ColumnItem, ...] | None:
+def read_label_index(
+    text: str,
+) -> int | str | tuple[ColumnItem, ...] | tuple[InputColumns, ...] | None:
     """Read a column index, a header name (in double quotes where it looks like a number), or none.
 
-    Several columns are a list as ``read_columns`` has it: ``4-6``, ``price,sold``.
+    Several columns are a list as ``read_columns`` has it: ``4-6``, ``price,sold``. Those of several
+    outputs stand behind their names, as ``read_inputs`` has it: ``price=4,sold=5``.
 
     Returns:
         A column, or several; None for ``none``: there is no label, the run only predicts.
     """
     if text.strip().lower() == "none":
         return None
+    if "=" in text and '"' not in text:
+        return _read_outputs(text)
     if _WHOLE.fullmatch(text.strip()):
         return _column_index(text)
     if "," in text or _RANGE.fullmatch(text.strip()):
@@ -187,6 +192,15 @@ def read_label_index(text: str) -> int | str | tuple[ColumnItem, ...] | None:
     if len(text) > 2 and text[0] == text[-1] == '"':
         return text[1:-1].replace('""', '"')
     return read_text(text)
+
+
+def _read_outputs(text: str) -> tuple[InputColumns, ...]:
+    expected = "output=column with commas in between, as price=4,sold=5"
+    outputs = _read_named(text, "output", expected)
+    repeated = repeated_column([column for one in outputs for column in one.columns])
+    if repeated is not None:
+        raise ValueError(f"column {repeated} is listed twice")
+    return outputs
 
 
 def _single(columns: tuple[ColumnItem, ...]) -> int | str | tuple[ColumnItem, ...]:
@@ -242,16 +256,20 @@ def read_inputs(text: str) -> tuple[InputColumns, ...]:
     Raises:
         ValueError: No input stands before an item, an item is no column, or an input is repeated.
     """
+    return _read_named(text, "input", "input=column with commas in between, as age=0,pixels=1-9")
+
+
+def _read_named(text: str, what: str, expected: str) -> tuple[InputColumns, ...]:
     found: list[tuple[str, list[ColumnItem]]] = []
     for item in text.split(","):
         name, equals, column = item.rpartition("=")
         if equals:
             found.append((name.strip(), []))
         if not found or not found[-1][0] or not column.strip():
-            raise ValueError("expected input=column with commas in between, as age=0,pixels=1-9")
+            raise ValueError(f"expected {expected}")
         found[-1][1].append(_column_item(column.strip()))
     if repeated := _repeated(name for name, _ in found):
-        raise ValueError(f"the input {repeated[0]} is listed twice")
+        raise ValueError(f"the {what} {repeated[0]} is listed twice")
     return tuple(InputColumns(name, tuple(columns)) for name, columns in found)
 
 
@@ -293,6 +311,12 @@ def repeated_column(items: Sequence[ColumnItem]) -> str | None:
 def item_text(item: ColumnItem | Requirement | Fill | InputColumns) -> str:
     """Write an item of a list, a range as ``0-3``."""
     return f"{item[0]}-{item[1]}" if isinstance(item, tuple) else str(item)
+
+
+def labels_by_output(label_index: object) -> tuple[InputColumns, ...]:
+    """Give the columns of labels of each output; none where they are not named by output."""
+    items = label_index if isinstance(label_index, tuple) else ()
+    return tuple(item for item in items if isinstance(item, InputColumns))
 
 
 def header_names(items: Iterable[ColumnItem]) -> list[str]:

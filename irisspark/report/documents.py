@@ -20,9 +20,10 @@ from irisspark.report.text_block import average, text
 
 __all__ = ["confusion_csv", "document", "files", "history_csv", "text", "to_json"]
 
-VERSION = 3
+VERSION = 4
 """Version of the layout of metrics.json; since 2 it says which ``task`` it is of, and since 3 that
-may be ``labels``, and a regression says where its largest error is."""
+may be ``labels``, and a regression says where its largest error is; since 4 it may be of several
+``outputs``."""
 
 History = Sequence[Mapping[str, object]]
 
@@ -31,7 +32,7 @@ def beginning(task: str, rows: int, bad_rows: Mapping[str, int]) -> dict[str, ob
     """Return how each metrics.json begins.
 
     Args:
-        task: ``classification``, ``regression`` or ``labels``.
+        task: ``classification``, ``regression``, ``labels`` or ``outputs``.
         rows: rows that were evaluated or predicted.
         bad_rows: skipped rows by reason.
     """

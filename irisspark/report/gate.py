@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from irisspark.data.bad_rows import REASONS
@@ -46,11 +46,18 @@ _SHORT = {
 }
 _ANY_CLASS = "<class>"
 _FREE_PREFIX = "run."
+_OF_ALL_OUTPUTS = ("loss", "rows", "bad_rows.", "run.")
 _OF_BAD_ROWS = frozenset(f"bad_rows.by_reason.{reason}" for reason in REASONS)
 
 
-def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
+def check_requirement_names(
+    requirements: Sequence[RequirementLike], outputs: Sequence[str] = ()
+) -> None:
     """Refuse metrics that no run can have.
+
+    Args:
+        requirements: What is required.
+        outputs: Names of the outputs that are evaluated, where these are several.
 
     Raises:
         OptionsError: names each of them with the nearest names that exist.
@@ -63,6 +70,13 @@ def check_requirement_names(requirements: Sequence[RequirementLike]) -> None:
     problems = []
     for requirement in requirements:
         name = requirement.metric
+        output = _output_of(name, outputs)
+        if outputs and output is None and not name.startswith(_OF_ALL_OUTPUTS):
+            problems.append(
+                f"-require {name}: of which output? Write {outputs[0]}.{name}, as each has its own"
+            )
+            continue
+        name = name if output is None else name[len(output) + 1 :]
         exists = any(re.fullmatch(pattern, name) for pattern in patterns)
         if not exists and not name.startswith(_FREE_PREFIX):
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -84,8 +98,11 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
     lines = []
     for requirement in requirements:
         name, wanted = requirement.metric, f"{requirement.comparison} {requirement.value:.12g}"
-        path = f"dl4j.{name}" if name in _BLOCK_AVERAGES else _SHORT.get(name, name)
-        value = _find(content, path)
+        outputs = content.get("outputs", {})
+        output = _output_of(name, outputs)
+        metric = name if output is None else name[len(output) + 1 :]
+        path = f"dl4j.{metric}" if metric in _BLOCK_AVERAGES else _SHORT.get(metric, metric)
+        value = _find(content if output is None else outputs[output], path)
         if value is None and path in _OF_BAD_ROWS:
             value = 0  # a reason that no row has is not listed
         if value is None:
@@ -93,6 +110,12 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
         elif not _COMPARISONS[requirement.comparison](value, requirement.value):
             lines.append(f"{name} is {_readable(value, requirement.value)}, required {wanted}")
     return lines
+
+
+def _output_of(name: str, outputs: Iterable[str]) -> str | None:
+    """Tell which output the metric of ``price.rmse`` is of; None: it is of all."""
+    found = [output for output in outputs if name.startswith(f"{output}.")]
+    return max(found, key=len, default=None)
 
 
 def _known_paths() -> Iterator[str]:

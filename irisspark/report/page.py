@@ -21,8 +21,7 @@ from irisspark.report.gate import RequirementLike
 from irisspark.report.pictures import Picture
 
 if TYPE_CHECKING:
-    from irisspark.metrics.labels import LabelCounts
-    from irisspark.metrics.regression import RegressionCounts
+    from irisspark.metrics.joint import JointCounts, OneCounts
 
 __all__ = ["files", "html", "import_libraries"]
 
@@ -55,12 +54,12 @@ def import_libraries() -> None:
 
 def files(
     content: Mapping[str, Any],
-    counts: EvalCounts | RegressionCounts | LabelCounts | None,
+    counts: OneCounts | JointCounts | None,
     requirements: Sequence[RequirementLike],
     unmet: Sequence[str],
     history: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, bytes]:
-    """Return the page by its name; nothing for a regression or labels, which have none yet.
+    """Return the page by its name; nothing for what has no page yet: all but classes.
 
     Args:
         content: As for ``html``.

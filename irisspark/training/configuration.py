@@ -9,7 +9,7 @@ from irisspark.errors import ModelError
 from irisspark.model import keras_private
 from irisspark.model.loading import file_of, regularization_loss_of, with_input
 from irisspark.model.optimizers import optimizer_state, rate_owner
-from irisspark.model.output import Kind, LabelsMeaning, RegressionMeaning, Target
+from irisspark.model.output import Kind, LabelsMeaning, OutputMeaning, RegressionMeaning, Target
 from irisspark.model.spec import ModelSpec
 from irisspark.training.history import metric_name
 from irisspark.training.worker.replica import seed_states
@@ -140,5 +140,6 @@ def _with_default_loss(spec: ModelSpec) -> ModelSpec:
         return replace(spec, loss="mean_squared_error")
     if isinstance(spec.output, LabelsMeaning):  # without a loss it ends in sigmoids
         return replace(spec, loss="binary_crossentropy")
+    assert isinstance(spec.output, OutputMeaning)
     loss, kind, target = _DEFAULT_LOSSES[spec.output.kind]
     return replace(spec, loss=loss, output=replace(spec.output, kind=kind, target=target))

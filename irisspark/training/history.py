@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from irisspark.durations import duration_text
-from irisspark.model.output import Meaning, Task
+from irisspark.model.output import JointMeaning, Meaning, Task
 
 Row = dict[str, float]
 _METRICS: dict[Task, str] = {
@@ -41,6 +41,7 @@ class EpochResult:
 
 def metric_name(output: Meaning) -> str:
     """Name the metric of an epoch as Keras does."""
+    assert not isinstance(output, JointMeaning)
     return _METRICS[output.task]
 
 

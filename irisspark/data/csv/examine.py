@@ -367,9 +367,9 @@ def _convert(
         pyarrow.ArrowInvalid: A feature has bad cells, so it is to be read as text.
     """
     if column in columns.labels:
-        assert columns.targets is not None
-        of_classes = columns.targets.of_classes
-        return columns.targets.convert_bytes(cells if of_classes else _with_points(cells, csv))
+        target = columns.target_of(column)
+        of_classes = target.of_classes
+        return target.convert_bytes(cells if of_classes else _with_points(cells, csv))
     if is_kept:
         return np.empty(0), _not_utf8(cells)
     values = cells.to_numpy(zero_copy_only=False)
@@ -396,7 +396,8 @@ def _reason(cell: bytes, column: int, columns: Columns, csv: CsvFormat) -> str:
     if text is None or "\0" in text:
         return BAD_ENCODING
     is_label = column in columns.labels
-    if is_label and columns.targets is not None and columns.targets.of_classes:
+    target = columns.target_of(column) if is_label and columns.targets is not None else None
+    if target is not None and target.of_classes:
         return MISSING if is_missing_label(text) else UNKNOWN_LABEL
     number = parse_number(csv.with_point(text))
     if columns.gaps.is_missing(text, number):
@@ -404,7 +405,7 @@ def _reason(cell: bytes, column: int, columns: Columns, csv: CsvFormat) -> str:
     if number is None:
         is_named = _NOT_FINITE_TEXT.fullmatch(text.strip(" \t")) is not None
         return NOT_FINITE if is_named else NOT_A_NUMBER
-    if is_label and isinstance(columns.targets, Marks) and math.isfinite(number):
+    if isinstance(target, Marks) and math.isfinite(number):
         return NO_MARK
     return NOT_FINITE if is_label or columns.dtype_of(column).kind == "f" else NOT_A_NUMBER
 

@@ -45,7 +45,6 @@ from irisspark.data.gaps import FilledCells
 from irisspark.data.numbers import arrow_number_type, not_representable
 from irisspark.data.reader import Batch, Piece
 from irisspark.data.splits import Split
-from irisspark.data.targets import Targets
 from irisspark.data.timing import timed
 from irisspark.errors import DataError
 from irisspark.storage.opening import Opener
@@ -208,19 +207,21 @@ def _typed(columns: Columns, features: Array, others: dict[int, pa.Array]) -> Pa
     kept = tuple(others[column].cast(pa.utf8()) for column in columns.keep)
     if columns.label is None or columns.targets is None:
         return Parsed(features, None, kept)
-    labels = _labels(others, columns, columns.targets)
+    labels = _labels(others, columns)
     return None if labels is None else Parsed(features, labels, kept)
 
 
-def _labels(others: dict[int, pa.Array], columns: Columns, targets: Targets) -> Array | None:
+def _labels(others: dict[int, pa.Array], columns: Columns) -> Array | None:
     """Make the labels of rows; None where one is not as it should."""
+    assert columns.targets is not None
     found = []
     for column in columns.labels:
+        targets = columns.target_of(column)
         of_column = targets.convert(others[column].cast(targets.arrow_type))
         if of_column is None:
             return None
         found.append(of_column)
-    labels, is_bad = targets.join(found)
+    labels, is_bad = columns.targets.join(found)
     return None if is_bad is not None and is_bad.any() else labels
 
 
@@ -230,7 +231,7 @@ def _typed_options(columns: Columns, csv: CsvFormat, num_bytes: int) -> dict[str
     types |= {_field(c): pa.dictionary(pa.int32(), pa.utf8()) for c in columns.texts}
     types |= {_field(c): pa.utf8() for c in columns.keep if c not in columns.features}
     if columns.targets is not None:
-        types |= {_field(c): columns.targets.arrow_type for c in columns.labels}
+        types |= {_field(c): columns.target_of(c).arrow_type for c in columns.labels}
     return {
         "read_options": pacsv.ReadOptions(
             column_names=[_field(c) for c in range(columns.num_columns)],

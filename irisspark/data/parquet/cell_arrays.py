@@ -72,7 +72,7 @@ def rows_of(cells: Cells, columns: Columns, file_index: int, position: int) -> R
     features = _features(cells, columns, counts)
     labels = None
     if columns.label is not None and columns.targets is not None:
-        labels = _labels([cells[column] for column in columns.labels], columns.targets)
+        labels = _labels(cells, columns)
     is_good = features is not None and (labels is None) == (columns.targets is None)
     kept = _kept(cells, columns) if is_good else None
     if features is not None and kept is not None:
@@ -197,13 +197,14 @@ def _unfit_own(column: int, values: Array, columns: Columns) -> Mask:
     return unfit
 
 
-def _labels(cells: list[pa.Array], targets: Targets) -> Array | None:
+def _labels(cells: Cells, columns: Columns) -> Array | None:
     """Make the labels of rows of their columns; None where one is none."""
-    found = [_targets(of_column, targets) for of_column in cells]
+    assert columns.targets is not None
+    found = [_targets(cells[column], columns.target_of(column)) for column in columns.labels]
     whole = [of_column for of_column in found if of_column is not None]
     if len(whole) < len(found):
         return None
-    labels, is_bad = targets.join(whole)
+    labels, is_bad = columns.targets.join(whole)
     return None if is_bad is not None and is_bad.any() else labels
 
 
@@ -247,7 +248,7 @@ def _examined(cells: Cells, columns: Columns, file_index: int, position: int) ->
         if column in columns.number_set:
             values[column] = faults.in_feature(column, cells[column], columns)
         elif column in columns.labels and columns.targets is not None:
-            values[column] = faults.in_label(column, cells[column], columns.targets)
+            values[column] = faults.in_label(column, cells[column], columns.target_of(column))
         else:
             faults.in_kept(column, cells[column])
     labels = faults.in_labels(values, columns)

@@ -22,6 +22,7 @@ from irisspark.errors import DataError
 from irisspark.evaluation.worker.prediction_file import PredictionFile, PredictionWriter
 from irisspark.evaluation.worker.problems import Counts, problem_of
 from irisspark.model.forward import fixed_blocks, predictor
+from irisspark.model.output import Meaning
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.imports import import_tensorflow
 from irisspark.storage.opening import Opener
@@ -100,7 +101,7 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     scan = Scan(task, plan, open_file)
     problem = problem_of(spec.output, plan.top_n)
     counter = None if plan.columns.label is None else problem.counter(task.index)
-    writer = _writer(plan, task)
+    writer = _writer(plan, task, spec.output)
     sampler = Sampler(plan.sample_until)
     predict_seconds = 0.0
     prediction_files: tuple[PredictionFile, ...] = ()
@@ -140,10 +141,10 @@ def _evaluate_task(task: TaskSplits, spec: ModelSpec, plan: ScanPlan, open_file:
     return Outcome(counts, scan.bad, failures, stats, prediction_files, samples, scan.filled)
 
 
-def _writer(plan: ScanPlan, task: TaskSplits) -> PredictionWriter | None:
+def _writer(plan: ScanPlan, task: TaskSplits, meaning: Meaning) -> PredictionWriter | None:
     if plan.predictions is None:
         return None
-    return PredictionWriter(plan.predictions, task.index, task.splits)
+    return PredictionWriter(plan.predictions, task.index, task.splits, meaning)
 
 
 def _close(

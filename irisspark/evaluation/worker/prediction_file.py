@@ -19,10 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from irisspark.data.reader import Batch
-from irisspark.data.scanning import PredictionPlan
+from irisspark.data.scanning import OutputColumns, PredictionPlan
 from irisspark.data.splits import Split
 from irisspark.errors import DataError
-from irisspark.model.output import Decoded
+from irisspark.evaluation.worker.problems import AnyDecoded
+from irisspark.model.output import Decoded, JointMeaning, Meaning
 from irisspark.storage.location import Location, reason
 
 Array = npt.NDArray[Any]
@@ -122,30 +123,84 @@ _FORMATS: dict[str, Callable[[Location, pa.Schema], _TableFile]] = {
 }
 
 
+class _OfOutput:
+    """What is predicted of one output, until it is written."""
+
+    def __init__(self, columns: OutputColumns) -> None:
+        self._columns = columns
+        self._predicted: list[tuple[Array, Array]] = []
+        self.counts = np.zeros(len(columns.class_values), dtype=np.int64)
+
+    def add(self, output: Array, decoded: Decoded | None) -> Array:
+        """Take the predictions of the next rows; mark those that are not numbers."""
+        if decoded is None:
+            self._predicted.append((self._of_one(output), output[:, :0]))
+            is_nan: Array = ~np.isfinite(output).all(axis=1)
+            return is_nan
+        scores = decoded.scores if self._columns.probabilities else output
+        self._predicted.append((decoded.y_pred, scores))
+        if decoded.y_pred.ndim == 1:
+            self.counts += np.bincount(decoded.y_pred, minlength=len(self.counts))
+        # Of an infinite output there is no score: such a row fails with a label, too.
+        is_nan = ~np.isfinite(decoded.scores).all(axis=1)
+        return is_nan
+
+    def take(self, labels: Array | None) -> dict[str, Any]:
+        """Give the columns of all that was taken, with their labels, and begin anew."""
+        y_pred = np.concatenate([classes for classes, _ in self._predicted])
+        scores = np.concatenate([scores for _, scores in self._predicted])
+        self._predicted = []
+        names = self._columns
+        found = {} if labels is None else self._named(names.labels, labels)
+        found |= self._named(names.predictions, y_pred)
+        return found | {name: scores[:, i] for i, name in enumerate(names.scores)}
+
+    def _of_one(self, output: Array) -> Array:
+        """Take the one number of a row out of its row."""
+        return output[:, 0] if len(self._columns.predictions) == 1 else output
+
+    def _named(self, names: tuple[str, ...], values: Array) -> dict[str, Any]:
+        """Give the columns of classes or numbers, [rows] or [rows, names], by their names."""
+        by_column = [values] if values.ndim == 1 else values.T
+        found = zip(names, by_column, strict=True)
+        return {name: self._classes(of_name) for name, of_name in found}
+
+    def _classes(self, codes: Array) -> pa.Array:
+        values = self._columns.class_values
+        if not values:  # they are numbers themselves
+            return pa.array(codes)
+        if isinstance(values[0], int):
+            return pa.array(np.array(values, dtype=np.int64)[codes])
+        return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(values, pa.utf8()))
+
+
 class PredictionWriter:
     """Pairs the rows that a task reads with what the model puts out for them, in their order."""
 
-    def __init__(self, plan: PredictionPlan, index: int, splits: tuple[Split, ...]) -> None:
+    def __init__(
+        self, plan: PredictionPlan, index: int, splits: tuple[Split, ...], meaning: Meaning
+    ) -> None:
         """Get ready; the file is made with the first rows.
 
         Args:
             plan: Where to, and the columns.
             index: The task's place in the input.
             splits: What the task reads.
+            meaning: What the model's output means.
         """
         self._plan = plan
+        self._meaning = meaning
+        self._outputs = [_OfOutput(columns) for columns in plan.outputs]
         self._index = index
         self._paths = {split.file_index: split.file.path for split in splits}
         self._name = f"part-{index:05d}-{uuid.uuid4().hex}.{plan.format}"
         self._place = plan.folder / self._name
         self._file: _TableFile | None = None
         self._read: list[_Rows] = []
-        self._predicted: list[tuple[Array, Array]] = []
         self._num_pending = 0
         self._num_rows = 0
         self._num_nan_rows = 0
-        self._counts = np.zeros(len(plan.class_values), dtype=np.int64)
-        num_cells = len(plan.scores) + 2 * len(plan.kept) + 4
+        num_cells = sum(len(one.scores) for one in plan.outputs) + 2 * len(plan.kept) + 4
         affordable = _GROUP_BYTES // (_BYTES_PER_CELL * num_cells)
         self._group_rows = max(_MIN_GROUP_ROWS, min(_MAX_GROUP_ROWS, affordable))
 
@@ -156,28 +211,27 @@ class PredictionWriter:
             self._read.append(_Rows(file_indices, batch.positions, batch.labels, batch.kept))
             yield batch
 
-    def add(self, output: Array, decoded: Decoded | None) -> None:
+    def add(self, output: Array, decoded: AnyDecoded) -> None:
         """Take the predictions of the next rows.
 
         Args:
             output: [rows, units], what the model put out.
-            decoded: The classes that it means; None where it is a number.
+            decoded: The classes that it means; None where it is a number; of several outputs each
+                one's.
 
         Raises:
             DataError: The file cannot be written.
         """
         self._num_pending += len(output)
         self._num_rows += len(output)
-        if decoded is None:
-            self._predicted.append((self._of_one(output), output[:, :0]))
-            self._num_nan_rows += int((~np.isfinite(output)).any(axis=1).sum())
-        else:
-            scores = decoded.scores if self._plan.probabilities else output
-            self._predicted.append((decoded.y_pred, scores))
-            if decoded.y_pred.ndim == 1:
-                self._counts += np.bincount(decoded.y_pred, minlength=len(self._counts))
-            # Of an infinite output there is no score: such a row fails with a label, too.
-            self._num_nan_rows += int((~np.isfinite(decoded.scores)).any(axis=1).sum())
+        meaning = self._meaning
+        shares = meaning.outputs_of(output) if isinstance(meaning, JointMeaning) else [output]
+        of_each = decoded if isinstance(decoded, tuple) else (decoded,)
+        are_nan = [
+            one.add(units, classes)
+            for one, units, classes in zip(self._outputs, shares, of_each, strict=True)
+        ]
+        self._num_nan_rows += int(np.logical_or.reduce(are_nan).sum())
         if self._num_pending >= self._group_rows:
             self._write_group()
 
@@ -193,7 +247,7 @@ class PredictionWriter:
             return None
         with _said_as_data_error(self._plan.folder):
             self._file.close()
-        counts = tuple(self._counts.tolist())
+        counts = tuple(count for one in self._outputs for count in one.counts.tolist())
         return PredictionFile(self._index, self._name, self._num_rows, self._num_nan_rows, counts)
 
     def discard(self) -> None:
@@ -211,37 +265,23 @@ class PredictionWriter:
             self._file.write_table(table, len(table))
 
     def _table(self) -> pa.Table:
-        y_pred = np.concatenate([classes for classes, _ in self._predicted])
-        scores = np.concatenate([scores for _, scores in self._predicted])
-        rows = _joined(self._read)
-        self._read, rows = [rows[len(y_pred) :]], rows[: len(y_pred)]
-        self._predicted, self._num_pending = [], 0
+        rows, num_rows = _joined(self._read), self._num_pending
+        self._read, rows = [rows[num_rows:]], rows[:num_rows]
+        self._num_pending = 0
         columns: dict[str, Any] = dict(zip(self._plan.kept, rows.kept, strict=True))
-        if rows.labels is not None:
-            columns |= self._named(self._plan.labels, rows.labels)
-        columns |= self._named(self._plan.predictions, y_pred)
-        columns |= {name: scores[:, i] for i, name in enumerate(self._plan.scores)}
+        for one, labels in zip(self._outputs, self._labels(rows), strict=True):
+            columns |= one.take(labels)
         columns["file"] = self._files(rows.file_indices)
         columns[self._plan.position] = rows.positions
         return pa.table(columns)
 
-    def _of_one(self, output: Array) -> Array:
-        """Take the one number of a row out of its row."""
-        return output[:, 0] if len(self._plan.predictions) == 1 else output
-
-    def _named(self, names: tuple[str, ...], values: Array) -> dict[str, Any]:
-        """Give the columns of classes or numbers, [rows] or [rows, names], by their names."""
-        by_column = [values] if values.ndim == 1 else values.T
-        found = zip(names, by_column, strict=True)
-        return {name: self._classes(of_name) for name, of_name in found}
-
-    def _classes(self, codes: Array) -> pa.Array:
-        values = self._plan.class_values
-        if not values:  # they are numbers themselves
-            return pa.array(codes)
-        if isinstance(values[0], int):
-            return pa.array(np.array(values, dtype=np.int64)[codes])
-        return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(values, pa.utf8()))
+    def _labels(self, rows: _Rows) -> list[Array | None]:
+        """Give the labels of rows, those of each output."""
+        meaning = self._meaning
+        if rows.labels is None or not isinstance(meaning, JointMeaning):
+            return [rows.labels] * len(self._outputs)
+        shares = zip(meaning.parts, meaning.labels_of(rows.labels), strict=True)
+        return [part.labels_of(own) for part, own in shares]
 
     def _files(self, file_indices: Array) -> pa.Array:
         known = np.array(sorted(self._paths), dtype=np.int32)

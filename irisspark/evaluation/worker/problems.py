@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy.typing as npt
 
 from irisspark.metrics import EvalCounts, Scores, Tally, score
+from irisspark.metrics.joint import JointCounts, OneCounts, OneScores
 from irisspark.metrics.regression import (
     PlaceOf,
     RegressionCounts,
@@ -22,8 +23,10 @@ from irisspark.metrics.regression import (
 )
 from irisspark.model.output import (
     Decoded,
+    JointMeaning,
     LabelsMeaning,
     Meaning,
+    OneMeaning,
     OutputMeaning,
     RegressionMeaning,
 )
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from irisspark.metrics.labels import LabelCounts, LabelScores, LabelTally
 
 Array = npt.NDArray[Any]
-Counts: TypeAlias = "EvalCounts | RegressionCounts | LabelCounts"
+Counts: TypeAlias = "OneCounts | JointCounts"
+AnyDecoded: TypeAlias = "Decoded | tuple[Decoded | None, ...] | None"
+"""The classes that an output means, None of numbers; of several outputs each one's."""
 
 
 class Counter(Protocol):
@@ -42,7 +47,7 @@ class Counter(Protocol):
         self,
         labels: Array,
         output: Array,
-        decoded: Decoded | None,
+        decoded: AnyDecoded,
         losses: Array | None,
         place_of: PlaceOf,
     ) -> None:
@@ -51,7 +56,8 @@ class Counter(Protocol):
         Args:
             labels: [rows, ...], as the targets of the problem are.
             output: float32 [rows, units], as the model put them out.
-            decoded: The classes that they mean; None where they are numbers.
+            decoded: The classes that they mean; None where they are numbers; those of each of
+                several outputs.
             losses: float [rows], if the model has a loss.
             place_of: Gives the place of one of the rows in the input.
         """
@@ -71,11 +77,11 @@ class _DecodedCounter:
         self,
         labels: Array,
         output: Array,
-        decoded: Decoded | None,
+        decoded: AnyDecoded,
         losses: Array | None,
         place_of: PlaceOf,
     ) -> None:
-        assert decoded is not None
+        assert isinstance(decoded, Decoded)
         self._tally.add(labels, decoded.y_pred, decoded.scores, losses)
 
     @property
@@ -91,7 +97,7 @@ class _NumberCounter:
         self,
         labels: Array,
         output: Array,
-        decoded: Decoded | None,
+        decoded: AnyDecoded,
         losses: Array | None,
         place_of: PlaceOf,
     ) -> None:
@@ -181,8 +187,88 @@ class SeveralLabels:
         return score_labels(counts, names)
 
 
-def problem_of(output: Meaning, top_n: int) -> Classification | Regression | SeveralLabels:
-    """Choose the kind of problem by what a model's output means."""
+class _JointCounter:
+    """Hands each output's share of rows to the counter of that output."""
+
+    def __init__(self, output: JointMeaning, counters: Sequence[Counter]) -> None:
+        self._output = output
+        self._counters = counters
+
+    def add(
+        self,
+        labels: Array,
+        output: Array,
+        decoded: AnyDecoded,
+        losses: Array | None,
+        place_of: PlaceOf,
+    ) -> None:
+        assert isinstance(decoded, tuple)
+        shares = zip(
+            self._counters,
+            self._output.parts,
+            self._output.labels_of(labels),
+            self._output.outputs_of(output),
+            decoded,
+            strict=True,
+        )
+        for place, (counter, part, own, units, classes) in enumerate(shares):
+            of_rows = None if losses is None else losses[:, place]
+            counter.add(part.labels_of(own), units, classes, of_rows, place_of)
+
+    @property
+    def counts(self) -> JointCounts:
+        parts = []
+        for counter in self._counters:
+            assert not isinstance(counter.counts, JointCounts)
+            parts.append(counter.counts)
+        return JointCounts(tuple(parts))
+
+
+@dataclass(frozen=True)
+class SeveralOutputs:
+    """Judges several outputs, each as its own kind of problem.
+
+    Attributes:
+        output: What the outputs mean.
+        top_n: N of the top-N accuracy, of those that are classes.
+    """
+
+    output: JointMeaning
+    top_n: int
+
+    def counter(self, partition: int) -> Counter:
+        """Begin to count the rows of a partition."""
+        return _JointCounter(self.output, [one.counter(partition) for one in self._problems])
+
+    def decode(self, output: Array) -> tuple[Decoded | None, ...]:
+        """Tell what each output means."""
+        shares = zip(self._problems, self.output.outputs_of(output), strict=True)
+        return tuple(problem.decode(units) for problem, units in shares)
+
+    def score_each(
+        self, counts: Counts, names: Sequence[Sequence[str] | None]
+    ) -> dict[str, OneScores]:
+        """Make every metric of each output; ``names`` are what the targets of each are called."""
+        assert isinstance(counts, JointCounts)
+        shares = zip(self.output.parts, self._problems, counts.parts, names, strict=True)
+        return {part.name: problem.score(own, named) for part, problem, own, named in shares}
+
+    @property
+    def _problems(self) -> list[OneProblem]:
+        return [_one_problem_of(part.meaning, self.top_n) for part in self.output.parts]
+
+
+OneProblem: TypeAlias = "Classification | Regression | SeveralLabels"
+
+
+def problem_of(output: Meaning, top_n: int) -> OneProblem | SeveralOutputs:
+    """Choose the kind of problem by what a model's output means, or its outputs."""
+    if isinstance(output, JointMeaning):
+        return SeveralOutputs(output, top_n)
+    return _one_problem_of(output, top_n)
+
+
+def _one_problem_of(output: OneMeaning, top_n: int) -> OneProblem:
     if isinstance(output, LabelsMeaning):
         return SeveralLabels(output)
     if isinstance(output, RegressionMeaning):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from irisspark.model import keras_private
 from irisspark.model.forward import part_specs, parts_of, use_threads, y_true_of
 from irisspark.model.optimizers import ScaledRate, optimizer_state
-from irisspark.model.output import LabelsMeaning, RegressionMeaning
+from irisspark.model.output import JointMeaning, LabelsMeaning, RegressionMeaning
 from irisspark.model.spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -276,6 +276,7 @@ class Replica:
         import tensorflow as tf
 
         meaning = self._spec.output
+        assert not isinstance(meaning, JointMeaning)
         if isinstance(meaning, RegressionMeaning):
             of_units = labels if meaning.label_shape else labels[:, None]
             return tf.reduce_mean(tf.abs(tf.cast(output, "float64") - of_units), axis=1)
