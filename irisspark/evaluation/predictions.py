@@ -231,11 +231,12 @@ def predict(
         ModelError: The model's predictions are not numbers, or not those of the driver's model.
     """
     found = scan(session, model, dataset, settings, predictions)
+    names = _class_names(dataset, model.spec)
     counts = zip(*(part.num_predicted for part in found.prediction_files), strict=True)
     return PredictionResult(
         **vars(found),
-        class_names=_class_names(dataset, model.spec),
-        num_predicted=tuple(sum(column) for column in counts),
+        class_names=names,
+        num_predicted=tuple(sum(column) for column in counts) if names else (),
         task=model.spec.output.task,
     )
 

@@ -348,6 +348,9 @@ def _joined(
         loss, _ = _loss_of(alone, None)
         try:
             meaning = _meaning(alone, loss, "auto", num_labels.get(name, 0))
+            if isinstance(meaning, OutputMeaning) and meaning.other_task is not None:
+                # No -task can tell it of one output of several: what else it may be is likelier.
+                meaning = _meaning(alone, loss, "auto", meaning.num_units)
         except ModelError as error:
             raise ModelError(f"the output {name}: {error}") from error
         models.append(alone)
