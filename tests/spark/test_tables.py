@@ -382,6 +382,44 @@ def test_a_named_missing_text_is_the_empty_text(run, visits, text_model, tmp_pat
     assert f"  note: string (1,)\n  ['{visits['note'][0]}']\n" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_feature_space_takes_text_columns(run, visits, tmp_path, kind):
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(5)
+    feature, vocabulary = keras.utils.FeatureSpace, visits["thal"] != ""
+    space = feature(
+        {
+            "thal": feature.string_categorical(num_oov_indices=1),
+            "town": feature.string_hashed(num_bins=9),
+            "age": feature.integer_categorical(num_oov_indices=1),
+            "oldpeak": feature.float_normalized(),
+        },
+        crosses=[feature.cross(("thal", "age"), crossing_dim=16)],
+    )
+    names = ["thal", "town", "age", "oldpeak"]
+    known = visits[vocabulary]  # Keras cannot open a table again that holds the empty text
+    space.adapt(tf.data.Dataset.from_tensor_slices(dict(known[names])))
+    encoded = space.get_encoded_features()
+    output = keras.layers.Dense(1, "sigmoid")(keras.layers.Dense(6, "relu")(encoded))
+    model = keras.Model(space.get_inputs(), output)
+    model.compile("adam", "binary_crossentropy")
+    model.save(tmp_path / "space.keras")
+    data = tmp_path / f"a.{kind}"
+    visits.to_csv(data, index=False) if kind == "csv" else visits.to_parquet(data)
+    code, metrics, predicted = run(
+        "-modelPath", tmp_path / "space.keras", "-dataPath", data, "-header", "true",
+        "-labelIndex", "target", "-predictions", "true",
+    )  # fmt: skip
+    assert code == 0
+    fed = {name: tf.constant(visits[[name]].to_numpy().tolist()) for name in names}
+    expected = model(fed, training=False).numpy()[:, 0]
+    np.testing.assert_allclose(predicted["probability_1"], expected, **TOLERANCE)
+    own = -np.log(np.where(visits["target"] == 1, expected, 1 - expected).astype("float64"))
+    assert metrics["loss"] == pytest.approx(own.mean(), rel=1e-6)
+
+
 def test_bytes_that_are_no_text_make_a_bad_row(run, visits, text_model, tmp_path, capfd):
     data = (
         visits.to_csv(index=False)
