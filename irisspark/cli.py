@@ -356,10 +356,7 @@ def _page(
 ) -> dict[str, bytes]:
     """Make report.html; what keeps it from being made costs nothing else of the run."""
     try:
-        files = page.files(content, result.outcome.counts, options.require, unmet, history)
-        if not files:
-            say(f"report.html is not made of the task {content['task']}; metrics.json has it all")
-        return files
+        return page.files(content, result.outcome.counts, options.require, unmet, history)
     except Exception as error:
         say(f"report.html cannot be made, the other results can: {first_line(error)}")
         return {}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from irisspark.metrics import score
-from irisspark.metrics.curves import curves_of
+from irisspark.metrics.labels import LabelCounts, LabelTally, score_labels
+from irisspark.metrics.regression import RegressionCounts, RegressionTally, score_regression
 from irisspark.metrics.tally import count
 from irisspark.report import document, page
 from irisspark.report.page import Verdict
@@ -47,7 +48,7 @@ def rows_of(num_classes: int, num_rows: int, sharpness: float) -> tuple[Any, Any
 def content_of(
     names: Sequence[str], num_rows: int = 150, sharpness: float = 4.0, **run: Any
 ) -> tuple[dict[str, Any], Any]:
-    """What metrics.json would hold, and the curves."""
+    """What metrics.json would hold, and the counts."""
     labels, scores = rows_of(len(names), num_rows, sharpness)
     counts = count(
         labels,
@@ -60,7 +61,7 @@ def content_of(
         partition=0,
     )
     content = document(score(counts, names, 1), bad_rows=run.pop("bad_rows", {}), run=run_of(**run))
-    return content, curves_of(counts)
+    return content, counts
 
 
 def history_of(epochs: int) -> list[dict[str, float]]:
@@ -80,8 +81,38 @@ def history_of(epochs: int) -> list[dict[str, float]]:
 
 def page_of(names: Sequence[str], *, verdict: Verdict | None = None, **more: Any) -> str:
     history = more.pop("history", ())
-    content, curves = content_of(names, **more)
-    return page.html(content, verdict=verdict or Verdict((), ()), curves=curves, history=history)
+    content, counts = content_of(names, **more)
+    return page.html(content, verdict=verdict or Verdict((), ()), counts=counts, history=history)
+
+
+def numbers_of(
+    num_columns: int, num_rows: int = 5000, **run: Any
+) -> tuple[dict[str, Any], RegressionCounts]:
+    """Content and counts of a regression: the first column is read well, later ones ever worse."""
+    rng = np.random.default_rng(8)
+    y_true = rng.gamma(3, 20, (num_rows, num_columns))
+    y_pred = 20 + 0.7 * y_true + rng.normal(0, 4 + 3 * np.arange(num_columns), y_true.shape)
+    tally = RegressionTally(num_columns=num_columns, partition=0)
+    tally.add(y_true, y_pred, ((y_true - y_pred) ** 2).mean(axis=1), lambda row: (0, 9 * row))
+    names = [NASTY, *(f"column {n}" for n in range(1, num_columns))]
+    scores = score_regression(tally.counts, names).located(lambda index: "hdfs:/d/t.csv", "offset")
+    return document(scores, bad_rows={}, run=run_of(**run)), tally.counts
+
+
+def labels_of(num_labels: int, num_rows: int = 2000) -> tuple[dict[str, Any], LabelCounts]:
+    """Content and counts of several labels."""
+    rng = np.random.default_rng(9)
+    y_true = (rng.random((num_rows, num_labels)) < np.linspace(0.1, 0.6, num_labels)).astype(int)
+    scores = np.clip(0.3 * y_true + 0.7 * rng.random(y_true.shape), 0, 1).astype("float32")
+    tally = LabelTally(num_labels=num_labels, partition=0)
+    tally.add(y_true, (scores > 0.5).astype(int), scores, scores[:, 0])
+    names = [NASTY, *(f"label {n}" for n in range(1, num_labels))]
+    return document(score_labels(tally.counts, names), bad_rows={}, run=run_of()), tally.counts
+
+
+def page_about(found: tuple[dict[str, Any], Any], **more: Any) -> str:
+    """The page of a task's content and counts."""
+    return page.html(found[0], verdict=Verdict((), ()), counts=found[1], **more)
 
 
 @functools.cache
@@ -97,7 +128,18 @@ def pages() -> dict[str, str]:
         "best_epoch": 14,
     }
     examples = ["iris.txt, line 3, column 1: 'oops' is not a number", f"iris.txt, line 9: {NASTY}"]
+    of_numbers = [
+        {name.replace("accuracy", "mae"): value for name, value in row.items()}
+        for row in history_of(20)
+    ]
     return {
+        "numbers": page_about(
+            numbers_of(6, training=training),
+            history=of_numbers,
+        ),
+        "number": page_about(numbers_of(1, 400)),
+        "labels": page_about(labels_of(5)),
+        "many labels": page_about(labels_of(1000)),
         "iris": page_of(IRIS, verdict=Verdict(("accuracy >= 0.9",), ())),
         "failed": page_of(
             IRIS,

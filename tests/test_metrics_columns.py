@@ -4,12 +4,14 @@ import functools
 import itertools
 import operator
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
 from irisspark.metrics.labels import LabelTally, no_labels, score_labels
+from irisspark.metrics.point_sample import PointSampler, added, opened
 from irisspark.metrics.regression import RegressionCounts, RegressionTally, score_regression
 
 NUM_ROWS = 500
@@ -70,6 +72,37 @@ def test_numbers_are_judged_as_by_scikit_learn_whatever_their_mean(numbers, cuts
         errors = np.abs(of_pred - of_true)
         assert column.median_absolute_error == pytest.approx(np.median(errors), rel=0.01)
         assert (column.max_error, column.max_error_place) == (errors.max(), (0, errors.argmax()))
+
+
+def test_points_to_draw_are_the_same_however_cut():
+    rng = np.random.default_rng(5)
+    y_true = rng.integers(0, 40, (NUM_ROWS, 2)).astype(float)  # many points are equal
+    y_pred = y_true + rng.integers(0, 30, y_true.shape)
+    found = {count_numbers(y_true, y_pred, cuts).points for cuts in CUTS}
+    assert len(found) == 1
+    for place, sample in enumerate(found.pop()):
+        points = opened(sample)
+        drawn = Counter({(p["label"], p["prediction"]): p["rows"] for p in points})
+        assert drawn == Counter(zip(y_true[:, place], y_pred[:, place], strict=True))
+
+
+def test_few_of_many_points_are_kept_with_all_their_rows():
+    rng = np.random.default_rng(6)
+    y_true = rng.integers(0, 4000, 20_000).astype(float)
+    found = set()
+    for cut in (1, 7, 40):
+        tallies = [PointSampler(100) for _ in range(cut)]
+        for tally, rows in zip(tallies, np.array_split(y_true, cut), strict=True):
+            for few in np.array_split(rows, 9):
+                tally.add(few, few)
+        parts = [(tally.points,) for tally in reversed(tallies)]
+        found.add(functools.reduce(lambda one, two: added(one, two, 100), parts))
+    points = opened(found.pop()[0])
+    assert not found
+    assert len(points) == 100
+    rows = Counter(y_true)
+    assert [point["rows"] for point in points] == [rows[point["label"]] for point in points]
+    assert 1500 < points["label"].mean() < 2500
 
 
 def test_the_first_of_equal_errors_is_the_largest(numbers):

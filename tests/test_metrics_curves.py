@@ -37,6 +37,6 @@ def test_curves_are_those_of_scikit_learn(num_rows: int) -> None:
 def test_class_without_rows_or_alone_has_no_curves() -> None:
     labels, scores = np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.1, 0.9, 0]])
     told = {"num_classes": 3, "top_n": 1, "probabilities": True, "partition": 0}
-    assert sorted(curves_of(count(labels, labels, scores, None, **told))) == [0, 1]
-    assert curves_of(count(labels[:2], labels[:2], scores[:2], None, **told)) == {}
+    assert sorted(curves_of(count(labels, labels, scores, None, **told).score_bins)) == [0, 1]
+    assert curves_of(count(labels[:2], labels[:2], scores[:2], None, **told).score_bins) == {}
     assert curves_of(None) == {}

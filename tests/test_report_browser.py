@@ -12,7 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-NAMES = ("iris", "failed", "training", "thousand", "nasty")
+NAMES = (*("iris", "failed", "training", "thousand", "nasty"), "numbers", "labels", "many labels")
 LOOKS = ((1280, "light"), (820, "dark"), (390, "light"), (390, "dark"))
 
 

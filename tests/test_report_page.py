@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pytest
-from report_pages import IRIS, NASTY, content_of, history_of, page_of, pages, run_of
+from report_pages import (
+    IRIS,
+    NASTY,
+    content_of,
+    history_of,
+    numbers_of,
+    page_about,
+    page_of,
+    pages,
+    run_of,
+)
 
 from irisspark.metrics.curves import curves_of
-from irisspark.report import page, page_tables, pictures
+from irisspark.metrics.regression import RegressionTally, score_regression
+from irisspark.report import document, page, page_tables, pictures
+from irisspark.report.number_pictures import MAX_COLUMNS
 from irisspark.report.page import Verdict
 
 
@@ -37,7 +50,7 @@ class Elements(HTMLParser):
                 self.loads.append(value or "")
 
 
-@pytest.mark.parametrize("name", ["iris", "failed", "training", "thousand", "nasty"])
+@pytest.mark.parametrize("name", list(pages()))
 def test_page_needs_nothing_else_and_is_small(name: str) -> None:
     written = pages()[name]
     found = Elements(written)
@@ -45,6 +58,25 @@ def test_page_needs_nothing_else_and_is_small(name: str) -> None:
     assert found.tags.count("script") == 1
     assert "img" not in found.tags
     assert len(written.encode()) < 1 << 20
+
+
+def test_page_of_many_columns_of_numbers_draws_the_worst_and_is_small() -> None:
+    found = numbers_of(60, 3000)
+    written = page_about(found)
+    assert len(written.encode()) < 1 << 20
+    assert written.count('<svg role="img"') == 3 * MAX_COLUMNS
+    columns = found[0]["per_column"]
+    worst = sorted(columns, key=lambda name: columns[name]["r2"])[:MAX_COLUMNS]
+    assert all(f"How near predictions of {name} come" in written for name in worst)
+
+
+def test_labels_of_the_same_number_leave_a_page() -> None:
+    tally = RegressionTally(num_columns=1, partition=0)
+    tally.add(np.full((3, 1), 2.0), np.full((3, 1), 2.0), None, lambda row: (0, row))
+    scores = score_regression(tally.counts, ["price"])
+    written = page_about((document(scores, bad_rows={}, run=run_of()), tally.counts))
+    assert written.count('<svg role="img"') == 3
+    assert "<td>2</td><td>2</td><td>3</td>" in written
 
 
 def test_page_of_most_classes_with_long_names_is_within_its_size() -> None:
@@ -130,7 +162,8 @@ def test_confusions_are_the_most_frequent_ones() -> None:
 
 
 def test_most_classes_are_drawn_where_they_are_told_apart_worst() -> None:
-    content, curves = content_of([str(n) for n in range(20)], num_rows=2000, sharpness=1.0)
+    content, counts = content_of([str(n) for n in range(20)], num_rows=2000, sharpness=1.0)
+    curves = curves_of(counts.score_bins)
     areas = list(content["roc_auc"]["per_class"].values())
     drawn = pictures.roc(curves, content["class_names"], areas)
     worst = sorted(range(20), key=lambda index: areas[index])[: pictures.MAX_LINES]
@@ -140,7 +173,7 @@ def test_most_classes_are_drawn_where_they_are_told_apart_worst() -> None:
 def test_scores_that_are_no_probabilities_have_no_calibration() -> None:
     content, _ = content_of(IRIS)
     content["reliability"] = None
-    written = page.html(content, verdict=Verdict((), ()), curves=curves_of(None))
+    written = page.html(content, verdict=Verdict((), ()), counts=None)
     assert "There is no calibration" in written
     assert "There are no ROC" in written
     assert "<figure" not in written
@@ -148,13 +181,15 @@ def test_scores_that_are_no_probabilities_have_no_calibration() -> None:
 
 def test_page_of_predictions_alone_has_the_classes() -> None:
     content = {
+        "task": "classification",
         "rows": 3,
         "bad_rows": {"total": 0, "by_reason": {}},
         "num_classes": 2,
+        "class_names": ["no", NASTY],
         "num_predicted": {"no": 1, NASTY: 2},
         "run": run_of(),
     }
-    written = page.html(content, verdict=Verdict((), ()), curves={})
+    written = page.html(content, verdict=Verdict((), ()), counts=None)
     text = re.sub(r"\s+", " ", written)
     assert "my_model.h5 predicted on iris.txt" in text
     assert "<td>&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;</td><td>2</td>" in text

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from irisspark.data.holdout import HashedRows, LastRows, mix
+from irisspark.data.holdout import HashedRows, LastRows
+from irisspark.scattering import mix
 from irisspark.training.worker.rows import (
     PlacedRows,
     Placement,

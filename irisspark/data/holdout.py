@@ -6,10 +6,12 @@ The answer for a row never depends on how the files are cut or on which worker r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from irisspark.scattering import mix
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -64,12 +66,3 @@ class LastRows:
             held: Mask = positions >= self.position
             return held
         return np.full(len(positions), file_index > self.file_index)
-
-
-def mix(values: Any) -> Any:
-    """Scatter values over all of uint64: the finalizer of splitmix64 (Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        values = np.asarray(values, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return values ^ (values >> np.uint64(31))

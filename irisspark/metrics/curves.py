@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from irisspark.metrics.eval_counts import EvalCounts, IntArray
+from irisspark.metrics.eval_counts import IntArray
+from irisspark.metrics.sparse_counts import SparseCounts
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -30,14 +31,14 @@ class Curves:
     precision: Float64Array
 
 
-def curves_of(counts: EvalCounts | None) -> dict[int, Curves]:
-    """Give the curves of each class that has rows, and other classes' rows beside it.
+def curves_of(score_bins: SparseCounts | None) -> dict[int, Curves]:
+    """Give the curves of each class, or label, that some rows have and some have not.
 
-    None exist above ``MAX_BINNED_CLASSES`` classes, where scores are not binned.
+    None exist above ``MAX_BINNED_CLASSES`` of them, where scores are not binned.
     """
-    if counts is None or counts.score_bins is None:
+    if score_bins is None:
         return {}
-    histograms = counts.score_bins.dense()
+    histograms = score_bins.dense()
     return {
         index: curves(negatives, positives)
         for index, (negatives, positives) in enumerate(histograms)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irisspark.metrics.point_sample import PointSampler, added, sample_size
+
 Place = tuple[int, int]
 """Where a row is: (index of its file, position in it)."""
 PlaceOf = Callable[[int], Place]
@@ -48,6 +50,8 @@ class RegressionCounts:
         error_bins: For each column (bin, rows) pairs in order, of the absolute errors.
         worst: For each column the largest absolute error and where its row is; the first of equal
             ones. None without rows.
+        points: For each column some of its (label, prediction) pairs, to be drawn, as
+            ``point_sample`` has them. None without rows.
     """
 
     num_columns: int
@@ -55,6 +59,7 @@ class RegressionCounts:
     moments: tuple[tuple[int, bytes], ...] = ()
     error_bins: tuple[tuple[tuple[int, int], ...], ...] = ()
     worst: tuple[tuple[float, Place], ...] = ()
+    points: tuple[bytes, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -77,7 +82,8 @@ class RegressionCounts:
         moments = tuple(sorted(self.moments + other.moments))
         worst = _worse(self.worst, other.worst)
         nan_rows = self.nan_rows + other.nan_rows
-        return RegressionCounts(self.num_columns, nan_rows, moments, bins, worst)
+        points = added(self.points, other.points, sample_size(self.num_columns))
+        return RegressionCounts(self.num_columns, nan_rows, moments, bins, worst, points)
 
     def total(self) -> Moments:
         """Merge the partitions' moments in their order: float64 [_NUM_MOMENTS, num_columns]."""
@@ -138,6 +144,8 @@ class RegressionTally:
         self._nan_rows = 0
         self._bins: list[dict[int, int]] = [{} for _ in range(num_columns)]
         self._worst: tuple[tuple[float, Place], ...] = ()
+        size = sample_size(num_columns)
+        self._samplers = [PointSampler(size) for _ in range(num_columns)]
 
     def add(
         self,
@@ -171,6 +179,8 @@ class RegressionTally:
         for bins, column in zip(self._bins, absolute.T, strict=True):
             for index, count in zip(*_binned(column), strict=True):
                 bins[index] = bins.get(index, 0) + count
+        for sampler, *points in zip(self._samplers, y_true.T, y_pred.T, strict=True):
+            sampler.add(*points)
         self._note_worst(absolute, rows, place_of)
 
     def _note_worst(
@@ -198,6 +208,7 @@ class RegressionTally:
             (part,) if self._moments[_ROWS, 0] else (),
             tuple(tuple(sorted(bins.items())) for bins in self._bins),
             self._worst,
+            tuple(sampler.points for sampler in self._samplers) if self._worst else (),
         )
 
 
@@ -368,6 +379,21 @@ def _median(bins: Sequence[tuple[int, int]], rows: int) -> float:
                 found.append(0.0 if index == _NO_ERROR else math.exp((index + 0.5) * _LOG_RATIO))
                 break
     return math.fsum(found) / len(found)
+
+
+def error_shares(bins: Sequence[tuple[int, int]]) -> tuple[Moments, Moments]:
+    """Tell how many rows are off by how much at most.
+
+    Args:
+        bins: (bin, rows) pairs of a column, in order; there are some.
+
+    Returns:
+        The upper edges of the bins, float64 [bins], and the share of the rows up to each of them.
+    """
+    indices = np.array([index for index, _ in bins], np.float64)
+    edges = np.where(indices == _NO_ERROR, 0.0, np.exp((indices + 1) * _LOG_RATIO))
+    rows = np.cumsum([count for _, count in bins], dtype=np.float64)
+    return edges, rows / rows[-1]
 
 
 def _overall(columns: Sequence[ColumnScores]) -> ColumnScores:

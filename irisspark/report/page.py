@@ -14,16 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from irisspark.metrics.curves import Curves, curves_of
-from irisspark.metrics.eval_counts import EvalCounts
-from irisspark.report import page_tables, pictures
+from irisspark.metrics.curves import curves_of
+from irisspark.metrics.joint import JointCounts
+from irisspark.metrics.regression import RegressionCounts
+from irisspark.report import label_tables, number_tables, page_tables, pictures
 from irisspark.report.gate import RequirementLike
+from irisspark.report.number_pictures import of_numbers
+from irisspark.report.page_tables import Table, Tile
 from irisspark.report.pictures import Picture
+from irisspark.report.results import file_of_output
 
 if TYPE_CHECKING:
-    from irisspark.metrics.joint import JointCounts, OneCounts
+    from irisspark.metrics.joint import OneCounts
 
 __all__ = ["files", "html", "import_libraries"]
+
+NAME = "report.html"
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def files(
     unmet: Sequence[str],
     history: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, bytes]:
-    """Return the page by its name; nothing for what has no page yet: all but classes.
+    """Return the page by its name; of several outputs a page each, called after it.
 
     Args:
         content: As for ``html``.
@@ -71,19 +77,23 @@ def files(
     Raises:
         ImportError: Jinja2 is not installed.
     """
-    if content["task"] != "classification":
-        return {}
-    assert counts is None or isinstance(counts, EvalCounts)
     verdict = Verdict.of(requirements, unmet)
-    written = html(content, verdict=verdict, curves=curves_of(counts), history=history)
-    return {"report.html": written.encode()}
+    if not isinstance(counts, JointCounts):
+        written = html(content, verdict=verdict, counts=counts, history=history)
+        return {NAME: written.encode()}
+    found = {}
+    for (output, own), part in zip(content["outputs"].items(), counts.parts, strict=True):
+        alone = {**content, **own, "output": output}
+        written = html(alone, verdict=verdict, counts=part, history=history)
+        found[file_of_output(output, NAME)] = written.encode()
+    return found
 
 
 def html(
     content: Mapping[str, Any],
     *,
     verdict: Verdict,
-    curves: Mapping[int, Curves],
+    counts: OneCounts | None,
     history: Sequence[Mapping[str, float]] = (),
 ) -> str:
     """Write the page.
@@ -91,24 +101,29 @@ def html(
     Args:
         content: What metrics.json holds, of an evaluation or of predictions alone.
         verdict: Of the requirements.
-        curves: Of the classes by their number; none where scores were not binned.
+        counts: The sum of what all workers counted; None of predictions alone.
         history: A row an epoch; empty without a training.
 
     Raises:
         ImportError: Jinja2 is not installed.
     """
     script = _part("page.js")
+    judged = page_tables.is_judged(content)
     written: str = _template().render(
         content=content,
         run=content["run"],
         verdict=verdict,
         subject=page_tables.subject(content),
-        tiles=page_tables.tiles(content),
+        counted=page_tables.counted(content),
+        judged=judged,
+        tiles=_tiles(content),
         matrix=page_tables.matrix(content),
         confusions=page_tables.confusions(content),
         classes=page_tables.classes(content),
         predicted=page_tables.predicted(content),
-        curves=_curve_pictures(content, curves),
+        tables=_tables(content) if judged else (),
+        curves=_curve_pictures(content, counts),
+        numbers=_number_pictures(content, counts),
         calibration=_calibration(content),
         epochs=pictures.training(history, _kept(content)) if history else (),
         facts=page_tables.facts(content),
@@ -119,18 +134,39 @@ def html(
     return written
 
 
-def _curve_pictures(content: Mapping[str, Any], curves: Mapping[int, Curves]) -> list[Picture]:
-    if not curves:
+def _tiles(content: Mapping[str, Any]) -> list[Tile]:
+    of_task = {"regression": number_tables.tiles, "labels": label_tables.tiles}
+    task = content["task"] if page_tables.is_judged(content) else ""
+    return of_task.get(task, page_tables.tiles)(content)
+
+
+def _tables(content: Mapping[str, Any]) -> tuple[Table, ...]:
+    if content["task"] == "regression":
+        return (number_tables.columns(content),)
+    if content["task"] == "labels":
+        return (label_tables.averages(content), label_tables.labels(content))
+    return ()
+
+
+def _curve_pictures(content: Mapping[str, Any], counts: OneCounts | None) -> list[Picture]:
+    if counts is None or isinstance(counts, RegressionCounts):
         return []
-    names = [page_tables.shown(name) for name in content["class_names"]]
-    drawn = []
-    for draw, metric in (
-        (pictures.roc, "roc_auc"),
-        (pictures.precision_recall, "average_precision"),
-    ):
-        areas = list(content[metric]["per_class"].values())
-        drawn.append(draw(curves, names, areas))
-    return drawn
+    of = curves_of(counts.score_bins)
+    if not of:
+        return []
+    one = "label" if content["task"] == "labels" else "class"
+    names = [page_tables.shown(name) for name in content[f"{one}_names"]]
+    areas, precisions = (
+        list(content[metric][f"per_{one}"].values()) for metric in ("roc_auc", "average_precision")
+    )
+    return [
+        pictures.roc(of, names, areas, one),
+        pictures.precision_recall(of, names, precisions, one),
+    ]
+
+
+def _number_pictures(content: Mapping[str, Any], counts: OneCounts | None) -> list[Picture]:
+    return of_numbers(content, counts) if isinstance(counts, RegressionCounts) else []
 
 
 def _calibration(content: Mapping[str, Any]) -> Picture | None:

@@ -99,6 +99,25 @@ class ClassTable:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table that is sorted by any column.
+
+    Attributes:
+        key: Names it in the page's addresses.
+        title: What it is of.
+        head: Names of its columns.
+        rows: Their texts; not all of them where there are too many for a page.
+        num_rows: Of all.
+    """
+
+    key: str
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    num_rows: int
+
+
+@dataclass(frozen=True)
 class Facts:
     """A small table of names and values."""
 
@@ -122,12 +141,32 @@ def subject(content: Mapping[str, Any]) -> str:
     options = content["run"]["options"]
     model, data = (shown(options[name], 120) for name in ("modelPath", "dataPath"))
     did = "trained and evaluated" if options["train"] else "evaluated"
-    return f"{model} {did if 'accuracy' in content else 'predicted'} on {data}"
+    if "output" in content:
+        model += f", its output {shown(content['output'])},"
+    return f"{model} {did if is_judged(content) else 'predicted'} on {data}"
+
+
+def is_judged(content: Mapping[str, Any]) -> bool:
+    """Tell an evaluation from predictions alone."""
+    return "loss" in content
+
+
+def counted(content: Mapping[str, Any]) -> str:
+    """Say what there is of the task: classes, labels, or columns of numbers."""
+    for key, one, more in (
+        ("class_names", "class", "classes"),
+        ("label_names", "label", "labels"),
+        ("per_column", "column of numbers", "columns of numbers"),
+    ):
+        if key in content:
+            number = len(content[key])
+            return f"{number:,} {one if number == 1 else more}"
+    return {"regression": "a regression", "labels": "several labels"}[content["task"]]
 
 
 def tiles(content: Mapping[str, Any]) -> list[Tile]:
     """Choose the scores of the first screen, those that exist."""
-    if "accuracy" not in content:
+    if not is_judged(content):
         return [Tile("Rows", f"{content['rows']:,}", "were predicted")]
     block = content["dl4j"]
     of_class = block["averaging"] == "class 1"

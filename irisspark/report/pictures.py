@@ -21,17 +21,17 @@ MAX_LINES = 8
 """Lines in a picture: more cannot be told apart."""
 
 _MAX_ROWS = 25
-_INK, _FAINT = "#010203", "#040506"
-_SERIES = tuple(f"#0a0b{number:02x}" for number in range(MAX_LINES))
+INK, _FAINT = "#010203", "#040506"
+SERIES = tuple(f"#0a0b{number:02x}" for number in range(MAX_LINES))
 _VARIABLES = {
-    _INK: "currentColor",
+    INK: "currentColor",
     _FAINT: "var(--faint)",
-    **{color: f"var(--series-{number})" for number, color in enumerate(_SERIES)},
+    **{color: f"var(--series-{number})" for number, color in enumerate(SERIES)},
 }
 _DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))
 _STYLE = {
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.right": False,
@@ -45,10 +45,10 @@ _STYLE = {
     "savefig.transparent": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "irisspark",
-    "text.color": _INK,
+    "text.color": INK,
     "text.parse_math": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
 _LOOK = frozenset(
     [
@@ -56,6 +56,12 @@ _LOOK = frozenset(
         *("savefig", "svg", "text", "xaxis", "xtick", "yaxis", "ytick"),
     ]
 )
+_METRICS = {
+    "accuracy": "accuracy",
+    "mae": "mean absolute error",
+    "binary_accuracy": "share of the labels that is right",
+}
+"""What the metric of an epoch is called in history.csv, and in words."""
 _STYLING = threading.Lock()
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
@@ -115,8 +121,10 @@ def import_library() -> None:
         import matplotlib.figure  # noqa: F401
 
 
-def roc(curves: Mapping[int, Curves], names: Sequence[str], areas: Sequence[Any]) -> Picture:
-    """Draw the ROC curves of the classes that are told apart worst."""
+def roc(
+    curves: Mapping[int, Curves], names: Sequence[str], areas: Sequence[Any], one: str = "class"
+) -> Picture:
+    """Draw the ROC curves of the classes, or what ``one`` is called, that are told apart worst."""
     shown = _worst(curves, areas)
     lines = tuple(Line(names[index], f"area {_number(areas[index])}") for index in shown)
     series = [
@@ -125,28 +133,28 @@ def roc(curves: Mapping[int, Curves], names: Sequence[str], areas: Sequence[Any]
     ]
     picture = Picture(
         key="roc",
-        title=f"How well scores tell a class from the rest: ROC, {_range(areas, shown)}",
+        title=f"How well scores tell a {one} from the rest: ROC, {_range(areas, shown)}",
         description=(
-            "One line a class: the share of its rows that are found against the share of other "
+            f"One line a {one}: the share of its rows that are found against the share of other "
             "rows that are taken for it. The nearer to the upper left corner, the better."
         ),
         lines=lines,
-        head=("class", "false positive rate", "true positive rate"),
+        head=(one, "false positive rate", "true positive rate"),
         rows=_rows(lines, series),
     )
 
     def draw(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         _draw_lines(axes, series)
         _unit_axes(axes, "false positive rate (share of other rows)", "true positive rate")
 
-    return _drawn(picture, draw)
+    return drawn(picture, draw)
 
 
 def precision_recall(
-    curves: Mapping[int, Curves], names: Sequence[str], areas: Sequence[Any]
+    curves: Mapping[int, Curves], names: Sequence[str], areas: Sequence[Any], one: str = "class"
 ) -> Picture:
-    """Draw the precision-recall curves of the classes that are told apart worst."""
+    """Draw the precision-recall curves of the same as ``roc``."""
     shown = _worst(curves, areas)
     lines = tuple(Line(names[i], f"average precision {_number(areas[i])}") for i in shown)
     series = [
@@ -156,19 +164,19 @@ def precision_recall(
         key="precision-recall",
         title=f"What finding more costs: precision and recall, {_range(areas, shown)}",
         description=(
-            "One line a class: the share of what is taken for the class that is right, against "
-            "the share of the class that is found. The higher, the better."
+            f"One line a {one}: the share of what is taken for the {one} that is right, against "
+            f"the share of the {one} that is found. The higher, the better."
         ),
         lines=lines,
-        head=("class", "recall", "precision"),
+        head=(one, "recall", "precision"),
         rows=_rows(lines, series),
     )
 
     def draw(axes: Any) -> None:
         _draw_lines(axes, series, drawstyle="steps-pre")
-        _unit_axes(axes, "recall (share of the class that is found)", "precision")
+        _unit_axes(axes, f"recall (share of the {one} that is found)", "precision")
 
-    return _drawn(picture, draw)
+    return drawn(picture, draw)
 
 
 def calibration(reliability: Mapping[str, Any]) -> Picture:
@@ -201,29 +209,30 @@ def calibration(reliability: Mapping[str, Any]) -> Picture:
     def draw(above: Any, below: Any) -> None:
         from matplotlib.ticker import EngFormatter
 
-        above.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
+        above.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         points = [b["mean_probability"] for b in bins], [b["observed_frequency"] for b in bins]
-        above.plot(*points, color=_SERIES[0], marker="o")
+        above.plot(*points, color=SERIES[0], marker="o")
         _unit_axes(above, "", "observed frequency")
         below.bar(
             [one["lower"] for one in reliability["bins"]],
             [one["count"] for one in reliability["bins"]],
             width=[one["upper"] - one["lower"] for one in reliability["bins"]],
             align="edge",
-            color=_SERIES[0],
-            edgecolor=_INK,
+            color=SERIES[0],
+            edgecolor=INK,
             linewidth=0.5,
         )
         below.set_xlabel(f"probability of the {of}")
         below.set_ylabel("rows")
         below.yaxis.set_major_formatter(EngFormatter(sep=""))
 
-    return _drawn(picture, draw, parts=(3, 1))
+    return drawn(picture, draw, parts=(3, 1))
 
 
 def training(history: Sequence[Mapping[str, float]], kept: int | None) -> tuple[Picture, ...]:
-    """Draw the epochs: loss, accuracy, learning rate and seconds."""
+    """Draw the epochs: loss, the metric of the task, learning rate and seconds."""
     last = history[-1]
+    metric, unit = next((name, unit) for name, unit in _METRICS.items() if name in last)
     loss = f"from {_number(history[0]['loss'])} to {_number(last['loss'])}"
     rate = f"from {_number(history[0]['learning_rate'])} to {_number(last['learning_rate'])}"
     seconds = sum(row["seconds"] for row in history)
@@ -232,9 +241,9 @@ def training(history: Sequence[Mapping[str, float]], kept: int | None) -> tuple[
         _epochs(
             history,
             kept,
-            ("accuracy", "val_accuracy"),
-            f"Accuracy reached {_number(last['accuracy'])} on the rows of the training",
-            "accuracy",
+            (metric, f"val_{metric}"),
+            f"{unit.capitalize()} reached {_number(last[metric])} on the rows of the training",
+            unit,
         ),
         _epochs(history, kept, ("learning_rate",), f"Learning rate went {rate}", "learning rate"),
         _epochs(history, kept, ("seconds",), f"Epochs took {seconds:,.1f} s in all", "seconds"),
@@ -252,9 +261,11 @@ def _epochs(
     if present[0] == "loss" and history[-1]["loss"] >= history[0]["loss"]:
         title = title.replace("fell", "did not fall:")
     epochs = [row["epoch"] for row in history]
-    names = {"val_loss": "held-out rows", "val_accuracy": "held-out rows"}
     lines = tuple(
-        Line(names.get(column, "rows of the training"), _number(history[-1][column]))
+        Line(
+            "held-out rows" if column.startswith("val_") else "rows of the training",
+            _number(history[-1][column]),
+        )
         for column in present
     )
     description = f"{unit.capitalize()} after each of {len(history)} epochs."
@@ -268,7 +279,7 @@ def _epochs(
         head=("epoch", *(column.replace("_", " ") for column in present)),
         rows=tuple(
             (f"{row['epoch']:.0f}", *(_number(row.get(column)) for column in present))
-            for row in _sampled(history)
+            for row in evenly(history)
         ),
     )
 
@@ -276,15 +287,15 @@ def _epochs(
         series = [_Series(epochs, [row[column] for row in history]) for column in present]
         _draw_lines(axes, series, marker="o" if len(history) <= _MAX_ROWS else "")
         if kept is not None:
-            axes.axvline(kept, color=_INK, linewidth=1.0, linestyle="--")
+            axes.axvline(kept, color=INK, linewidth=1.0, linestyle="--")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)
 
-    return _drawn(picture, draw, height=2.6)
+    return drawn(picture, draw, height=2.6)
 
 
-def _drawn(
+def drawn(
     picture: Picture,
     draw: Callable[..., None],
     *,
@@ -316,6 +327,7 @@ def _for_the_page(written: str) -> str:
     svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"\s+", " ", svg)
+    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # a hundredth of a point is not seen
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1">', svg, count=1)
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, variable)
@@ -349,7 +361,7 @@ def _quiet() -> Iterator[None]:
 def _draw_lines(axes: Any, series: Sequence[_Series], **style: Any) -> None:
     for number, one in enumerate(series):
         dashes = _DASHES[number % len(_DASHES)]
-        axes.plot(one.x, one.y, color=_SERIES[number], linestyle=dashes, **style)
+        axes.plot(one.x, one.y, color=SERIES[number], linestyle=dashes, **style)
 
 
 def _unit_axes(axes: Any, x_label: str, y_label: str) -> None:
@@ -376,11 +388,11 @@ def _rows(lines: Sequence[Line], series: Sequence[_Series]) -> tuple[tuple[str, 
     return tuple(
         (line.name, f"{x:.4f}", f"{y:.4f}")
         for line, one in zip(lines, series, strict=True)
-        for x, y in _sampled(list(zip(one.x, one.y, strict=True)))
+        for x, y in evenly(list(zip(one.x, one.y, strict=True)))
     )
 
 
-def _sampled(items: Sequence[Any]) -> list[Any]:
+def evenly(items: Sequence[Any]) -> list[Any]:
     """Take items evenly, the first and the last among them."""
     if len(items) <= _MAX_ROWS:
         return list(items)

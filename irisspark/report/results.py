@@ -111,6 +111,10 @@ def _files_of_outputs(
     found = documents.encoded(contents, history)
     for name, one in scores.by_output.items():
         own = files(one, content["outputs"][name], layout=layout)
-        called = _NO_FILE_NAME.sub("_", name)
-        found |= {f"{called}_{key}": own[key] for key in own if key not in contents}
+        found |= {file_of_output(name, key): own[key] for key in own if key not in contents}
     return found
+
+
+def file_of_output(output: str, file: str) -> str:
+    """Call a file after the one of several outputs that it is of."""
+    return f"{_NO_FILE_NAME.sub('_', output)}_{file}"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from irisspark.data.bad_rows import BadRows
 from irisspark.data.dataset import bad_row_error, describe
-from irisspark.data.holdout import HashedRows, Holdout, LastRows, mix
+from irisspark.data.holdout import HashedRows, Holdout, LastRows
 from irisspark.data.scanning import ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError, TrainingError
+from irisspark.scattering import mix
 from irisspark.startup.meter import Work
 from irisspark.storage.opening import Opener
 from irisspark.training.worker.rows import (

@@ -90,6 +90,13 @@ def test_every_metric_is_scikit_learns_and_predictions_are_keras_own(
     median = metrics.median_absolute_error(labels, ours)
     assert found["median_absolute_error"] == pytest.approx(median, rel=0.01)
     assert "the task is a regression: one unit with the activation linear" in output
+    page = (folder / "out" / "report.html").read_text()
+    for title, name in (("RMSE", "root_mean_squared_error"), ("MAE", "mean_absolute_error")):
+        assert f"{title}<b>{found[name]:,.6g}</b>" in page
+    assert page.count('<svg role="img"') == 3
+    pairs = sorted(zip(labels.tolist(), ours.tolist(), strict=True))
+    for label, prediction in (pairs[0], pairs[-1]):
+        assert f"<td>{label:,.6g}</td><td>{prediction:,.6g}</td><td>1</td>" in page
     title, line = output.splitlines()[-2:]
     assert title.split() == ["Column", "MSE", "MAE", "RMSE", "RSE", "R^2"]
     assert line.split() == [
@@ -121,6 +128,11 @@ def test_training_with_one_worker_equals_fit(
     ).history
     with (folder / "trained" / "history.csv").open() as lines:
         history = list(csv.DictReader(lines))
+    page = (folder / "trained" / "report.html").read_text()
+    assert f"Mean absolute error reached {float(history[-1]['mae']):.4f}" in page
+    page = (folder / "trained" / "report.html").read_text()
+    assert "Mean absolute error reached" in page
+    assert "those that were held out" in page
     for name in ("loss", "mae", "val_loss", "val_mae"):
         found = [float(row[name]) for row in history]
         assert found == pytest.approx(fitted[name], rel=1e-4), name
@@ -152,12 +164,17 @@ def test_rows_whose_label_is_no_number_are_bad_and_counted(
 
 def test_requirements_and_predictions_without_labels(one_driver: OneDriver, folder: Path) -> None:
     assert "-require: rmse is" in run(one_driver, folder, "-require rmse<=1,r2<2", code=3)
-    run(one_driver, folder, "-require mse<1e9,r2>-1e9")
+    run(one_driver, folder, "-require mse<1e9,r2>-1e9 -showValues false -outputPath hidden")
+    page = (folder / "hidden" / "report.html").read_text()
+    assert page.count('<svg role="img"') == 1  # how large errors are
+    assert "rows of both" not in page
+    assert "single rows are not drawn" in page
     output = run(
         one_driver, folder, "-featureIndices 0-9 -labelIndex none -predictions true -outputPath new"
     )
     assert output.endswith("442 rows predicted\n")
     assert metrics_of(folder, "new")["task"] == "regression"
+    assert "Rows<b>442</b>" in (folder / "new" / "report.html").read_text()
 
 
 def test_what_speaks_of_classes_is_refused(one_driver: OneDriver, folder: Path) -> None:

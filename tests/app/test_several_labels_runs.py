@@ -151,6 +151,14 @@ def test_several_labels_are_judged_as_by_scikit_learn(
             assert (
                 abs(found[name][average] - score(labels, scores, average=average)) <= bound + 1e-9
             )
+    page = (folder / "marks" / "report.html").read_text()
+    assert f"Subset accuracy<b>{metrics.accuracy_score(labels, said):.4f}</b>" in page
+    assert page.count('<svg role="img"') == 2
+    table = page[page.index('<h2 id="labels">') :]
+    for place, label in enumerate(MARKS):
+        f1 = metrics.f1_score(labels[:, place], said[:, place])
+        row = table[table.index(f"<tr><td>{label}</td><td>") :].split("</tr>")[0]
+        assert f"<td>{f1:.4f}</td>" in row
     title, first, *_ = output.splitlines()[-4:]
     assert title.split() == [
         *("Label", "Accuracy", "F1", "Precision", "Recall", "Total", "TP", "TN", "FP", "FN")

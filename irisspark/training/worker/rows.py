@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from irisspark.data.bad_rows import BadRows
-from irisspark.data.holdout import Holdout, mix
+from irisspark.data.holdout import Holdout
 from irisspark.data.reader import Batch
 from irisspark.data.scanning import Scan, ScanPlan
 from irisspark.data.splits import TaskSplits
 from irisspark.errors import DataError
 from irisspark.model.forward import parts_of
+from irisspark.scattering import mix
 from irisspark.storage.opening import Opener
 
 Array = npt.NDArray[Any]
