@@ -158,6 +158,10 @@ def test_each_output_is_evaluated_as_by_itself_in_one_pass(
     headings = [line for line in captured.out.splitlines() if line.startswith("Output ")]
     assert headings == ["Output price", "Output kind", "Output tags"]
     assert (out / "report.txt").read_text() in captured.out
+    for name, title in (("price", "How near"), ("kind", "ROC"), ("tags", "ROC")):
+        page = (out / f"{name}_report.html").read_text()
+        assert f"its output {name}, evaluated on" in page
+        assert title in page
     assert (out / "kind_confusion_matrix.csv").exists()
     jsonschema.validate(content, json.loads(SCHEMA.read_text()))
 
