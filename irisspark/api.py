@@ -322,6 +322,11 @@ def _frame_rows(data: DataFrame, given: dict[str, Any]) -> _FrameRows:
         )
     said = {name: named.pop(name, None) for name in _OF_COLUMNS}
     label = named.get("label_index", -1)
+    if isinstance(label, dict):
+        raise OptionsError(
+            "label: the labels of several outputs are named in files alone: write the DataFrame as "
+            "Parquet and evaluate that path, or pass output=NAME with the label of that output"
+        )
     choice = choose_columns(
         data, label, said["feature_indices"], said["keep_columns"], said["inputs"]
     )

@@ -36,6 +36,14 @@ CONTENT = {
 HISTORY = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "val_loss": 0.5}]
 
 
+def test_scores_of_several_outputs_stand_behind_the_names_of_the_outputs() -> None:
+    several = {"price": {"loss": 2.0, "per_column": {}}, "is sold?": {"accuracy": 0.5}}
+    content = {**CONTENT, "task": "outputs", "outputs": several, "accuracy": None}
+    names = {one.name: one.value for one in make_record(content, {}).metrics}
+    assert (names["price.loss"], names["is sold_.accuracy"]) == (2.0, 0.5)
+    assert not [name for name in names if name.startswith("outputs")]
+
+
 def test_record_has_options_scores_epochs_bad_rows_and_versions() -> None:
     record = make_record(CONTENT, {}, history=HISTORY, unmet=["accuracy is 0.9"])
     assert record.params == {

@@ -16,7 +16,7 @@ _NO_SCORES = frozenset(
     [
         *("version", "num_classes", "top_n", "bad_rows", "reliability", "num_predicted", "run"),
         *("per_class", "per_class_error_bound", "per_column", "max_error_row"),
-        *("per_label", "per_label_error_bound"),
+        *("per_label", "per_label_error_bound", "outputs"),
     ]
 )
 _NOT_IN_NAMES = re.compile(r"[^\w./ -]", re.ASCII)
@@ -82,6 +82,8 @@ def make_record(
 
 def _scores(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
     """Yield the numbers that judge all rows, named as ``-require`` names them."""
+    for output, scores in content.get("outputs", {}).items():
+        yield from _scores(scores, f"{_NOT_IN_NAMES.sub('_', output)}.")
     for name, value in content.items():
         if name in _NO_SCORES or isinstance(value, bool):
             continue

@@ -368,3 +368,90 @@ def test_sources_reach_executors_that_do_not_have_them(network: Any, tmp_path: P
     # A zipimporter would read its whole archive again before each task of the next call.
     assert "KeptArchive" in importers and "zipimporter" not in importers
     assert list(tmp_path.glob("*")) == [tmp_path / "model.keras"]
+
+
+@pytest.fixture(scope="module")
+def two_outputs() -> Any:
+    """A model of iris's first two columns: a number, and two marks, each by itself."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    taken = keras.Input((2,))
+    hidden = keras.layers.Dense(6, "relu")(taken)
+    outputs = {
+        "width": keras.layers.Dense(1)(hidden),
+        "marks": keras.layers.Dense(2, "sigmoid")(hidden),
+    }
+    model = keras.Model(taken, outputs)
+    model.compile("sgd", {"width": "mse", "marks": "binary_crossentropy"})
+    return model
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Iris's numbers, and whether a flower's petals are long and wide."""
+    features, _ = iris()
+    marks = features[:, 2:] > [3.0, 1.0]
+    path = tmp_path_factory.mktemp("marked") / "marked.csv"
+    header = "a,b,c,d,long,wide"
+    table = np.hstack([features, marks])
+    np.savetxt(path, table, "%g", ",", header=header, comments="")
+    return path
+
+
+def test_labels_and_outputs_are_named_by_lists_and_dictionaries(
+    spark: Session, two_outputs: Any, marked: Path
+) -> None:
+    how = {"header": True, "features": ["a", "b"]}
+    features, marks = iris()[0], np.loadtxt(marked, delimiter=",", skiprows=1)[:, 4:]
+    wanted = two_outputs.evaluate(
+        features[:, :2], {"width": features[:, 3], "marks": marks}, verbose=0, return_dict=True
+    )
+    both = irisspark.evaluate(
+        spark.context,
+        two_outputs,
+        str(marked),
+        label={"width": "d", "marks": ["long", "wide"]},
+        require="width.rmse<=100,marks.macro.f1>=1.01",
+        **how,
+    )
+    assert both.loss == pytest.approx(wanted["loss"], rel=1e-5)
+    assert both.content["outputs"]["width"]["loss"] == pytest.approx(wanted["width_loss"], rel=1e-5)
+    assert [line.split()[0] for line in both.unmet] == ["marks.macro.f1"]
+    assert both.to_pandas().index.tolist() == [("width", "d"), ("marks", "long"), ("marks", "wide")]
+    one = irisspark.evaluate(
+        spark.context, two_outputs, str(marked), label=["long", "wide"], output="marks", **how
+    )
+    assert one.loss == pytest.approx(wanted["marks_loss"], rel=1e-5)
+    assert str(one) == str(both).partition("Output marks\n")[2]
+
+
+def test_one_output_of_several_predicts_a_frame(frames: Any, two_outputs: Any) -> None:
+    data, features = frames["columns"], ["sepal length", "b"]
+    scored = irisspark.predict(
+        data.sparkSession, two_outputs, data, features=features, keep=["id"], output="width"
+    )
+    table = scored.toPandas().set_index("id")
+    expected = two_outputs.predict(iris()[0][:, :2], verbose=0)["width"][:, 0]
+    found = table.loc[[f"r{place}" for place in range(150)], "prediction"]
+    with pytest.raises(OptionsError, match="labels of several outputs are named in files alone"):
+        irisspark.evaluate(data.sparkSession, two_outputs, data, label={"width": "c", "marks": "d"})
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_training_on_a_list_of_labels_is_that_of_keras(
+    spark: Session, two_outputs: Any, marked: Path
+) -> None:
+    import keras
+
+    model = keras.Model(two_outputs.inputs, two_outputs.output["marks"])
+    model = keras.models.clone_model(model)
+    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    result = irisspark.train(
+        spark.context, model, str(marked), label=["long", "wide"], header=True,
+        features=["a", "b"], workers=1, shuffle=False, epochs=2, batch_size_per_worker=10,
+    )  # fmt: skip
+    marks = np.loadtxt(marked, delimiter=",", skiprows=1)[:, 4:]
+    model.fit(iris()[0][:, :2], marks, batch_size=10, epochs=2, shuffle=False, verbose=0)
+    for ours, kerass in zip(result.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, kerass, atol=1e-6)
