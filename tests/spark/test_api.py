@@ -404,8 +404,10 @@ def test_labels_and_outputs_are_named_by_lists_and_dictionaries(
 ) -> None:
     how = {"header": True, "features": ["a", "b"]}
     features, marks = iris()[0], np.loadtxt(marked, delimiter=",", skiprows=1)[:, 4:]
+    given = {"width": features[:, 3], "marks": marks}
+    # Keras's loss of an output is a mean over batches, however many rows a batch has.
     wanted = two_outputs.evaluate(
-        features[:, :2], {"width": features[:, 3], "marks": marks}, verbose=0, return_dict=True
+        features[:, :2], given, batch_size=150, verbose=0, return_dict=True
     )
     both = irisspark.evaluate(
         spark.context,
