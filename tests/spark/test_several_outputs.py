@@ -200,3 +200,27 @@ def test_all_outputs_predict_where_there_are_no_labels(run, table, model_path, t
     }.items():
         np.testing.assert_allclose(written[column], expected, **TOLERANCE)
     np.testing.assert_array_equal(written["prediction_kind"], given["kind"].argmax(axis=1))
+
+
+def test_labels_named_for_one_output_and_what_does_not_fit(run, table, model_path, tmp_path, capfd):
+    table.to_csv(tmp_path / "a.csv", index=False)
+    words = ("-modelPath", model_path, "-dataPath", tmp_path / "a.csv", "-header", "true",
+             "-featureIndices", "0-2")  # fmt: skip
+    assert run(*words, "-labelIndex", LABELS, "-loadData", "false")[0] == 0
+    shown = capfd.readouterr().out
+    assert '  labels: "cost" (column 3), "sort" (column 4), "garden" (column 5)' in shown
+    code, out = run(*words, "-labelIndex", "price=cost")
+    named = json.loads((out / "metrics.json").read_text())
+    code, out = run(*words, "-labelIndex", "cost", "-output", "price")
+    alone = json.loads((out / "metrics.json").read_text())
+    assert (code, named["task"]) == (0, "regression")
+    assert {**named, "run": None} == {**alone, "run": None}
+    capfd.readouterr()
+    for label, said in {
+        "price=cost,costs=sort": "-output costs: the model has no such output, but kind (None, 3)",
+        "price=cost,tags=new,lift": "the output tags: -labelIndex names 2 columns, but the model",
+        "price=cost,kind=3": "-labelIndex names column 3 more than once",
+        "price=cost,kind=rooms": "-labelIndex kind rooms: the header of",
+    }.items():
+        assert run(*words, "-labelIndex", label)[0] == 1
+        assert said in capfd.readouterr().err
