@@ -232,6 +232,7 @@ def predict(
     data: DataFrame,
     *,
     features: Sequence[str] | None = None,
+    inputs: Mapping[str, Sequence[str] | str] | None = None,
     keep: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
     bad_rows: str = "fail",
@@ -245,6 +246,8 @@ def predict(
         data: Its rows may come from any source. A single column of features may hold arrays of
             numbers, or ML vectors.
         features: Names of its columns in the model's order; None: all but those that are kept.
+        inputs: Names of the columns of each input of a model that has several, or takes text;
+            those that are not named take the column of their name.
         keep: Names of columns that are carried over.
         class_names: As for ``evaluate``.
         bad_rows: ``fail``: a row that cannot be predicted ends the action; ``skip``: it gets nulls,
@@ -268,7 +271,9 @@ def predict(
     session = _attach(spark, read)
     with _ONE_AT_A_TIME, _known_to_keras(own):
         loaded = _load(session, model, read, own)
-    return frames.predict(session, loaded.spec, data, features, keep, read.class_names, bad_rows)
+    return frames.predict(
+        session, loaded.spec, data, features, inputs, keep, read.class_names, bad_rows
+    )
 
 
 def _run(

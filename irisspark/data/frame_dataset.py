@@ -201,7 +201,7 @@ def frame_dataset(
         DataError: There are no rows, or they do not fit.
         IrissparkError: It cannot be computed.
     """
-    inputs = _inputs(choice, spec, data)
+    inputs = columns_of_inputs(choice, spec, data)
     columns = _packed(choice, inputs, spec, dict(data.dtypes))
     pieces = _computed(session, data, columns)
     try:
@@ -217,10 +217,14 @@ def frame_dataset(
         pieces.rdd.unpersist()
 
 
-def _inputs(
+def columns_of_inputs(
     choice: FrameChoice, spec: ModelSpec, data: DataFrame
 ) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
-    """Say which columns each of several inputs takes; None for a model with one."""
+    """Say which columns each of several inputs takes; None for a model with one.
+
+    Raises:
+        DataError: There is no such input, or no column for one.
+    """
     if not spec.inputs:
         if choice.inputs is not None:
             raise DataError("inputs: the model has one input; features names its columns")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from irisspark.data.dataset import check_class_names
+from irisspark.data.frame_dataset import FrameChoice, columns_of_inputs
 from irisspark.data.targets import numeric_class_names
 from irisspark.errors import DataError
 from irisspark.evaluation.predictions import score_names
@@ -26,6 +27,7 @@ def predict(
     spec: ModelSpec,
     data: DataFrame,
     features: Sequence[str] | None,
+    inputs: Mapping[str, Sequence[str] | str] | None,
     keep: Sequence[str],
     class_names: Sequence[str] | None,
     bad_rows: str,
@@ -35,11 +37,6 @@ def predict(
     Raises:
         DataError: A column is not there, is named as one of ours, or does not fit the model.
     """
-    if spec.inputs:
-        raise DataError(
-            f"the model has {len(spec.inputs)} inputs: a DataFrame feeds models with one input; "
-            "write it as Parquet, and run -predictions true on that"
-        )
     if spec.output.label_shape:
         raise DataError(
             f"the model puts out {spec.output.num_units} numbers for a row, and a DataFrame of "
@@ -47,20 +44,57 @@ def predict(
             "-predictions true on that"
         )
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
-    features = tuple(features or (name for name in data.columns if name not in keep))
-    _check_columns(data, features, keep)
-    data = _with_arrays(data, features)
-    plan = _plan(session, spec, features, keep, class_names, skip=bad_rows == "skip")
+    groups = _groups(spec, data, features, inputs, keep)
+    taken = tuple(dict.fromkeys(name for columns in groups for name in columns))
+    _check_columns(data, taken, keep)
+    for place, columns in enumerate(groups):
+        is_text = bool(spec.inputs) and spec.inputs[place].is_text
+        data = _with_arrays(data, columns, is_text=is_text)
+    plan = _plan(session, spec, groups, keep, class_names, skip=bad_rows == "skip")
     _check_names(keep, plan)
     types = dict(data.dtypes)
-    if len(features) > 1 or not types[features[0]].startswith("array"):
-        spec.row_shape(len(features))
+    _check_sizes(spec, groups, types)
     recipe = spec.without_file(share_file(session.context, spec.file))
 
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         return frame_rows.predict_frames(batches, recipe, plan)
 
-    return data.select(*_quoted((*keep, *features))).mapInArrow(run, _schema(types, plan))
+    return data.select(*_quoted((*keep, *taken))).mapInArrow(run, _schema(types, plan))
+
+
+def _groups(
+    spec: ModelSpec,
+    data: DataFrame,
+    features: Sequence[str] | None,
+    inputs: Mapping[str, Sequence[str] | str] | None,
+    keep: Sequence[str],
+) -> tuple[tuple[str, ...], ...]:
+    """Say which columns each input of the model takes."""
+    said = {
+        name: (of,) if isinstance(of, str) else tuple(of) for name, of in (inputs or {}).items()
+    }
+    named = tuple(said.items()) if inputs is not None else None
+    choice = FrameChoice("", (), named, names_features=features is not None)
+    by_input = columns_of_inputs(choice, spec, data)
+    if by_input is not None:
+        return tuple(columns for _, columns in by_input)
+    return (tuple(features or (name for name in data.columns if name not in keep)),)
+
+
+def _check_sizes(
+    spec: ModelSpec, groups: tuple[tuple[str, ...], ...], types: Mapping[str, str]
+) -> None:
+    """Hold the number of columns against each input, but for arrays, whose rows are held."""
+    if not spec.inputs:
+        if len(groups[0]) > 1 or not types[groups[0][0]].startswith("array"):
+            spec.row_shape(len(groups[0]))
+        return
+    for one, columns in zip(spec.inputs, groups, strict=True):
+        if len(columns) != one.size and not types[columns[0]].startswith("array"):
+            raise DataError(
+                f"the model's input {one.name!r} takes {one.size} columns, and not {len(columns)}: "
+                + ", ".join(columns)
+            )
 
 
 def _check_columns(data: DataFrame, features: Sequence[str], keep: Sequence[str]) -> None:
@@ -85,10 +119,14 @@ def _check_names(keep: Sequence[str], plan: FramePlan) -> None:
         )
 
 
-def _with_arrays(data: DataFrame, features: Sequence[str]) -> DataFrame:
-    """Turn ML vectors into arrays, and refuse what holds no numbers."""
+def _with_arrays(data: DataFrame, features: Sequence[str], *, is_text: bool) -> DataFrame:
+    """Turn ML vectors into arrays, and refuse what the model does not take."""
     for name, kind in data.dtypes:
         if name not in features:
+            continue
+        if is_text:
+            if kind.split("(")[0] not in _TEXTS:
+                raise DataError(f"column '{name}' is {kind}: the model's input takes text")
             continue
         if kind == "vector" and len(features) == 1:
             from pyspark.ml.functions import vector_to_array
@@ -105,10 +143,13 @@ _NUMBERS = frozenset(
 )
 
 
+_TEXTS = frozenset(["string", "varchar", "char"])
+
+
 def _plan(
     session: Session,
     spec: ModelSpec,
-    features: tuple[str, ...],
+    groups: tuple[tuple[str, ...], ...],
     keep: tuple[str, ...],
     class_names: Sequence[str] | None,
     *,
@@ -124,7 +165,7 @@ def _plan(
         scores, probabilities = tuple(score_names(meaning, names)), meaning.probabilities
         values = names if class_names else tuple(range(meaning.num_classes))
     threads = session.threads_per_task
-    return FramePlan(features, keep, scores, values, probabilities, skip, threads)
+    return FramePlan(groups, keep, scores, values, probabilities, skip, threads)
 
 
 def _schema(types: dict[str, str], plan: FramePlan) -> str:

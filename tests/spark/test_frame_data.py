@@ -205,10 +205,40 @@ def test_several_inputs_take_columns_by_name(session: Any) -> None:
         result = irisspark.evaluate(session, model, frame, label="z", inputs=inputs)
         assert result.accuracy == pytest.approx(accuracy)
         assert result.loss == pytest.approx(loss, rel=1e-5)
+        scored = irisspark.predict(session, model, frame, inputs=inputs, keep=["z"]).toPandas()
+        assert scored["z"].tolist() == labels.tolist()
+        wanted = model.predict(features, verbose=0)[:, 0]
+        np.testing.assert_allclose(scored["probability_1"], wanted, rtol=1e-5)
+    with pytest.raises(DataError, match=r"'point' takes 2 columns, and not 1: x"):
+        irisspark.predict(session, model, frame, inputs={"point": "x"})
     with pytest.raises(DataError, match=r"\(point, town\) are named with inputs"):
         irisspark.evaluate(session, model, frame, label="z", features=["x"])
     with pytest.raises(DataError, match=r"no input 'pint'; it has point, town"):
         irisspark.evaluate(session, model, frame, label="z", inputs={"pint": ["x", "y"]})
+
+
+def test_inputs_of_text_and_of_numbers_predict_as_keras_does(session: Any) -> None:
+    import keras
+
+    keras.utils.set_random_seed(6)
+    layers = keras.layers
+    town, age = keras.Input((1,), dtype="string", name="town"), keras.Input((1,), name="age")
+    known = layers.StringLookup(vocabulary=["Paris", "Å"], output_mode="one_hot")(town)
+    outputs = layers.Dense(1)(layers.concatenate([known, age]))
+    model = keras.Model([town, age], outputs)
+    rows = [("Paris", 1.5), ("Å", 2.0), (None, 3.0), ("Rome", None)]
+    frame = session.createDataFrame(rows, "town string, age double").coalesce(1)
+    found = irisspark.predict(session, model, frame, bad_rows="skip").toPandas()
+    texts = np.array([[text or ""] for text, _ in rows[:3]], dtype=object)
+    numbers = np.array([[number] for _, number in rows[:3]])
+    import tensorflow as tf
+
+    wanted = model.predict([tf.constant(texts), tf.constant(numbers)], verbose=0)[:, 0]
+    np.testing.assert_allclose(found["prediction"][:3], wanted, rtol=1e-5)
+    assert found["problem"].isna().tolist() == [True, True, True, False]
+    assert "column 'age' is missing" in found["problem"][3]
+    with pytest.raises(DataError, match="column 'age' is double: the model's input takes text"):
+        irisspark.predict(session, model, frame, inputs={"town": "age"})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from irisspark.data.numbers import not_representable
 from irisspark.errors import DataError
 from irisspark.model.forward import blocks_of, predictor
+from irisspark.model.inputs import ModelInput
 from irisspark.model.output import OutputMeaning
 from irisspark.model.spec import ModelSpec
 from irisspark.startup.imports import import_tensorflow
@@ -29,7 +30,8 @@ class FramePlan:
     """What to predict, and what the rows are called.
 
     Attributes:
-        features: Columns of the features in the model's order; one alone may hold arrays.
+        features: For each input of the model, in its order, the columns that it takes; one alone
+            may hold arrays.
         kept: Columns that are carried into the predictions.
         scores: Names of the columns of the scores; none for a regression.
         class_values: What each class is called; empty for a regression.
@@ -38,7 +40,7 @@ class FramePlan:
         num_threads: That a task may use.
     """
 
-    features: tuple[str, ...]
+    features: tuple[tuple[str, ...], ...]
     kept: tuple[str, ...]
     scores: tuple[str, ...]
     class_values: tuple[str, ...] | tuple[int, ...]
@@ -80,7 +82,8 @@ def _predicted(batch: pa.RecordBatch, spec: ModelSpec, plan: FramePlan) -> pa.Re
 
 
 def _output(features: Array, spec: ModelSpec, plan: FramePlan) -> Array:
-    predict = predictor(spec, features.shape[1], plan.num_threads)
+    num_features = sum(one.size for one in spec.inputs) or features.shape[1]
+    predict = predictor(spec, num_features, plan.num_threads)
     blocks = blocks_of(features, spec.block_rows)
     return np.concatenate([predict(block, None)[0][:filled] for block, filled in blocks])
 
@@ -101,42 +104,79 @@ def _columns(output: Array, good: Array, spec: ModelSpec, plan: FramePlan) -> di
 def _features(
     batch: pa.RecordBatch, spec: ModelSpec, plan: FramePlan
 ) -> tuple[Array, list[str | None]]:
-    """Give the rows' features, [rows, features], and what is wrong with each row, if anything."""
-    first = batch.column(plan.features[0])
+    """Give rows' features as the model takes them, and what is wrong with each row, if anything.
+
+    A missing text is the empty text.
+    """
+    problems: list[str | None] = [None] * batch.num_rows
+    if not spec.inputs:
+        return _numbers(batch, plan.features[0], spec, None, problems), problems
+    tables, texts = [], []
+    for one, columns in zip(spec.inputs, plan.features, strict=True):
+        if one.is_text:
+            texts += [_texts(batch.column(name)) for name in columns]
+        else:
+            tables.append(_numbers(batch, columns, spec, one, problems))
+    numbers = np.concatenate([np.zeros((batch.num_rows, 0), spec.input_dtype), *tables], axis=1)
+    if not texts:
+        return numbers, problems
+    fields = [("numbers", numbers.dtype, numbers.shape[1:]), ("texts", "O", (len(texts),))]
+    rows = np.zeros(batch.num_rows, fields)
+    rows["numbers"], rows["texts"] = numbers, np.stack(texts, axis=1)
+    return rows, problems
+
+
+def _numbers(
+    batch: pa.RecordBatch,
+    columns: Sequence[str],
+    spec: ModelSpec,
+    one: ModelInput | None,
+    problems: list[str | None],
+) -> Array:
+    """Give the numbers of an input, of the only one where None, and note the rows without."""
+    dtype = spec.input_dtype if one is None else one.dtype
+    first = batch.column(columns[0])
     if pa.types.is_list(first.type) or pa.types.is_large_list(first.type):
-        table = _of_arrays(first, plan.features[0], spec)
+        table = _of_arrays(first, columns[0], spec, one)
     else:
-        table = np.column_stack([_floats(batch.column(name)) for name in plan.features])
-    is_bad = not_representable(table, np.dtype(spec.input_dtype))
-    problems: list[str | None] = [None] * len(table)
+        table = np.column_stack([_floats(batch.column(name)) for name in columns])
+    is_bad = not_representable(table, np.dtype(dtype))
     for row in np.flatnonzero(is_bad.any(axis=1)).tolist():
         column = int(np.flatnonzero(is_bad[row])[0])
-        where = plan.features[column] if len(plan.features) > 1 else plan.features[0]
-        problems[row] = f"column '{where}' {_fault(table[row, column], spec)}"
+        where = columns[column] if len(columns) > 1 else columns[0]
+        problems[row] = problems[row] or f"column '{where}' {_fault(table[row, column], dtype)}"
     with np.errstate(invalid="ignore", over="ignore"):  # of those that are bad
-        return table.astype(spec.input_dtype), problems
+        return table.astype(spec.input_dtype)
 
 
-def _fault(value: float, spec: ModelSpec) -> str:
+def _fault(value: float, dtype: str) -> str:
     if np.isfinite(value):
-        return f"holds {value:.12g}, which the model's input ({spec.input_dtype}) cannot hold"
+        return f"holds {value:.12g}, which the model's input ({dtype}) cannot hold"
     return "is missing, not finite, or not as long as it should be"
+
+
+def _texts(column: pa.Array) -> Array:
+    """Give texts as bytes, as those of files are."""
+    filled = column.cast(pa.utf8()).fill_null("").cast(pa.binary())
+    return np.array([*filled.to_pylist(), None], dtype=object)[:-1]
 
 
 def _floats(column: pa.Array) -> Array:
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _of_arrays(column: pa.Array, name: str, spec: ModelSpec) -> Array:
+def _of_arrays(column: pa.Array, name: str, spec: ModelSpec, one: ModelInput | None) -> Array:
     """Lay arrays out as rows; one that is missing or of another length becomes NaN."""
     rows = [None if row is None else np.asarray(row, np.float64) for row in column.to_pylist()]
     lengths = [len(row) for row in rows if row is not None]
-    known = [size for size in spec.input_shape if size is not None]
-    width = int(np.prod(known)) if len(known) == len(spec.input_shape) else max(lengths, default=0)
-    try:
-        spec.row_shape(width)
-    except DataError as error:
-        raise DataError(f"column '{name}': {error}") from None
+    shape = spec.input_shape if one is None else one.shape
+    known = [size for size in shape if size is not None]
+    width = int(np.prod(known)) if len(known) == len(shape) else max(lengths, default=0)
+    if one is None:
+        try:
+            spec.row_shape(width)
+        except DataError as error:
+            raise DataError(f"column '{name}': {error}") from None
     table = np.full((len(rows), width), np.nan)
     for place, row in enumerate(rows):
         if row is not None and len(row) == width:
