@@ -335,7 +335,8 @@ def _frame_rows(data: DataFrame, given: dict[str, Any]) -> _FrameRows:
     choice = choose_columns(
         data, label, said["feature_indices"], said["keep_columns"], said["inputs"]
     )
-    return _FrameRows(data, choice, {**named, "label_index": data.columns.index(choice.label)})
+    places = [data.columns.index(name) for name in choice.labels]
+    return _FrameRows(data, choice, {**named, "label_index": places})
 
 
 def _check_not_of_files(given: dict[str, Any]) -> None:

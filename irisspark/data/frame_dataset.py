@@ -40,13 +40,13 @@ class FrameChoice:
     """What the columns of a DataFrame are for, by their names.
 
     Attributes:
-        label: The label's column.
+        labels: The label's column, or several in the order of the model's outputs.
         features: The features of a model with one input, in its order; one alone may hold arrays.
         inputs: Names and columns of each of several inputs; None for those of their names.
         names_features: True where the user names the features.
     """
 
-    label: str
+    labels: tuple[str, ...]
     features: tuple[str, ...]
     inputs: tuple[tuple[str, tuple[str, ...]], ...] | None = None
     names_features: bool = False
@@ -54,7 +54,7 @@ class FrameChoice:
 
 def choose_columns(
     data: DataFrame,
-    label: str | int | None,
+    label: str | int | Sequence[str | int] | None,
     features: Sequence[str | int] | str | None,
     keep: Sequence[str | int] | str | None,
     inputs: Mapping[str, Sequence[str | int] | str] | None,
@@ -71,20 +71,23 @@ def choose_columns(
         raise DataError(f"the DataFrame has several columns of the name {repeated[0]!r}")
     if label is None:
         raise DataError("label=None: only irisspark.predict takes a DataFrame without labels")
-    target, kept = _name(label, data), _names(keep or (), data)
-    others = tuple(name for name in data.columns if name not in (target, *kept))
+    targets, kept = _names(label, data), _names(keep or (), data)
+    if not targets or len(set(targets)) < len(targets):
+        raise DataError(f"label={label!r}: it names no column, or one twice")
+    what = "the label" if len(targets) == 1 else "a label"
+    others = tuple(name for name in data.columns if name not in (*targets, *kept))
     taken = others if features is None else _names(features, data)
     by_input = {name: _names(of, data) for name, of in (inputs or {}).items()}
-    for name in (target, *kept):
+    for name in (*targets, *kept):
         if name in taken or any(name in of for of in by_input.values()):
-            role = "the label" if name == target else "kept"
+            role = what if name in targets else "kept"
             raise DataError(f"column '{name}' is a feature, and {role}: it can be only one of them")
-    if target in kept:
-        raise DataError(f"column '{target}' is the label, and kept: it can be only one of them")
+    if both := set(targets).intersection(kept):
+        raise DataError(f"column '{min(both)}' is {what}, and kept: it can be only one of them")
     if not taken:
         raise DataError("no column is left for the features")
     named = tuple(by_input.items()) if inputs is not None else None
-    return FrameChoice(target, taken, named, names_features=features is not None)
+    return FrameChoice(targets, taken, named, names_features=features is not None)
 
 
 def _names(said: Sequence[str | int] | str | int, data: DataFrame) -> tuple[str, ...]:
@@ -253,7 +256,7 @@ def _packed(
     spec: ModelSpec,
     types: Mapping[str, str],
 ) -> tuple[PackedColumn, ...]:
-    """Say which columns are read, each once, and how wide arrays are; the label is the last."""
+    """Say which columns are read, each once, and how wide arrays are; the labels are the last."""
     if inputs is None:
         groups = [(choice.features, _size(spec.input_shape))]
     else:
@@ -263,11 +266,12 @@ def _packed(
     for columns, size in groups:
         for name in columns:
             found[name] = PackedColumn(name, _width(name, types[name], len(columns), size))
-    if types[choice.label].startswith(_ARRAYS):
-        raise DataError(f"column '{choice.label}' is {types[choice.label]}: a label is one value")
-    if choice.label in found:
-        raise DataError(f"column '{choice.label}' is the label, and a feature")
-    return (*found.values(), PackedColumn(choice.label))
+    for label in choice.labels:
+        if types[label].startswith(_ARRAYS):
+            raise DataError(f"column '{label}' is {types[label]}: a label is one value")
+        if label in found:
+            raise DataError(f"column '{label}' is a label, and a feature")
+    return (*found.values(), *map(PackedColumn, choice.labels))
 
 
 def _size(shape: Sequence[int | None]) -> int | None:
@@ -312,7 +316,9 @@ def _choice(
     features = (
         None if by_input else tuple(place for one in choice.features for place in places[one])
     )
-    return replace(said, label=start - 1, features=features, keep=(), inputs=by_input or None)
+    labels = tuple(range(start - len(choice.labels), start))
+    label = labels if len(labels) > 1 else labels[0]
+    return replace(said, label=label, features=features, keep=(), inputs=by_input or None)
 
 
 def _computed(session: Session, data: DataFrame, columns: tuple[PackedColumn, ...]) -> Pieces:

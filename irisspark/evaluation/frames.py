@@ -74,7 +74,7 @@ def _groups(
         name: (of,) if isinstance(of, str) else tuple(of) for name, of in (inputs or {}).items()
     }
     named = tuple(said.items()) if inputs is not None else None
-    choice = FrameChoice("", (), named, names_features=features is not None)
+    choice = FrameChoice((), (), named, names_features=features is not None)
     by_input = columns_of_inputs(choice, spec, data)
     if by_input is not None:
         return tuple(columns for _, columns in by_input)

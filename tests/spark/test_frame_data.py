@@ -217,6 +217,32 @@ def test_several_inputs_take_columns_by_name(session: Any) -> None:
         irisspark.evaluate(session, model, frame, label="z", inputs={"pint": ["x", "y"]})
 
 
+def test_several_columns_of_labels_are_judged_and_learned_as_by_keras(session: Any) -> None:
+    import keras
+    from sklearn import metrics
+
+    keras.utils.set_random_seed(7)
+    rng = np.random.default_rng(7)
+    features = rng.normal(size=(90, 2)).astype("float32")
+    numbers = features @ [[2.0, -1.0], [1.0, 3.0]] + rng.normal(size=(90, 2))
+    table = np.column_stack([numbers[:, 0], features, numbers[:, 1]])
+    frame = session.createDataFrame(table.tolist(), ["p", "a", "b", "q"]).coalesce(1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    result = irisspark.evaluate(session, model, frame, label=["p", "q"])
+    predicted = model.predict(features, verbose=0)
+    wanted = metrics.r2_score(numbers, predicted, multioutput="raw_values")
+    found = result.content["per_column"]
+    assert [found[name]["r2"] for name in ("p", "q")] == pytest.approx(wanted, rel=1e-5)
+    told = {"epochs": 2, "workers": 1, "shuffle": False, "batch_size_per_worker": 30}
+    trained = irisspark.train(session, model, frame, label=["p", "q"], **told)
+    model.fit(features, numbers, 30, 2, shuffle=False, verbose=0)
+    for ours, keras_own in zip(trained.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-5)
+    with pytest.raises(DataError, match="it names no column, or one twice"):
+        irisspark.evaluate(session, model, frame, label=["p", "p"])
+
+
 def test_inputs_of_text_and_of_numbers_predict_as_keras_does(session: Any) -> None:
     import keras
 
