@@ -105,6 +105,13 @@ def test_few_of_many_points_are_kept_with_all_their_rows():
     assert 1500 < points["label"].mean() < 2500
 
 
+def test_the_last_point_that_is_kept_has_all_its_rows():
+    sampler = PointSampler(1)
+    for _ in range(3):
+        sampler.add(np.array([5.0]), np.array([6.0]))
+    assert opened(sampler.points)["rows"].tolist() == [3]
+
+
 def test_the_first_of_equal_errors_is_the_largest(numbers):
     y_true = numbers[0]
     for cuts in CUTS:

@@ -89,7 +89,8 @@ def _predicted(
 
 def _left(place: int, name: str, column: Mapping[str, Any], points: Points) -> Picture:
     lean = (column["mean_prediction"] or 0.0) - (column["mean_label"] or 0.0)
-    residuals = points["prediction"] - points["label"]
+    with np.errstate(over="ignore"):  # what overflows is drawn nowhere
+        residuals = points["prediction"] - points["label"]
     order = np.lexsort([residuals, points["prediction"]]).tolist()
     picture = Picture(
         key=f"residuals-{place}",
