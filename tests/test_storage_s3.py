@@ -4,7 +4,7 @@ import gzip
 import json
 import os
 import pickle
-import random
+import signal
 import subprocess
 import sys
 import threading
@@ -80,6 +80,20 @@ def test_a_folder_of_more_files_than_a_listing_gives_is_read_whole(store):
         store.backend.put_object(BUCKET, f"many/{number:04d}.csv", b"1,2,0\n")
     found = find_data("s3a://iris-data/many", {}, str, store.place())
     assert [file.path[-8:-4] for file in found] == [f"{number:04d}" for number in range(1003)]
+
+
+def test_files_of_the_same_name_in_two_buckets_are_two(store):
+    store.client.create_bucket(
+        Bucket="more-data", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    for bucket in (BUCKET, "more-data"):
+        store.client.put_object(Bucket=bucket, Key="twice/a.csv", Body=b"1,2,0\n")
+    pattern = "{s3a://iris-data/twice/a.csv,s3a://more-data/tw*/a.csv,s3a://iris-data/twice/*}"
+    found = find_data(pattern, {}, str, store.place())
+    assert [file.path for file in found] == [
+        "s3a://iris-data/twice/a.csv",
+        "s3a://more-data/twice/a.csv",
+    ]
 
 
 def test_a_connection_that_breaks_stalls_or_throttles_costs_no_row_and_doubles_none(store, proxy):
@@ -237,33 +251,53 @@ def test_of_two_runs_that_end_at_once_one_wins(store):
         assert found["Body"].read() == winner
 
 
-PUBLISHING = """
-import itertools, pickle, sys
+KILLED_AT_A_CALL = """
+import itertools, os, pickle, random, signal, sys
 from irisspark.storage import publishing
+from irisspark.storage.location import Location
 publishing._SETTLED_SECONDS = 0
-target = pickle.loads(sys.stdin.buffer.read())
-for number in itertools.count():
+folder = sys.stdin.buffer.read()
+
+def publish(target, number):
     content = str(number).encode()
-    run = publishing.open_publication(str(target), target, overwrite=True)
-    print(number, flush=True)
-    run.publish({"report.txt": content, "metrics.json": content})
+    publishing.open_publication(str(target), target, overwrite=True).publish(
+        {"report.txt": content, "metrics.json": content}
+    )
+
+def publish_until(name, last):
+    calls = itertools.count(1)
+    def counted(method):
+        def call(*words):
+            if next(calls) == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return method(*words)
+        return call
+    target = pickle.loads(folder) / name
+    publish(target, 0)
+    for method in ("create", "remove", "children", "info"):
+        setattr(Location, method, counted(getattr(Location, method)))
+    publish(target, 1)
+    return next(calls) - 1
+
+def in_a_child(name, last):  # which alone has a client, with threads that no fork has
+    child = os.fork()
+    if not child:
+        os._exit(publish_until(name, last))
+    return os.waitpid(child, 0)[1]
+
+num_calls = os.waitstatus_to_exitcode(in_a_child("all", None))
+for number, last in enumerate(random.sample(range(1, num_calls + 1), 10)):
+    print(in_a_child(str(number), last), flush=True)
 """
 
 
-def test_a_run_that_is_killed_leaves_no_marker_or_a_whole(store):
-    runs = []
-    for number in range(6):
-        target = pickle.dumps(store.place()(f"s3a://{BUCKET}/killed/{number}"))
-        run = subprocess.Popen([sys.executable, "-c", PUBLISHING], stdin=PIPE, stdout=PIPE)
-        run.stdin.write(target)
-        run.stdin.close()
-        runs.append(run)
-    for number, run in enumerate(runs):
-        assert run.stdout.readline()
-        time.sleep(random.uniform(0, 0.5))
-        run.kill()
-        run.wait()
-        run.stdout.close()
+def test_a_run_that_is_killed_at_any_call_leaves_no_marker_or_a_whole(store):
+    """Ten are, each before another call to the store, while they publish over a whole."""
+    folder = pickle.dumps(store.place()(f"s3a://{BUCKET}/killed"))
+    words = [sys.executable, "-c", KILLED_AT_A_CALL]
+    done = subprocess.run(words, input=folder, stdout=PIPE, check=True, timeout=120)
+    assert [int(line) for line in done.stdout.split()] == [signal.SIGKILL] * 10
+    for number in range(10):
         prefix = f"killed/{number}/"
         names = {name for name in store.names(prefix) if not name.startswith("_publishing")}
         if "_SUCCESS" in names:

@@ -206,14 +206,14 @@ def _data_file(location: Location, info: FileInfo) -> DataFile:
 
 def _matches(pattern: str, place: Locate) -> Iterator[tuple[Location, FileInfo]]:
     """Give what a pattern means, in the order of the paths, each once."""
-    found: dict[str, tuple[Location, FileInfo]] = {}
+    found: dict[tuple[str, str], tuple[Location, FileInfo]] = {}
     for one in expand_braces(local_path(pattern)):
         root, path = split_root(one)
         top = place(f"{root}/" if root or path.startswith("/") else "")
         names = re.split(r"/+", path.strip("/"))
         for location, info in _below(top, names):
-            found.setdefault(location.path, (location, info))
-    yield from (found[path] for path in sorted(found))
+            found.setdefault((location.path, location.root), (location, info))
+    yield from (found[key] for key in sorted(found))
 
 
 def _below(folder: Location, names: Sequence[str]) -> Iterator[tuple[Location, FileInfo]]:
