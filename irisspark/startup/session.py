@@ -66,7 +66,7 @@ class Session:
         self.shipped = shipped_names(context.getConf())
         self.group = f"irisspark {secrets.token_hex(4)}"
         self.meter: Meter | None = None
-        self._lacks_hdfs = False
+        self._lacks_hdfs: bool | None = None
 
     @classmethod
     def attach(cls, context: SparkContext) -> Session:
@@ -173,8 +173,13 @@ class Session:
 
     @property
     def lacks_hdfs(self) -> bool:
-        """True where a worker has said that it has no client of HDFS; it waits for all of them."""
+        """True where a worker says that it has no client of HDFS; it waits for all of them."""
         self.wait_for_workers()
+        if self._lacks_hdfs is None:
+            tasks = self.spread(list(range(self.parallelism)))
+            answers = tasks.mapPartitions(worker_daemon.report_hdfs)
+            work = "ask the workers for their client of HDFS"
+            self._lacks_hdfs = not all(self.run(answers.collect, work))
         return self._lacks_hdfs
 
     @property

@@ -97,8 +97,16 @@ class WorkerState:
 def report_state(_: Iterator[object]) -> Iterator[WorkerState]:
     """Yield the worker's state once, for ``mapPartitions``: the driver's first tiny job."""
     where = f"{place()} on {socket.gethostname()}"
-    has_hdfs = importlib.util.find_spec("hdfs_native") is not None
-    yield WorkerState(state(), code_digest(), where, versions(), has_hdfs)
+    yield WorkerState(state(), code_digest(), where, versions(), _has_hdfs())
+
+
+def report_hdfs(_: Iterator[object]) -> Iterator[bool]:
+    """Yield whether the worker has a client of HDFS, for ``mapPartitions``."""
+    yield _has_hdfs()
+
+
+def _has_hdfs() -> bool:
+    return importlib.util.find_spec("hdfs_native") is not None
 
 
 def main() -> None:
