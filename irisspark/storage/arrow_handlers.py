@@ -25,6 +25,14 @@ class RemoteFiles(FileSystemHandler):  # type: ignore[misc]
         """Refuse to remove everything."""
         raise OSError("the root of a filesystem is not emptied")
 
+    def open_here(self, path: str) -> SeekableInput:
+        """Open a file to read ranges of its bytes, without Arrow between."""
+        raise OSError("nothing is read there")
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        """Open a file to read ranges of its bytes."""
+        return pa.PythonFile(self.open_here(path), mode="r")
+
     def open_input_stream(self, path: str) -> pa.NativeFile:
         """Open a file to read it from its beginning."""
         return self.open_input_file(path)
@@ -59,6 +67,15 @@ class SeekableInput(io.RawIOBase):
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         self._place = max(base + offset, 0)
         return self._place
+
+    def size(self) -> int:
+        """Give the number of the file's bytes."""
+        return self._size
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """Read a range."""
+        self.seek(offset)
+        return self.read(size)
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         """Read into a buffer, as those ask who unpack what is compressed."""

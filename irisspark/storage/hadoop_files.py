@@ -137,14 +137,14 @@ class HadoopFiles(RemoteFiles):
             while piece := source.read(_PIECE_BYTES):
                 target.write(piece)
 
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        """Open a file to read ranges of its bytes."""
+    def open_here(self, path: str) -> SeekableInput:
+        """Open a file to read ranges of its bytes, without Arrow between."""
         status = self._status(path)
         if status.isDirectory():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         with asking_java():
             stream = self._filesystem.open(self._path(path))
-        return pa.PythonFile(_JavaInput(self._jvm, stream, int(status.getLen())), mode="r")
+        return _JavaInput(self._jvm, stream, int(status.getLen()))
 
     def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
         """Open a file to write it from its beginning."""
@@ -195,18 +195,25 @@ class _JavaOutput(io.RawIOBase):
         super().__init__()
         self._jvm, self._filesystem, self._path = jvm, filesystem, path
         self._spool = tempfile.NamedTemporaryFile(prefix="irisspark-")  # noqa: SIM115
+        self._is_whole = True
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any, /) -> int:
-        return self._spool.write(data)
+        self._is_whole, before = False, self._is_whole
+        num_bytes = self._spool.write(data)
+        self._is_whole = before
+        return num_bytes
 
     def close(self) -> None:
+        """Let the JVM write the file, but no part of one for which there was no room here."""
         if self.closed:
             return
         super().close()
         with self._spool, asking_java():
+            if not self._is_whole:
+                return
             self._spool.flush()
             local = self._jvm.org.apache.hadoop.fs.Path("file", None, self._spool.name)
             self._filesystem.copyFromLocalFile(False, True, local, self._path)

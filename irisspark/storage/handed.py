@@ -57,7 +57,7 @@ class Spool(RemoteFiles):
         """Do nothing but write: a worker cannot see what is there."""
         raise OSError("what is handed over to Spark can only be written")
 
-    copy_file = move = open_input_file = _refuse
+    copy_file = move = open_here = _refuse
     create_dir = delete_dir = get_file_info_selector = _refuse
 
 

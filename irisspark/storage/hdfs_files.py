@@ -24,8 +24,10 @@ from irisspark.storage.arrow_handlers import RemoteFiles, SeekableInput
 if TYPE_CHECKING:
     import hdfs_native
 
-# Its own default of 15 attempts, 15 s apart in the end, is three minutes of silence.
+# Its own default of 15 attempts, 15 s apart in the end, is three minutes of silence; that of 60 s
+# for a data node that says nothing is twelve, as each is asked again.
 _PATIENCE = {
+    "dfs.client.socket-timeout": "20000",
     "dfs.client.failover.max.attempts": "6",
     "dfs.client.failover.sleep.max.millis": "4000",
 }
@@ -40,6 +42,7 @@ def _in_one_line() -> Iterator[None]:
         found = re.search(r'RPCError\("[\w.$]*?(\w+)", "((?:[^"\\]|\\.)*)', str(error))
         kind, text = found.groups() if found else ("", str(error))
         line = re.split(r"\\n|\n", text)[0].replace('\\"', '"')
+        line = re.sub(r'^\w+\("(.*?): \[\w+Proto \{.*', r"\1", line)  # all that is known of nodes
         raise (PermissionError if kind == "AccessControlException" else OSError)(line) from error
 
 
@@ -112,9 +115,9 @@ class HdfsFiles(RemoteFiles):
         raise OSError("a worker copies no files")
 
     @_in_one_line()
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        """Open a file to read ranges of its bytes."""
-        return pa.PythonFile(_Input(self._client.read(path)), mode="r")
+    def open_here(self, path: str) -> SeekableInput:
+        """Open a file to read ranges of its bytes, without Arrow between."""
+        return _Input(self._client.read(path))
 
     @_in_one_line()
     def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:

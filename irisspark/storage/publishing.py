@@ -137,8 +137,8 @@ class RenamedPublication:
             if not self._overwrite:
                 raise _taken(self._path) from None
             old = _beside(self._target, "old", self._number)
-            self._target.move(old)
             try:
+                self._target.move(old)
                 self._folder.move(self._target)
             except BaseException:  # Ctrl-C, too
                 with contextlib.suppress(OSError):

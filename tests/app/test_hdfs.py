@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -188,21 +189,52 @@ def test_what_a_run_has_left_between_two_renames_is_told(place: Locator) -> None
     assert open_publication("left/other", folder / "other", overwrite=True).notes == ()
 
 
-PUBLISHING = """
-import itertools, sys
+PUBLISHER = """
+import itertools, os, random, signal, sys
 from pyspark.java_gateway import launch_gateway
 from irisspark.storage.locating import Locator
 from irisspark.storage.publishing import open_publication
-jvm = launch_gateway().jvm
-conf = jvm.org.apache.hadoop.conf.Configuration()
-for name in ("core-site.xml", "hdfs-site.xml"):
-    conf.addResource(jvm.org.apache.hadoop.fs.Path(f"{sys.argv[1]}/{name}"))
-target = Locator(jvm, conf)(sys.argv[2])
-for number in itertools.count():
+
+def open_target(path):
+    jvm = launch_gateway().jvm
+    conf = jvm.org.apache.hadoop.conf.Configuration()
+    for name in ("core-site.xml", "hdfs-site.xml"):
+        conf.addResource(jvm.org.apache.hadoop.fs.Path(f"{sys.argv[1]}/{name}"))
+    return Locator(jvm, conf)(path)
+
+def publish(target, number):
     content = str(number).encode()
-    run = open_publication(str(target), target, overwrite=True)
+    open_publication(str(target), target, overwrite=True).publish(
+        {"report.txt": content, "metrics.json": content}
+    )
+"""
+FOREVER = """
+target = open_target(sys.argv[2])
+for number in itertools.count():
     print(number, flush=True)
-    run.publish({"report.txt": content, "metrics.json": content})
+    publish(target, number)
+"""
+KILLED_AT_A_CALL = """
+def publish_until(path, last):
+    target = open_target(path)
+    publish(target, 0)
+    client, calls = target.filesystem.handler._jvm._gateway_client, itertools.count(1)
+    send = client.send_command
+    def counted(*words, **more):
+        if next(calls) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return send(*words, **more)
+    client.send_command = counted
+    publish(target, 1)
+    return next(calls) - 1
+
+num_calls = publish_until(sys.argv[2] + "/all/out", None)
+for number, last in enumerate(random.sample(range(1, num_calls), 10)):
+    child = os.fork()
+    if not child:
+        publish_until(f"{sys.argv[2]}/{number}/out", last)
+        os._exit(0)
+    print(last, num_calls, os.waitpid(child, 0)[1], flush=True)
 """
 
 
@@ -210,7 +242,8 @@ def test_a_run_that_is_killed_leaves_nothing_or_a_whole(place: Locator, hadoop: 
     """Killed with its JVM, in the third of many publications, each over the one before."""
     runs = []
     for number in range(3):
-        words = [sys.executable, "-c", PUBLISHING, str(hadoop.conf), f"killed/{number}/out"]
+        words = [sys.executable, "-c", PUBLISHER + FOREVER]
+        words += [str(hadoop.conf), f"killed/{number}/out"]
         run = subprocess.Popen(words, stdout=PIPE, cwd=ROOT, env=clean_environ(), process_group=0)
         runs.append(run)
     for number, run in enumerate(runs):
@@ -218,16 +251,37 @@ def test_a_run_that_is_killed_leaves_nothing_or_a_whole(place: Locator, hadoop: 
         assert [run.stdout.readline() for _ in range(3)] == [b"0\n", b"1\n", b"2\n"]
         time.sleep(random.uniform(0, 0.3))
         _kill_with_children(run)
-        folder = place(f"killed/{number}")
-        olds = [name for name in names(folder) if name.startswith(".out-old-")]
-        assert (folder / "out").exists or olds
-        for name in ["out"] * (folder / "out").exists + olds:
-            assert names(folder / name) == ["metrics.json", "report.txt"]
-            assert len({(folder / name / file).open().read() for file in names(folder / name)}) == 1
-        after = open_publication("out", folder / "out", overwrite=True)
-        assert bool(after.notes) == bool(olds)
-        after.publish({"metrics.json": b"after"})
-        assert names(folder / "out") == ["metrics.json"]
+        _assert_nothing_or_a_whole(place(f"killed/{number}"))
+
+
+def test_a_driver_that_is_killed_at_any_call_leaves_nothing_or_a_whole(
+    place: Locator, hadoop: Hadoop
+) -> None:
+    """Ten are, each before another call to a JVM that lives on, while it publishes over a whole."""
+    client = place._jvm._gateway_client
+    environ = clean_environ(
+        PYSPARK_GATEWAY_PORT=str(client.java_parameters.port),
+        PYSPARK_GATEWAY_SECRET=client.java_parameters.auth_token,
+    )
+    words = [sys.executable, "-c", PUBLISHER + KILLED_AT_A_CALL, str(hadoop.conf), "calls"]
+    done = subprocess.run(words, cwd=ROOT, env=environ, stdout=PIPE, check=True, timeout=120)
+    ends = [int(line.split()[-1]) for line in done.stdout.splitlines()]
+    assert ends == [signal.SIGKILL] * 10
+    for number in range(10):
+        _assert_nothing_or_a_whole(place(f"calls/{number}"))
+
+
+def _assert_nothing_or_a_whole(folder: Location) -> None:
+    """Look for results that are whole, where there were some before, and publish over them."""
+    olds = [name for name in names(folder) if name.startswith(".out-old-")]
+    assert (folder / "out").exists or olds
+    for name in ["out"] * (folder / "out").exists + olds:
+        assert names(folder / name) == ["metrics.json", "report.txt"]
+        assert len({(folder / name / file).open().read() for file in names(folder / name)}) == 1
+    after = open_publication("out", folder / "out", overwrite=True)
+    assert bool(after.notes) == bool(olds)
+    after.publish({"metrics.json": b"after"})
+    assert names(folder / "out") == ["metrics.json"]
 
 
 def _kill_with_children(run: "subprocess.Popen[bytes]") -> None:
@@ -287,6 +341,18 @@ def test_a_checkpoint_takes_the_place_of_the_one_before(place: Locator) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(found.variables, variables, strict=True))
 
 
+def test_what_finds_no_room_on_this_disk_leaves_the_file_before_it(place: Locator) -> None:
+    put(place("room"), "a.bin", b"before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            put(place("room"), "a.bin", bytes(2 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (place("room") / "a.bin").open().read() == b"before"
+
+
 @pytest.fixture
 def in_safe_mode(place: Locator) -> Iterator[Callable[[], None]]:
     filesystem = place._jvm.org.apache.hadoop.fs.FileSystem.get(place._conf)
@@ -331,6 +397,7 @@ def _path(place: Locator, text: str) -> Any:
 
 
 ON_YARN = ["--master", "yarn", "--conf", f"spark.yarn.jars=local:{SPARK_HOME / 'jars'}/*"]
+WITHOUT_CLIENT = "import sys; sys.modules['hdfs_native'] = None"
 SMALL = ["--num-executors", "2", "--executor-cores", "1", "--executor-memory", "512m"]
 
 
@@ -374,6 +441,29 @@ def test_workers_on_yarn_read_and_write_there(archive: Path, on_hdfs: Run, place
     assert_one_message(again, 1, "-outputPath scored exists")
 
 
+IN_A_SESSION = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import irisspark
+from pyspark import SparkContext
+context = SparkContext()
+context.environment["PYTHONPATH"] = sys.argv[2]
+print(irisspark.evaluate(context, "job/my_model.h5", "hdfs:///user/*/job/*.txt", label=4))
+"""
+
+
+def test_a_live_session_whose_workers_have_no_client_of_hdfs(
+    on_hdfs: Run, place: Locator, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_CLIENT)
+    (tmp_path / "program.py").write_text(IN_A_SESSION)
+    done = on_hdfs("--master", "local[2]", tmp_path / "program.py", ROOT, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_block(done.stdout)
+    told = f"irisspark: Spark's executors read {place('/').root} for the workers, which cannot: "
+    assert f"{told}the package hdfs-native is not installed" in done.stdout + done.stderr
+
+
 def test_cluster_mode_by_submit_sh_with_every_path_there(
     checkout: Path, on_hdfs: Run, job_folder: Path, cluster: Cluster, place: Locator
 ) -> None:
@@ -397,7 +487,7 @@ def test_training_goes_on_from_a_checkpoint_there(
     archive: Path, on_hdfs: Run, place: Locator, tmp_path: Path
 ) -> None:
     """The first of two runs is on a cluster whose machines have no client of HDFS."""
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['hdfs_native'] = None")
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_CLIENT)
     without = ("--conf", f"spark.executorEnv.PYTHONPATH={tmp_path}")
     job = (*JOB, "-train", "true", "-checkpointPath", "steps", "-outputPath", "trained")
     words = ("--master", "local-cluster[1,2,1024]", *without, archive, *job)
