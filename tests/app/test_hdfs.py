@@ -448,7 +448,7 @@ import irisspark
 from pyspark import SparkContext
 context = SparkContext()
 context.environment["PYTHONPATH"] = sys.argv[2]
-print(irisspark.evaluate(context, "job/my_model.h5", "hdfs:///user/*/job/*.txt", label=4))
+print(irisspark.evaluate(context, "job/my_model.h5", "hdfs:///user/*/job/*.txt", label=4), end="")
 """
 
 
