@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from subprocess import PIPE
 from typing import Any
 
@@ -27,6 +28,7 @@ from irisspark.data.parquet.parquet_file import is_parquet, opened
 from irisspark.data.splits import Split, cut
 from irisspark.data.targets import LabelCodes
 from irisspark.errors import DataError, IrissparkError, ModelError
+from irisspark.storage import publishing
 from irisspark.storage.fetching import on_this_disk
 from irisspark.storage.finding import find_data, find_model
 from irisspark.storage.location import reason
@@ -249,6 +251,33 @@ def test_of_two_runs_that_end_at_once_one_wins(store):
     for name in ("report.txt", "metrics.json"):
         found = store.client.get_object(Bucket=BUCKET, Key=f"at-once/{name}")
         assert found["Body"].read() == winner
+
+
+def test_results_wait_for_a_run_that_puts_its_own_there(store, capfd):
+    one = publish(store, "waited", overwrite=True)
+    store.put(**{"waited/_publishing-0": b""})
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(one.publish, {"metrics.json": b"{}"})
+        for _ in range(200):
+            if "waiting for it" in capfd.readouterr().err:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("nothing was said")
+        assert "waited/metrics.json" not in store.names("waited/") and not done.done()
+        store.client.delete_object(Bucket=BUCKET, Key="waited/_publishing-0")
+        done.result(timeout=20)
+    assert store.names("waited/") == {"metrics.json", "_SUCCESS"}
+
+
+def test_a_claim_that_a_killed_run_has_left_is_waited_for_until_it_is_old(store, monkeypatch):
+    monkeypatch.setattr(publishing, "_LONGEST_PUBLICATION", timedelta(seconds=4))
+    one = publish(store, "left", overwrite=True)
+    store.put(**{"left/_publishing-0": b""})
+    started = time.monotonic()
+    one.publish({"metrics.json": b"{}"})
+    assert 3 < time.monotonic() - started < 30
+    assert store.names("left/") == {"metrics.json", "_SUCCESS", "_publishing-0"}
 
 
 KILLED_AT_A_CALL = """

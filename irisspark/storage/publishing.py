@@ -19,6 +19,7 @@ from typing import Protocol
 from pyarrow.fs import FileSelector, FileType
 
 from irisspark.errors import IrissparkError
+from irisspark.startup.notices import say
 from irisspark.storage.location import Locate, Location, reason
 from irisspark.storage.replacing import replacing
 from irisspark.storage.staging import WHOLE, Staging
@@ -31,6 +32,8 @@ _NUMBER = f"[0-9a-f]{{{_DIGITS}}}"
 _CLAIM = "_publishing-"
 _SETTLED_SECONDS = 1.5
 _LONGEST_PUBLICATION = timedelta(minutes=15)
+_LONGEST_WAIT = timedelta(minutes=30)
+_QUIET_ATTEMPTS = 3
 
 
 class Publication(Protocol):
@@ -204,23 +207,43 @@ class ObjectPublication:
     def _alone(self) -> Iterator[None]:
         """Let one run at a time put its results there: the one whose claim is the oldest.
 
-        The store's clock tells whole seconds. After more than one, all claims of the same second
-        can be seen, and each run sees the same first one.
+        The others wait until its claim is gone, or so old that its run must have been killed, and
+        make theirs younger meanwhile, so that the store's clock tells how old the first one is.
+
+        Raises:
+            IrissparkError: There is always another run.
         """
         claim = self._target / f"{_CLAIM}{secrets.token_hex(8)}"
-        self._put(claim.name, b"")
-        self._written.discard(claim.name)
+        give_up = time.monotonic() + _LONGEST_WAIT.total_seconds()
         try:
-            time.sleep(_SETTLED_SECONDS)
-            claims = [info for info in self._target.children() if info.base_name.startswith(_CLAIM)]
-            own = next(info.mtime for info in claims if info.base_name == claim.name)
-            at_work = [info for info in claims if own - info.mtime < _LONGEST_PUBLICATION]
-            first = min(at_work, key=lambda info: (info.mtime, info.base_name))
-            if first.base_name != claim.name:
-                raise _taken(self._path)
+            for attempt in itertools.count(1):
+                if self._goes_first(claim):
+                    break
+                if attempt == _QUIET_ATTEMPTS:
+                    say(
+                        f"another run puts its results at -outputPath {self._path}; waiting for it, "
+                        "up to 15 minutes if it was killed"
+                    )
+                if time.monotonic() > give_up:
+                    raise _taken(self._path)
             yield
         finally:
             claim.remove()
+
+    def _goes_first(self, claim: Location) -> bool:
+        """Make a claim, or make it younger, and tell whether it is the oldest.
+
+        The store's clock tells whole seconds. After more than one, all claims of the same second
+        can be seen, and each run sees the same first one.
+        """
+        self._put(claim.name, b"")
+        self._written.discard(claim.name)
+        time.sleep(_SETTLED_SECONDS)
+        claims = [info for info in self._target.children() if info.base_name.startswith(_CLAIM)]
+        own = next(info.mtime for info in claims if info.base_name == claim.name)
+        at_work = [info for info in claims if own - info.mtime < _LONGEST_PUBLICATION]
+        first = min(at_work, key=lambda info: (info.mtime, info.base_name))
+        return str(first.base_name) == claim.name
 
     def _put(self, name: str, content: bytes) -> None:
         with replacing(self._target / name) as stream:
