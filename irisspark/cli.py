@@ -41,9 +41,10 @@ from irisspark.startup.session import Session, open_session
 from irisspark.storage import finding
 from irisspark.storage.fetching import on_this_disk
 from irisspark.storage.locating import locator
-from irisspark.storage.location import Location, is_on_this_disk
+from irisspark.storage.location import Location
 from irisspark.storage.publishing import Publication, open_publication, publish_beside
 from irisspark.storage.staging import check_output
+from irisspark.storage.uris import is_on_this_disk, lost_results
 from irisspark.training.running import TrainingResult, train
 
 if TYPE_CHECKING:
@@ -170,14 +171,13 @@ def _open_tracker(options: Options, stack: ExitStack) -> Tracker | None:
 
 def _open_publication(session: Session, options: Options, stack: ExitStack) -> Publication | None:
     """Get ready to write to ``-outputPath``, wherever that is."""
-    path, on_driver = options.output_path, "the driver's machine, which the cluster chooses"
+    path = options.output_path
     target = None if path is None else locator(session)(path)
-    if session.is_in_cluster_mode and target is None:
-        say(f"the results are printed on {on_driver}: -outputPath keeps them")
+    note = lost_results(path, on_this_disk=target is not None and target.is_local)
+    if session.is_in_cluster_mode and note is not None:
+        say(note)
     if path is None or target is None:
         return None
-    if target.is_local and session.is_in_cluster_mode and not path.startswith("file:"):
-        say(f"-outputPath {path} is a folder on {on_driver}; name one on HDFS or an object store")
     if target.is_local and not is_on_this_disk(path):
         _check_output(options)
     publication = open_publication(path, target, overwrite=options.overwrite)

@@ -186,6 +186,7 @@ FILES = {
     "storage/globs": "PURE",
     "storage/places": "PURE",
     "storage/signatures": "PURE",
+    "storage/uris": "PURE",
     #
     "startup/session": "DRIVER",
     "startup/import_ahead": "DRIVER",

@@ -10,9 +10,10 @@ import pytest
 from irisspark.errors import DataError, ModelError
 from irisspark.storage.finding import find_data, find_model
 from irisspark.storage.globs import expand_braces, split_list
-from irisspark.storage.location import is_on_this_disk, locate, split_root, unwritable
+from irisspark.storage.location import locate, unwritable
 from irisspark.storage.opening import opener
 from irisspark.storage.replacing import replacing
+from irisspark.storage.uris import is_on_this_disk, split_root
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ def test_results_wait_for_a_run_that_puts_its_own_there(store, capfd):
     with ThreadPoolExecutor(1) as thread:
         done = thread.submit(one.publish, {"metrics.json": b"{}"})
         for _ in range(200):
-            if "waiting for it" in capfd.readouterr().err:
+            if "waiting for " in capfd.readouterr().err:
                 break
             time.sleep(0.1)
         else:

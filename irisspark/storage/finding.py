@@ -23,14 +23,13 @@ from irisspark.storage.globs import (
 from irisspark.storage.location import (
     Locate,
     Location,
-    local_path,
     locate,
     may_read,
     reason,
-    split_root,
 )
 from irisspark.storage.opening import DataFile
 from irisspark.storage.places import files_of, missing_of
+from irisspark.storage.uris import local_path, split_root
 
 Resolve = Callable[[str], str]
 _KEY = re.compile(r"([^=]+)=(.+)", re.DOTALL)

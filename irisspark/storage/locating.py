@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from pyarrow.fs import FileSystem, PyFileSystem
 
 from irisspark.errors import IrissparkError
-from irisspark.storage.location import Locate, Location, locate, split_root
+from irisspark.storage.location import Locate, Location, locate
+from irisspark.storage.uris import split_root
 
 _NO_CLIENT = "the package hdfs-native is not installed (pip install 'irisspark[hdfs]')"
 _LOCAL = ("", "file")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from pyarrow.fs import (
     FileInfo,
@@ -20,6 +20,8 @@ from pyarrow.fs import (
     FileType,
     LocalFileSystem,
 )
+
+from irisspark.storage.uris import local_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -177,32 +179,6 @@ Locate = Callable[[str], Location]
 def locate(path: str) -> Location:
     """Take a path for one of this machine's disk, relative to the working directory."""
     return Location(LocalFileSystem(), os.path.abspath(local_path(path)))
-
-
-def split_root(path: str) -> tuple[str, str]:
-    """Part a URI behind its authority; a path without a scheme, or of a disk, has no root."""
-    uri = re.match(r"(?!file:)[a-z][a-z0-9+.-]+:(?://[^/]*)?(?=/|$)", path, re.IGNORECASE)
-    return (uri[0], path[uri.end() :]) if uri else ("", path)
-
-
-def is_on_this_disk(path: str) -> bool:
-    """Tell whether a path is one of this machine, as far as can be known before Spark runs."""
-    if split_root(path)[0]:
-        return False
-    has_settings = any(os.environ.get(name) for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"))
-    return path.lower().startswith("file:") or not has_settings
-
-
-def local_path(path: str) -> str:
-    """Take the ``file:`` off a URI, whose ``?`` is one of a pattern, and ``~`` for the home folder.
-
-    A shell puts the home folder there itself, but for a ``~`` in quotes or behind ``=``.
-    """
-    uri = re.fullmatch(r"file:(?://[^/]*)?(.*)", path, re.DOTALL | re.IGNORECASE)
-    if uri:
-        return unquote(uri[1])
-    is_home = path.startswith("~") and not os.path.lexists(path.split("/")[0])
-    return os.path.expanduser(path) if is_home else path
 
 
 def reason(error: OSError) -> str:

@@ -221,8 +221,8 @@ class ObjectPublication:
                     break
                 if attempt == _QUIET_ATTEMPTS:
                     say(
-                        f"another run puts its results at -outputPath {self._path}; waiting for it, "
-                        "up to 15 minutes if it was killed"
+                        f"another run puts its results at -outputPath {self._path}; waiting for "
+                        "it, up to 15 minutes if it was killed"
                     )
                 if time.monotonic() > give_up:
                     raise _taken(self._path)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from irisspark.errors import IrissparkError
-from irisspark.storage.location import Location, local_path, locate
+from irisspark.storage.location import Location, locate
+from irisspark.storage.uris import local_path
 from irisspark.temporary import machine, may_be_in_use
 
 _UNFINISHED = ".unfinished"

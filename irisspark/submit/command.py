@@ -22,6 +22,7 @@ from irisspark.errors import IrissparkError, OptionsError
 from irisspark.options.spark_names import DEPLOY_MODE, DRIVER_FLAGS, FILES, SWITCHES
 from irisspark.startup.masters import master_problem
 from irisspark.startup.nameless import has_name, java_options
+from irisspark.storage.uris import is_on_this_disk, lost_results
 from irisspark.submit.early import start_early
 from irisspark.submit.environment import ANSWER_SECONDS, ROOT, check_java, read_spark_version
 from irisspark.submit.sharing import share_classes
@@ -184,21 +185,10 @@ def _without_spark_submit(
 
 def _tell_of_lost_results(args: Sequence[str], *, on_cluster: bool) -> None:
     """Say that results will be on a machine that nobody looks at, where they will."""
-    if not on_cluster:
-        return
-    from irisspark.storage.location import is_on_this_disk  # with Arrow, which takes its time
-
-    path, on_driver = read_option(args, "output_path"), "the machine that the cluster chooses"
-    if path is None:
-        note = f"the report is printed on {on_driver}; -outputPath on a storage of all keeps it"
-    elif path.lower().startswith("file:") or not is_on_this_disk(path):
-        return
-    else:
-        note = (
-            f"-outputPath {path} is a folder on {on_driver}; name one on HDFS or an object store, "
-            "or one that all machines share, as file:///..."
-        )
-    print(f"irisspark: {note}", file=sys.stderr)
+    path = read_option(args, "output_path")
+    note = lost_results(path, on_this_disk=path is not None and is_on_this_disk(path))
+    if on_cluster and note is not None:
+        print(f"irisspark: {note}", file=sys.stderr)
 
 
 def source_spark_env(environ: Mapping[str, str]) -> dict[str, str]:
