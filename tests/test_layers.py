@@ -233,6 +233,7 @@ FILES = {
     "metrics/eval_counts": "PURE",
     "metrics/sparse_counts": "PURE",
     "metrics/ranking": "PURE",
+    "metrics/row_ranking": "PURE",
     "metrics/point_sample": "PURE",
     #
     "scattering": "PURE",

@@ -8,11 +8,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
 from irisspark.metrics.labels import LabelTally, no_labels, score_labels
 from irisspark.metrics.point_sample import PointSampler, added, opened
 from irisspark.metrics.regression import RegressionCounts, RegressionTally, score_regression
+from irisspark.metrics.row_ranking import rank_rows
 
 NUM_ROWS = 500
 CUTS = [(), (250,), (0, 1, 1, 499), tuple(range(NUM_ROWS))]
@@ -167,9 +171,29 @@ def test_labels_are_judged_as_by_scikit_learn(labels, cuts):
         of = [getattr(found, average)] if average else found.per_label
         ours = [[getattr(one, name) for one in of] for name in ("precision", "recall", "f1")]
         np.testing.assert_allclose(np.squeeze(ours), wanted[:3], rtol=1e-12)
+    # Here each row has a label and lacks one; scikit-learn has no value of others.
+    for name, metric in {
+        "roc_auc": metrics.roc_auc_score,
+        "average_precision": metrics.average_precision_score,
+    }.items():
+        of_rows = metric(y_true, scores, average="samples")
+        assert getattr(found.samples_ranking, name) == pytest.approx(of_rows, rel=1e-12)
     for label in (0, 1):
         ranking = found.per_label[label].ranking
         auc = metrics.roc_auc_score(y_true[:, label], scores[:, label])
         assert abs(ranking.roc_auc - auc) <= ranking.roc_auc_error_bound + 1e-12
     assert found.per_label[2].ranking.roc_auc is None
     assert found.per_label[3].ranking.roc_auc is None
+
+
+@given(st.data(), st.integers(1, 7), st.integers(1, 6))
+def test_each_row_ranks_its_labels_as_scikit_learn_says(data, num_rows, num_labels):
+    shape = (num_rows, num_labels)
+    y_true = data.draw(arrays(np.int64, shape, elements=st.integers(0, 1)))
+    scores = data.draw(arrays(np.float32, shape, elements=st.sampled_from([0, 0.25, 0.5, 1])))
+    areas, precisions = rank_rows(y_true, scores)
+    rows = list(zip(y_true, scores, strict=True))
+    wanted = [metrics.roc_auc_score(*row) for row in rows if 0 < row[0].sum() < num_labels]
+    assert areas == pytest.approx(wanted, rel=1e-12)
+    wanted = [metrics.average_precision_score(*row) for row in rows if row[0].any()]
+    assert precisions == pytest.approx(wanted, rel=1e-12)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from irisspark.metrics.eval_counts import MAX_BINNED_CLASSES, SCORE_BINS, IntArray
 from irisspark.metrics.ranking import Ranking, rank
+from irisspark.metrics.row_ranking import rank_rows
 from irisspark.metrics.scores import Averages
 from irisspark.metrics.sparse_counts import SparseCounts
 
@@ -36,6 +37,9 @@ class LabelCounts:
         score_bins: [labels, 2, SCORE_BINS], each label's scores on rows without it, then on rows
             with it; None above MAX_BINNED_CLASSES labels.
         losses: (partition, sum of the losses) pairs in order.
+        row_rankings: (partition, (sum of the rows' ROC AUC, rows that have one, sum of the rows'
+            average precision, rows that have one)) pairs in order; none above MAX_BINNED_CLASSES
+            labels.
     """
 
     cells: tuple[tuple[int, int, int, int], ...]
@@ -43,6 +47,7 @@ class LabelCounts:
     nan_rows: int = 0
     score_bins: SparseCounts | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    row_rankings: tuple[tuple[int, tuple[float, int, float, int]], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -67,6 +72,7 @@ class LabelCounts:
             self.nan_rows + other.nan_rows,
             _added(self.score_bins, other.score_bins),
             tuple(sorted(self.losses + other.losses)),
+            tuple(sorted(self.row_rankings + other.row_rankings)),
         )
 
 
@@ -104,6 +110,7 @@ class LabelTally:
         is_binned = num_labels <= MAX_BINNED_CLASSES
         self._bins = np.zeros((num_labels, 2 * SCORE_BINS), np.int64) if is_binned else None
         self._nan_rows, self._loss = 0, 0.0
+        self._row_rankings = (0.0, 0, 0.0, 0)
 
     def add(
         self, y_true: IntArray, y_pred: IntArray, scores: FloatArray, losses: FloatArray | None
@@ -127,6 +134,7 @@ class LabelTally:
         self._count(both, y_true, y_pred)
         if self._bins is not None:
             self._count_bins(self._bins, y_true, scores)
+            self._rank_rows(y_true, scores)
         with np.errstate(invalid="ignore"):  # infinite losses of both signs make NaN
             self._loss += math.nan if losses is None else float(losses.sum(dtype=np.float64))
 
@@ -144,6 +152,16 @@ class LabelTally:
             key = (common, true, said)
             self._overlaps[key] = self._overlaps.get(key, 0) + rows
 
+    def _rank_rows(self, y_true: IntArray, scores: FloatArray) -> None:
+        areas, precisions = rank_rows(y_true, scores)
+        area, num_areas, precision, num_precisions = self._row_rankings
+        self._row_rankings = (
+            area + float(areas.sum()),
+            num_areas + len(areas),
+            precision + float(precisions.sum()),
+            num_precisions + len(precisions),
+        )
+
     def _count_bins(self, bins: IntArray, y_true: IntArray, scores: FloatArray) -> None:
         cells = (scores.T * scores.dtype.type(SCORE_BINS)).astype(np.int64, order="C")
         np.minimum(cells, SCORE_BINS - 1, out=cells)
@@ -153,7 +171,7 @@ class LabelTally:
 
     @property
     def counts(self) -> LabelCounts:
-        """The counts so far; no rows have no entry in ``losses``."""
+        """The counts so far; no rows have no entry in ``losses``, nor in ``row_rankings``."""
         shape = (self._num_labels, 2, SCORE_BINS)
         bins = None if self._bins is None else SparseCounts.from_dense(self._bins.reshape(shape))
         return LabelCounts(
@@ -162,6 +180,7 @@ class LabelTally:
             self._nan_rows,
             bins,
             ((self._partition, self._loss),) if self._overlaps else (),
+            ((self._partition, self._row_rankings),) if self._overlaps and bins else (),
         )
 
 
@@ -203,6 +222,8 @@ class LabelScores:
             mean can be further than its bound from that of the unbinned scores.
         micro_ranking: Of all labels of all rows at once.
         weighted_ranking: As ``ranking``, weighted by the rows that have the label.
+        samples_ranking: Means over the rows that have a label, and for the ROC AUC lack one, of how
+            each ranks its labels; of the scores themselves.
     """
 
     label_names: tuple[str, ...]
@@ -219,6 +240,7 @@ class LabelScores:
     ranking: Ranking
     micro_ranking: Ranking
     weighted_ranking: Ranking
+    samples_ranking: Ranking
 
 
 def score_labels(counts: LabelCounts, label_names: Sequence[str]) -> LabelScores:
@@ -252,6 +274,7 @@ def score_labels(counts: LabelCounts, label_names: Sequence[str]) -> LabelScores
         ranking=_mean_ranking(per_label, [1] * num_labels),
         micro_ranking=_NO_RANKING if bins is None else rank(*bins.sum(axis=0)),
         weighted_ranking=_mean_ranking(per_label, [one.support for one in per_label]),
+        samples_ranking=_samples_ranking(counts),
     )
 
 
@@ -321,6 +344,17 @@ def _samples(counts: LabelCounts, rows: int) -> Averages:
 
 
 _NO_RANKING = Ranking(None, None, None, None)
+
+
+def _samples_ranking(counts: LabelCounts) -> Ranking:
+    columns = tuple(zip(*(sums for _, sums in counts.row_rankings), strict=True))
+    areas, num_areas, precisions, num_precisions = map(math.fsum, columns or [()] * 4)
+    return Ranking(
+        areas / num_areas if num_areas else None,
+        0.0 if num_areas else None,
+        precisions / num_precisions if num_precisions else None,
+        0.0 if num_precisions else None,
+    )
 
 
 def _mean_ranking(per_label: Sequence[OneLabelScores], weights: Sequence[int]) -> Ranking:

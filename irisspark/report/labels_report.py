@@ -58,6 +58,7 @@ def _ranking_metric(scores: LabelScores, metric: str) -> dict[str, object]:
         "macro": scores.ranking,
         "micro": scores.micro_ranking,
         "weighted": scores.weighted_ranking,
+        "samples": scores.samples_ranking,
     }
     return {
         **{name: getattr(ranking, metric) for name, ranking in averages.items()},

@@ -151,6 +151,12 @@ def test_several_labels_are_judged_as_by_scikit_learn(
             assert (
                 abs(found[name][average] - score(labels, scores, average=average)) <= bound + 1e-9
             )
+    has_both = (labels.sum(axis=1) % len(MARKS)) > 0  # what scikit-learn has no value of, is NaN
+    of_rows = metrics.roc_auc_score(labels[has_both], scores[has_both], average="samples")
+    assert found["roc_auc"]["samples"] == pytest.approx(of_rows, rel=1e-9)
+    has_some = labels.any(axis=1)
+    of_rows = metrics.average_precision_score(labels[has_some], scores[has_some], average="samples")
+    assert found["average_precision"]["samples"] == pytest.approx(of_rows, rel=1e-9)
     page = (folder / "marks" / "report.html").read_text()
     assert f"Subset accuracy<b>{metrics.accuracy_score(labels, said):.4f}</b>" in page
     assert page.count('<svg role="img"') == 2
