@@ -324,7 +324,7 @@ def test_a_run_that_is_killed_at_any_call_leaves_no_marker_or_a_whole(store):
     """Ten are, each before another call to the store, while they publish over a whole."""
     folder = pickle.dumps(store.place()(f"s3a://{BUCKET}/killed"))
     words = [sys.executable, "-c", KILLED_AT_A_CALL]
-    done = subprocess.run(words, input=folder, stdout=PIPE, check=True, timeout=120)
+    done = subprocess.run(words, input=folder, stdout=PIPE, check=True, timeout=300)
     assert [int(line) for line in done.stdout.split()] == [signal.SIGKILL] * 10
     for number in range(10):
         prefix = f"killed/{number}/"

