@@ -440,7 +440,7 @@ def _class_names(
         return numbers  # the first row is a bad one; so are those whose labels are no numbers
     bad = found.undecoded if labels or found.undecoded.total else found.bad
     if bad.total and bad.first[0].reason != MISSING:
-        raise bad_row_error(session, dataset, bad, num_classes)
+        raise bad_row_error(session, dataset, bad)
     if not labels:
         label = dataset.columns.name(dataset.columns.label)
         raise DataError(f"{head.path}: the label, {label}, is missing in every row")
@@ -587,16 +587,16 @@ def describe_all(session: Session, dataset: Dataset, rows: Sequence[BadRow]) -> 
     )
 
 
-def bad_row_error(session: Session, dataset: Dataset, bad: BadRows, num_classes: int) -> DataError:
+def bad_row_error(session: Session, dataset: Dataset, bad: BadRows) -> DataError:
     """Make the error that a run ends with at its first bad row."""
     row = bad.first[0]
     dataset = dataset.judging(row.column)
-    if isinstance(dataset.columns.targets, LabelCodes):
-        num_classes = len(dataset.columns.targets.class_names)
     message = describe(session, dataset, row)
     hint = dataset.reader.advice(row, dataset.columns)
-    if row.reason == UNKNOWN_LABEL:
+    codes = dataset.columns.targets
+    if row.reason == UNKNOWN_LABEL and isinstance(codes, LabelCodes):
         message += f"; {hint}" if hint is not None else ""
+        num_classes = len(codes.class_names)
         found = find_labels(session, dataset, num_classes)
         labels = explain.unknown_labels(found, num_classes, show_values=dataset.show_values)
         return DataError(f"{message}; {labels}")

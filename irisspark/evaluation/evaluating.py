@@ -276,7 +276,7 @@ def _check(
     if outcome.failures and not (is_fatal and bad_place[0] < outcome.failures[0][:2]):
         raise DataError(outcome.failures[0][2])
     if is_fatal:
-        raise bad_row_error(session, dataset, outcome.bad, spec.output.num_classes)
+        raise bad_row_error(session, dataset, outcome.bad)
     check_labels(session, dataset, outcome.bad)
     if num_nan_rows := _num_nan_rows(outcome):
         raise ModelError(

@@ -70,18 +70,17 @@ def check_requirement_names(
     problems = []
     for requirement in requirements:
         name = requirement.metric
-        output = _output_of(name, outputs)
+        output, metric = _parted(name, outputs)
         if outputs and output is None and not name.startswith(_OF_ALL_OUTPUTS):
             problems.append(
                 f"-require {name}: of which output? Write {outputs[0]}.{name}, as each has its own"
             )
             continue
-        name = name if output is None else name[len(output) + 1 :]
-        exists = any(re.fullmatch(pattern, name) for pattern in patterns)
-        if not exists and not name.startswith(_FREE_PREFIX):
-            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        exists = any(re.fullmatch(pattern, metric) for pattern in patterns)
+        if not exists and not metric.startswith(_FREE_PREFIX):
+            nearest = difflib.get_close_matches(metric, known, n=3, cutoff=0.5)
             names = ", ".join(nearest or ["accuracy", *_BLOCK_AVERAGES, "macro.f1"])
-            problems.append(f"-require {name}: there is no such metric; did you mean {names}?")
+            problems.append(f"-require {metric}: there is no such metric; did you mean {names}?")
     if problems:
         raise OptionsError("\n".join(problems))
 
@@ -99,8 +98,7 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
     for requirement in requirements:
         name, wanted = requirement.metric, f"{requirement.comparison} {requirement.value:.12g}"
         outputs = content.get("outputs", {})
-        output = _output_of(name, outputs)
-        metric = name if output is None else name[len(output) + 1 :]
+        output, metric = _parted(name, outputs)
         path = f"dl4j.{metric}" if metric in _BLOCK_AVERAGES else _SHORT.get(metric, metric)
         value = _find(content if output is None else outputs[output], path)
         if value is None and path in _OF_BAD_ROWS:
@@ -112,10 +110,11 @@ def unmet(content: Mapping[str, Any], requirements: Sequence[RequirementLike]) -
     return lines
 
 
-def _output_of(name: str, outputs: Iterable[str]) -> str | None:
-    """Tell which output the metric of ``price.rmse`` is of; None: it is of all."""
+def _parted(name: str, outputs: Iterable[str]) -> tuple[str | None, str]:
+    """Part ``price.rmse`` into an output, None where it is of all, and the metric."""
     found = [output for output in outputs if name.startswith(f"{output}.")]
-    return max(found, key=len, default=None)
+    output = max(found, key=len, default=None)
+    return output, name if output is None else name[len(output) + 1 :]
 
 
 def _known_paths() -> Iterator[str]:

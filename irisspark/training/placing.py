@@ -127,7 +127,7 @@ def _check(
         raise DataError(failures[0])
     bad = sum((report.bad for report in found), BadRows())
     if bad.total and settings.stop_at_bad_row:
-        raise bad_row_error(session, dataset, bad, len(dataset.class_names or ()))
+        raise bad_row_error(session, dataset, bad)
     if any(report.num_rows for report in found):
         return
     if not bad.total:
